@@ -1,0 +1,316 @@
+#include "common/log.h"
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/map.h"
+#include "common/str.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	BURST = 10,
+	WINDOW_MS = 10000,
+	QUOTAS = 256, /* events counted apart; more than that share */
+	QUOTA_PROBES = 8,
+	FIELD_BYTES_MAX = 1024,
+};
+
+/* What an event may still write in its window. */
+struct quota {
+	uint64_t hash; /* of event and key fields; 0: never used */
+	int64_t since_ms;
+	unsigned written;
+	unsigned long long suppressed;
+};
+
+static enum log_level level_min = LOG_INFO;
+static enum log_format line_format = LOG_LOGFMT;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* under the lock */
+static struct quota quotas[QUOTAS];
+static unsigned long long suppressed_total;
+
+void
+log_init(enum log_level level, enum log_format format)
+{
+	level_min = level;
+	line_format = format;
+}
+
+const char *
+log_level_name(enum log_level level)
+{
+	switch (level) {
+	case LOG_DEBUG:
+		return "debug";
+	case LOG_INFO:
+		return "info";
+	case LOG_WARN:
+		return "warn";
+	case LOG_ERROR:
+		return "error";
+	}
+	return "unknown";
+}
+
+unsigned long long
+log_suppressed(void)
+{
+	unsigned long long total;
+
+	pthread_mutex_lock(&lock);
+	total = suppressed_total;
+	pthread_mutex_unlock(&lock);
+	return total;
+}
+
+/* A logfmt value that reads as one word stands without quotes. */
+static bool
+is_word(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.data[i];
+
+		if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c >= 0x7f)
+			return false;
+	}
+	return s.len > 0;
+}
+
+static void
+add_field(struct buf *line, const char *name, struct str value, bool number)
+{
+	if (line_format == LOG_LOGFMT) {
+		if (line->len > 0)
+			buf_add_char(line, ' ');
+		buf_add_str(line, name);
+		buf_add_char(line, '=');
+	} else {
+		buf_add_char(line, line->len > 0 ? ',' : '{');
+		buf_add_json(line, name, strlen(name));
+		buf_add_char(line, ':');
+	}
+	if (number || (line_format == LOG_LOGFMT && is_word(value)))
+		buf_add(line, value.data, value.len);
+	else
+		buf_add_json(line, value.data, value.len);
+}
+
+static void
+add_time(struct buf *line)
+{
+	int64_t now = clock_wall_ms();
+	time_t seconds = (time_t)(now / 1000);
+	struct tm tm;
+	char text[40];
+	size_t len;
+
+	gmtime_r(&seconds, &tm);
+	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	len += (size_t)snprintf(text + len, sizeof(text) - len, ".%03dZ", (int)(now % 1000));
+	add_field(line, "time", (struct str){ text, len }, false);
+}
+
+static bool
+take(const char **format, const char *conversion)
+{
+	size_t len = strlen(conversion);
+
+	if (strncmp(*format, conversion, len) != 0)
+		return false;
+	*format += len;
+	return true;
+}
+
+/* The argument of the conversion at *format; true when it is a number. */
+static bool
+add_argument(struct buf *value, const char **format, va_list *ap)
+{
+	const char *text;
+
+	if (take(format, "%s")) {
+		text = va_arg(*ap, const char *);
+		buf_add_str(value, text != NULL ? text : "");
+		return false;
+	}
+	if (take(format, "%d"))
+		buf_add_i64(value, va_arg(*ap, int));
+	else if (take(format, "%u"))
+		buf_add_u64(value, va_arg(*ap, unsigned));
+	else if (take(format, "%lld"))
+		buf_add_i64(value, va_arg(*ap, long long));
+	else if (take(format, "%llu"))
+		buf_add_u64(value, va_arg(*ap, unsigned long long));
+	else if (take(format, "%zu"))
+		buf_add_u64(value, va_arg(*ap, size_t));
+	else if (take(format, "%ld"))
+		buf_add_i64(value, va_arg(*ap, long));
+	else if (take(format, "%.1f"))
+		buf_printf(value, "%.1f", va_arg(*ap, double));
+	else
+		check_failed(__FILE__, __LINE__, "a conversion that log.h names");
+	return true;
+}
+
+static void
+cut(struct buf *value)
+{
+	size_t len = FIELD_BYTES_MAX;
+
+	if (value->len <= FIELD_BYTES_MAX)
+		return;
+	while (len > 0 && (value->data[len] & 0xc0) == 0x80) /* not inside a character */
+		len--;
+	value->len = len;
+	buf_add_str(value, "…");
+}
+
+static bool
+is_key_field(const char *name)
+{
+	static const char *const names[] = { "key", "lane", "table", "source", "worker" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Adds the fields; *key collects what tells this event from others of its name. */
+static void
+add_fields(struct buf *line, struct buf *key, va_list *ap)
+{
+	struct buf value;
+	const char *name;
+
+	buf_init(&value);
+	while ((name = va_arg(*ap, const char *)) != NULL) {
+		const char *format = va_arg(*ap, const char *), *rest = format;
+		const char *at = strchr(format, '%');
+		bool number;
+
+		CHECK(at != NULL);
+		buf_reset(&value);
+		buf_add(&value, format, (size_t)(at - format));
+		rest = at;
+		number = add_argument(&value, &rest, ap) && at == format && *rest == '\0';
+		CHECK(strchr(rest, '%') == NULL);
+		buf_add_str(&value, rest);
+		cut(&value);
+		add_field(line, name, (struct str){ value.data, value.len }, number);
+		if (is_key_field(name))
+			buf_printf(key, " %s=%s", name, value.data);
+	}
+	buf_deinit(&value);
+}
+
+/* Its own slot, a free or stale one, or, when the neighbourhood is taken, another event's. */
+static struct quota *
+quota_find(uint64_t hash, int64_t now_ms)
+{
+	struct quota *quota, *stale = NULL;
+
+	for (uint64_t i = 0; i < QUOTA_PROBES; i++) {
+		quota = &quotas[(hash + i) % QUOTAS];
+		if (quota->hash == hash)
+			return quota;
+		if (stale == NULL && (quota->hash == 0 || now_ms - quota->since_ms >= WINDOW_MS))
+			stale = quota;
+	}
+	if (stale == NULL)
+		return &quotas[hash % QUOTAS];
+	*stale = (struct quota){ .hash = hash, .since_ms = now_ms };
+	return stale;
+}
+
+/* May this line be written?  *suppressed: how many before it were not. */
+static bool
+quota_take(const struct buf *key, unsigned long long *suppressed)
+{
+	uint64_t hash = map_hash(key->data, key->len) | 1;
+	int64_t now_ms = clock_ms();
+	struct quota *quota = quota_find(hash, now_ms);
+
+	if (now_ms - quota->since_ms >= WINDOW_MS) {
+		quota->since_ms = now_ms;
+		quota->written = 0;
+	}
+	if (quota->written >= BURST) {
+		quota->suppressed++;
+		suppressed_total++;
+		return false;
+	}
+	quota->written++;
+	*suppressed = quota->suppressed;
+	quota->suppressed = 0;
+	return true;
+}
+
+/* A line that can't be written is lost: a log must not stop the work. */
+static void
+line_write(const struct buf *line)
+{
+	size_t done = 0;
+
+	while (done < line->len) {
+		ssize_t n = write(STDERR_FILENO, line->data + done, line->len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		done += (size_t)n;
+	}
+}
+
+static void
+line_finish(struct buf *line, unsigned long long suppressed)
+{
+	char text[64];
+
+	if (suppressed > 0) {
+		snprintf(text, sizeof(text), "%llu (log lines, not events)", suppressed);
+		add_field(line, "suppressed", str_of(text), false);
+	}
+	buf_add_str(line, line_format == LOG_JSON ? "}\n" : "\n");
+}
+
+void
+log_event(enum log_level level, const char *event, ...)
+{
+	unsigned long long suppressed;
+	struct buf line, key;
+	int errno_before = errno;
+	va_list ap;
+
+	if (level < level_min)
+		return;
+	buf_init(&line);
+	buf_init(&key);
+	add_time(&line);
+	add_field(&line, "level", str_of(log_level_name(level)), false);
+	add_field(&line, "event", str_of(event), false);
+	buf_add_str(&key, event);
+	va_start(ap, event);
+	add_fields(&line, &key, &ap);
+	va_end(ap);
+	pthread_mutex_lock(&lock);
+	if (quota_take(&key, &suppressed)) {
+		line_finish(&line, suppressed);
+		line_write(&line);
+	}
+	pthread_mutex_unlock(&lock);
+	buf_deinit(&line);
+	buf_deinit(&key);
+	errno = errno_before;
+}

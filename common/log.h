@@ -1,0 +1,33 @@
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include <stdbool.h>
+
+/*
+ * Logs: one line per event on standard error, logfmt or JSON:
+ *	time=2026-01-02T03:04:05.678Z level=warn event=store_retry worker=2 rows=500 wait=800ms error="…"
+ * The caller names the event and gives the fields; values of rows and secrets never are among them.
+ * Thread: any.
+ *
+ * Volume is bounded: the same event (event + lane/table/… in `key`) is written at most `burst` times
+ * in ten seconds; the rest are counted, and the next line of that event carries
+ * suppressed=N ("log lines, not events").
+ */
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_LOGFMT, LOG_JSON };
+
+/* Call before the first thread starts.  Default: info, logfmt. */
+void log_init(enum log_level level, enum log_format format);
+
+/*
+ * log_event(LOG_WARN, "store_retry", "worker", "%d", 2, "error", "%s", err.text, NULL)
+ * After the event: triples name, format, argument — the format has exactly one conversion, one of
+ * %s %d %u %lld %llu %zu %ld %.1f — until a NULL name.  Field text is quoted and escaped as needed.
+ */
+void log_event(enum log_level level, const char *event, ...) __attribute__((sentinel));
+
+/* Lines not written because of the volume bound, since start. */
+unsigned long long log_suppressed(void);
+const char *log_level_name(enum log_level level);
+
+#endif

@@ -1,0 +1,85 @@
+#ifndef COMMON_MYSQL_H
+#define COMMON_MYSQL_H
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One connection to MySQL or MariaDB, over either client library; the only room that sees mysql.h.
+ *
+ * sql_query sends, waits and reads.  The wait is a function of the caller's when one is set: that is
+ * how a worker does other work while MySQL executes.  After a failure of the connection (a time-out
+ * included) it is closed; sql_open opens it again.  No CLIENT_FOUND_ROWS: sql_result tells matched
+ * and changed rows apart.  No LOCAL INFILE, no multi statements, no automatic reconnect.
+ * Thread: its owner's; call sql_thread_start/stop in each thread that uses one.
+ */
+struct sql_options {
+	const char *host;
+	int port;
+	const char *socket; /* wins over host when not NULL */
+	const char *user;
+	const char *(*password)(void *arg); /* called at each open; NULL: none */
+	void *password_arg;
+	const char *database;
+	int connect_timeout_ms;
+	int timeout_ms; /* the longest wait for one result */
+};
+
+/* What a statement did, or the rows it returned (buffered; all text). */
+struct sql_result {
+	uint64_t affected;	      /* changed rows as the server counts them */
+	uint64_t matched;	      /* UPDATE: "Rows matched"; else = affected */
+	uint64_t records, duplicates; /* of a multi-row INSERT; 0 without mysql_info() */
+	unsigned warnings;
+	size_t rows, columns;
+	void *handle; /* of the buffered rows; sql_result_free */
+};
+
+struct sql;
+
+/* Wait until fd is readable; at most timeout_ms.  Returns 1 readable, 0 time-out, -1 give up. */
+typedef int sql_wait(void *arg, int fd, int timeout_ms);
+
+void sql_library_init(void); /* once, before the first thread */
+void sql_thread_start(void);
+void sql_thread_stop(void);
+
+struct sql *sql_new(const struct sql_options *options);
+void sql_free(struct sql **s);
+void sql_set_wait(struct sql *s, sql_wait *wait, void *arg);
+
+/* err: RETRY when it can't be reached, FATAL when access is denied or the database is unknown. */
+int sql_open(struct sql *s, struct err *err);
+void sql_close(struct sql *s);
+bool sql_is_open(const struct sql *s);
+uint64_t sql_thread_id(const struct sql *s); /* the server's id of this session; kept after close */
+bool sql_is_mariadb(const struct sql *s);
+unsigned long sql_server_version(const struct sql *s); /* 101106 = 10.11.6; kept after close */
+const char *sql_server_text(const struct sql *s);
+
+/* One statement at a time.  result may be NULL.  err->code is the server's error number; the class
+ * comes from sql_class.  The text is the server's message with every quoted value removed. */
+int sql_query(struct sql *s, struct str statement, struct sql_result *result, struct err *err);
+int sql_queryf(struct sql *s, struct sql_result *result, struct err *err, const char *format, ...)
+    __attribute__((format(printf, 4, 5))); /* for statements of ours without foreign values */
+/* Free the rows. */
+void sql_result_free(struct sql_result *result);
+/* The cell; data == NULL means NULL.  Valid until sql_result_free. */
+struct str sql_cell(const struct sql_result *result, size_t row, size_t column);
+/* Names as the server gave them. */
+const char *sql_column_name(const struct sql_result *result, size_t column);
+
+/* The class of a server or client error code (design: retry, poison, fatal; unknown is retry). */
+enum err_class sql_class(int code);
+
+/* Quoted and escaped, for a session with character set utf8mb4 and backslash escapes on. */
+void sql_add_text(struct buf *b, struct str value);	 /* 'text' */
+void sql_add_binary(struct buf *b, struct str value);	 /* _binary'bytes' */
+void sql_add_identifier(struct buf *b, struct str name); /* `name`, ` doubled */
+
+#endif

@@ -1,0 +1,57 @@
+/* What a reply says; the part of redis.h that needs no connection. */
+#include "common/redis.h"
+
+static bool
+has_prefix(struct str s, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return s.len >= len && memcmp(s.data, prefix, len) == 0;
+}
+
+static enum err_class
+error_class(struct str text)
+{
+	static const char *const retry[] = { "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN",
+		"TRYAGAIN", "NOREPLICAS", "OOM", "BUSY ", "MISCONF", "UNBLOCKED",
+		"ERR max number of clients reached" };
+	static const char *const fatal[] = { "NOPERM", "NOAUTH", "WRONGPASS", "DENIED" };
+
+	for (size_t i = 0; i < sizeof(retry) / sizeof(retry[0]); i++) {
+		if (has_prefix(text, retry[i]))
+			return ERR_RETRY;
+	}
+	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
+		if (has_prefix(text, fatal[i]))
+			return ERR_FATAL;
+	}
+	return ERR_POISON;
+}
+
+int
+redis_reply_error(const struct redis_reply *reply, struct err *err)
+{
+	const char *arguments;
+	int len;
+
+	if (reply->type != REDIS_ERROR)
+		return 0;
+	/* the server repeats the arguments of a command that it doesn't know: values, secrets */
+	arguments = strstr(reply->text.data, ", with args beginning with");
+	len = (int)(arguments != NULL ? arguments - reply->text.data : (long)reply->text.len);
+	return err_set(err, error_class(reply->text), 0, "redis: %.*s", len, reply->text.data);
+}
+
+const struct redis_reply *
+redis_pair(const struct redis_reply *array, const char *name)
+{
+	if (array->type != REDIS_ARRAY)
+		return NULL;
+	for (size_t i = 0; i + 1 < array->count; i += 2) {
+		const struct redis_reply *key = array->element[i];
+
+		if (key->type == REDIS_STRING && strcmp(key->text.data, name) == 0)
+			return array->element[i + 1];
+	}
+	return NULL;
+}

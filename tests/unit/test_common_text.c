@@ -1,0 +1,275 @@
+/* str, err, clock, log */
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/str.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void
+utf8_is_told_from_what_only_looks_like_it(void **state)
+{
+	const char *const bad[] = { "\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80",
+		"\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\xff",
+		"eight ok\xc3" };
+	size_t characters = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(str_is_utf8(str_of(bad[i]), &characters));
+	assert_true(str_is_utf8(str_of("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), &characters));
+	assert_int_equal(characters, 4);
+	assert_true(str_is_utf8(str_of("twelve chars"), &characters));
+	assert_int_equal(characters, 12);
+	assert_true(str_is_utf8((struct str){ NULL, 0 }, NULL));
+}
+
+static void
+the_distance_counts_edits_and_ignores_case(void **state)
+{
+	char text[200];
+
+	(void)state;
+	assert_int_equal(str_distance(STR("kitten"), STR("sitting")), 3);
+	assert_int_equal(str_distance(STR("Workers"), STR("workers")), 0);
+	assert_int_equal(str_distance(STR(""), STR("abc")), 3);
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(str_distance((struct str){ text, sizeof(text) }, STR("")), 64);
+}
+
+static void
+an_error_is_filled_and_prefixed(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(err_set(&err, ERR_POISON, 1406, "too long: %d", 7), -1);
+	assert_int_equal(err_prefix(&err, "table %s", "users"), -1);
+	assert_string_equal(err.text, "table users: too long: 7");
+	assert_int_equal(err.class, ERR_POISON);
+	assert_int_equal(err.code, 1406);
+	assert_int_equal(err_set(NULL, ERR_RETRY, 0, "nobody listens"), -1);
+	err_clear(&err);
+	assert_int_equal(err.class, ERR_NONE);
+}
+
+static void
+a_long_error_is_cut_and_not_overrun(void **state)
+{
+	struct err err;
+
+	(void)state;
+	err_set(&err, ERR_RETRY, 0, "%0600d", 1);
+	assert_int_equal(strlen(err.text), sizeof(err.text) - 1);
+	err_prefix(&err, "%0600d", 2);
+	assert_int_equal(strlen(err.text), sizeof(err.text) - 1);
+}
+
+static void
+the_fake_clock_answers_until_it_is_ended(void **state)
+{
+	int64_t real;
+
+	(void)state;
+	clock_fake(1500000);
+	assert_int_equal(clock_ms(), 1500);
+	assert_int_equal(clock_us(), 1500000);
+	assert_int_equal(clock_wall_ms(), 1500);
+	clock_fake(-1);
+	real = clock_us();
+	assert_true(clock_us() >= real && clock_wall_ms() > 1500000000000);
+}
+
+/* What the lines of `act` put on standard error, in *out. */
+static void
+capture(void (*act)(void), struct buf *out)
+{
+	int saved = dup(STDERR_FILENO);
+	FILE *file = tmpfile();
+	char chunk[4096];
+	size_t n;
+
+	assert_non_null(file);
+	fflush(stderr);
+	dup2(fileno(file), STDERR_FILENO);
+	act();
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	buf_init(out);
+	rewind(file);
+	while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
+		buf_add(out, chunk, n);
+	fclose(file);
+}
+
+static void
+one_of_each(void)
+{
+	log_event(LOG_WARN, "each", "worker", "%d", 2, "rows", "%zu", (size_t)500, "wait", "%lldms",
+	    800ll, "share", "%.1f", 0.25, "error", "%s", "Deadlock \"found\"\n", "none", "%s", NULL,
+	    NULL);
+}
+
+static void
+a_line_is_logfmt_with_quotes_where_needed(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	clock_fake(1767323045678000);
+	log_init(LOG_INFO, LOG_LOGFMT);
+	capture(one_of_each, &out);
+	assert_string_equal(out.data,
+	    "time=2026-01-02T03:04:05.678Z level=warn event=each worker=2 rows=500 wait=800ms "
+	    "share=0.2 error=\"Deadlock \\\"found\\\"\\n\" none=\"\"\n");
+	buf_deinit(&out);
+	clock_fake(-1);
+}
+
+static void
+a_line_is_json_with_numbers_as_numbers(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	clock_fake(1767323045678000);
+	log_init(LOG_INFO, LOG_JSON);
+	capture(one_of_each, &out);
+	assert_string_equal(out.data,
+	    "{\"time\":\"2026-01-02T03:04:05.678Z\",\"level\":\"warn\",\"event\":\"each\","
+	    "\"worker\":2,\"rows\":500,\"wait\":\"800ms\",\"share\":0.2,"
+	    "\"error\":\"Deadlock \\\"found\\\"\\n\",\"none\":\"\"}\n");
+	buf_deinit(&out);
+	clock_fake(-1);
+}
+
+static void
+below_the_level(void)
+{
+	log_event(LOG_DEBUG, "hidden", NULL);
+	log_event(LOG_INFO, "shown", NULL);
+}
+
+static void
+lines_below_the_level_are_not_written(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	log_init(LOG_INFO, LOG_LOGFMT);
+	capture(below_the_level, &out);
+	assert_null(strstr(out.data, "hidden"));
+	assert_non_null(strstr(out.data, "event=shown\n"));
+	buf_deinit(&out);
+}
+
+static void
+a_flood(void)
+{
+	for (int i = 0; i < 1000; i++)
+		log_event(LOG_INFO, "flood", "lane", "%s", "a", NULL);
+	log_event(LOG_INFO, "flood", "lane", "%s", "b", NULL);
+	clock_fake(clock_us() + 10000000);
+	log_event(LOG_INFO, "flood", "lane", "%s", "a", NULL);
+}
+
+static void
+repeats_are_counted_and_the_next_line_says_so(void **state)
+{
+	unsigned long long before = log_suppressed();
+	struct buf out;
+	size_t lines = 0;
+
+	(void)state;
+	log_init(LOG_INFO, LOG_LOGFMT);
+	clock_fake(5000000000);
+	capture(a_flood, &out);
+	for (size_t i = 0; i < out.len; i++)
+		lines += out.data[i] == '\n';
+	assert_int_equal(lines, 10 + 1 + 1);
+	assert_non_null(strstr(out.data, "lane=b\n"));
+	assert_non_null(strstr(out.data, "lane=a suppressed=\"990 (log lines, not events)\"\n"));
+	assert_int_equal(log_suppressed() - before, 990);
+	buf_deinit(&out);
+	clock_fake(-1);
+}
+
+static void
+many_floods(void)
+{
+	static char lane[5000][8];
+
+	for (int i = 0; i < 5000; i++) {
+		snprintf(lane[i], sizeof(lane[i]), "%d", i);
+		log_event(LOG_INFO, "many", "lane", "%s", lane[i], NULL);
+	}
+}
+
+static void
+more_different_events_than_are_counted_apart_share_a_bound(void **state)
+{
+	struct buf out;
+	size_t lines = 0;
+
+	(void)state;
+	clock_fake(9000000000);
+	capture(many_floods, &out);
+	for (size_t i = 0; i < out.len; i++)
+		lines += out.data[i] == '\n';
+	assert_true(lines <= 256 * 10);
+	buf_deinit(&out);
+	clock_fake(-1);
+}
+
+static void
+long_values(void)
+{
+	char text[5000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	log_event(LOG_INFO, "long", "error", "%s", text, NULL);
+}
+
+static void
+a_long_value_is_cut(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	log_init(LOG_INFO, LOG_LOGFMT);
+	clock_fake(20000000000);
+	capture(long_values, &out);
+	clock_fake(-1);
+	assert_true(out.len < 1200);
+	assert_non_null(strstr(out.data, "xxx\xe2\x80\xa6\"\n"));
+	buf_deinit(&out);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(utf8_is_told_from_what_only_looks_like_it),
+		cmocka_unit_test(the_distance_counts_edits_and_ignores_case),
+		cmocka_unit_test(an_error_is_filled_and_prefixed),
+		cmocka_unit_test(a_long_error_is_cut_and_not_overrun),
+		cmocka_unit_test(the_fake_clock_answers_until_it_is_ended),
+		cmocka_unit_test(a_line_is_logfmt_with_quotes_where_needed),
+		cmocka_unit_test(a_line_is_json_with_numbers_as_numbers),
+		cmocka_unit_test(lines_below_the_level_are_not_written),
+		cmocka_unit_test(repeats_are_counted_and_the_next_line_says_so),
+		cmocka_unit_test(more_different_events_than_are_counted_apart_share_a_bound),
+		cmocka_unit_test(a_long_value_is_cut),
+	};
+
+	return cmocka_run_group_tests_name("common text", tests, NULL, NULL);
+}
