@@ -1,0 +1,139 @@
+#include "config/config.h"
+
+#include "common/arena.h"
+#include "common/err.h"
+#include "config/expand.h"
+#include "config/parse.h"
+#include "config/problem.h"
+#include "config/read.h"
+#include "config/validate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+same_server(const struct config_redis *a, const struct config_redis *b)
+{
+	if (a->db != b->db || !same_text(a->socket, b->socket))
+		return false;
+	return a->socket != NULL || (same_text(a->host, b->host) && a->port == b->port);
+}
+
+static void
+config_read(struct config *config, const struct node *root, struct arena *scratch,
+    struct config_problems *problems)
+{
+	struct reader reader = {
+		.config = config, .arena = config->owned, .scratch = scratch, .problems = problems
+	};
+
+	read_config(&reader, root);
+	if (!reader.cache_given)
+		config->cache = config->redis;
+	config->cache_is_redis = same_server(&config->cache, &config->redis);
+	if (root->kind == NODE_MAP)
+		validate(&reader, root->at);
+}
+
+int
+config_parse(struct config *config, const char *file, struct str text,
+    struct config_problems *problems)
+{
+	struct arena *arena = calloc(1, sizeof(*arena)), scratch;
+	const struct node *root;
+
+	CHECK(arena != NULL);
+	arena_init(arena, 0);
+	arena_init(&scratch, 0);
+	*config = (struct config){ .owned = arena };
+	config->file = arena_copy(arena, file, strlen(file));
+	problem_open(problems, file);
+	root = parse_yaml(text, &scratch, problems);
+	if (root != NULL)
+		config_read(config, root, &scratch, problems);
+	arena_deinit(&scratch);
+	return problem_mistakes(problems) > 0 ? -1 : 0;
+}
+
+/* A little more than parse_yaml takes, so that it sees a file that is too long. */
+static int
+read_whole(const char *file, struct buf *text)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC), error;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return -1;
+	while (text->len <= PARSE_BYTES_MAX && (n = read(fd, buf_reserve(text, 65536), 65536)) > 0)
+		buf_advance(text, (size_t)n);
+	error = errno;
+	close(fd);
+	errno = error;
+	return n < 0 ? -1 : 0;
+}
+
+int
+config_load(struct config *config, const char *file, struct config_problems *problems)
+{
+	struct buf text;
+	int result = -1;
+
+	buf_init(&text);
+	if (read_whole(file, &text) == 0) {
+		result = config_parse(config, file, (struct str){ text.data, text.len }, problems);
+	} else {
+		*config = (struct config){ 0 };
+		problem_open(problems, file);
+		problem_add(problems, (struct place){ 0, 0 }, "can't be read: %s", strerror(errno));
+	}
+	buf_deinit(&text);
+	return result;
+}
+
+void
+config_deinit(struct config *config)
+{
+	struct arena *arena = config->owned;
+
+	if (arena != NULL)
+		arena_deinit(arena);
+	free(arena);
+	*config = (struct config){ 0 };
+}
+
+const char *
+config_secret(const struct config_secret *secret, struct buf *out)
+{
+	buf_reset(out);
+	if (secret->written == NULL || expand(str_of(secret->written), out, NULL, NULL) > 0)
+		return NULL;
+	return out->data;
+}
+
+const struct config_table *
+config_table(const struct config *config, struct str name)
+{
+	for (size_t i = 0; i < config->table_count; i++)
+		if (str_equal(str_of(config->tables[i].name), name))
+			return &config->tables[i];
+	return NULL;
+}
+
+size_t
+config_lane_count(const struct config *config)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->source_count; i++)
+		count += config->sources[i].stream_count;
+	return count;
+}

@@ -1,0 +1,191 @@
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "common/buf.h"
+#include "common/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The configuration: one YAML file, read once at start, immutable afterwards and shared by all
+ * threads.  config/options.c holds the one table of options; parsing, defaults, ranges, the example
+ * file (config/sluice.example.yaml), `sluice config` and the README's table all come from it.
+ *
+ * ${VAR}, ${VAR:-default}, ${file:/path} and $$ are replaced inside scalars only, after parsing, so
+ * that no value can add a key.  A mistake is reported with file:line:column, what was found and what
+ * was meant; all mistakes are reported, not the first.
+ *
+ * Strings are owned by the struct config.  NULL means "not set" unless said otherwise.
+ */
+
+/* A scalar that may hold a secret: kept as written, and expanded anew at each use, so that a changed
+ * ${file:} is seen. */
+struct config_secret {
+	const char *written; /* NULL: none */
+};
+
+struct config_redis {
+	const char *name; /* default "redis" */
+	const char *host;
+	int port;
+	const char *socket; /* redis+unix or unix:// URL; NULL: host and port */
+	const char *user;
+	struct config_secret password;
+	int db;
+	int connect_timeout_ms, timeout_ms;
+};
+
+struct config_mysql {
+	const char *host;
+	int port;
+	const char *socket;
+	const char *user;
+	struct config_secret password;
+	const char *database;
+	int connect_timeout_ms;
+	int timeout_ms;
+};
+
+enum config_format { FORMAT_FIELDS, FORMAT_JSON };
+
+/* Bits of `operations:` */
+enum config_operation {
+	OPERATION_UPSERT = 1,
+	OPERATION_UPDATE = 2,
+	OPERATION_DELETE = 4,
+	OPERATION_INCR = 8,
+	OPERATION_INVALIDATE = 16,
+	OPERATION_ALL = 31
+};
+
+enum config_on_gap { ON_GAP_CONTINUE, ON_GAP_HALT };
+enum config_on_poison { ON_POISON_SKIP, ON_POISON_HALT };
+
+struct config_source {
+	const char *written;   /* "wb:users:{0..7}", for messages; several are joined by ", " */
+	const char **patterns; /* what `streams:` lists, ranges unexpanded */
+	size_t pattern_count;
+	const char **streams; /* expanded; braces resolved */
+	size_t stream_count;
+	bool ranged; /* written with {a..b} */
+	enum config_format format;
+	const char *field;   /* json: which field; NULL: the entry's only one */
+	const char *table;   /* for entries without _table; NULL: _table is required */
+	const char **tables; /* all that its entries may name, `table` included */
+	size_t table_count;
+	unsigned operations; /* bits */
+	const char *start;   /* "beginning", "end" or a stream id */
+	enum config_on_gap on_gap;
+	int line, column; /* where it stands in the file */
+};
+
+enum config_version { VERSION_NONE, VERSION_GIVEN, VERSION_COUNTER, VERSION_CLOCK };
+enum config_mode { MODE_DELETE, MODE_NONE };
+
+struct config_template {
+	const char *written; /* "user:{id}" */
+	enum config_mode mode;
+	int line, column;
+};
+
+struct config_pair {
+	const char *name, *value;
+};
+
+struct config_table {
+	const char *name;
+	enum config_version version;
+	const char *version_column; /* NULL with VERSION_NONE */
+	struct config_template *templates;
+	size_t template_count;
+	struct config_pair *columns; /* field -> column */
+	size_t column_count;
+	const char **ignore; /* fields */
+	size_t ignore_count;
+	struct config_pair *set; /* column -> constant text */
+	size_t set_count;
+	bool fold;
+	enum config_on_poison on_poison;
+	int line, column;
+};
+
+struct config {
+	const char *file;
+	const char *pool; /* "default" */
+	struct config_redis redis;
+	struct config_redis cache; /* a copy of redis unless `cache:` is given */
+	bool cache_is_redis;	   /* same server and database as redis */
+	struct config_mysql mysql;
+
+	const char *http_host; /* "127.0.0.1", "::", … ; NULL: no HTTP (listen: "off") */
+	int http_port;	       /* 0: any free one */
+
+	struct config_source *sources;
+	size_t source_count;
+	struct config_table *tables;
+	size_t table_count;
+
+	int workers;
+	int64_t memory_bytes;
+	int64_t entry_max_bytes;
+	int batch_max_rows;
+	int64_t batch_max_bytes;
+	int batch_max_delay_ms;
+	int lock_wait_ms;
+	int foreign_key_wait_ms;
+	int64_t max_rows_per_second; /* 0: no limit */
+	int poison_rate; /* dead letters among a lane's last 1,000 entries; 0: never halt */
+	int64_t invalidate_lag_max_bytes;
+	int shutdown_timeout_ms; /* SIGTERM: how long to finish */
+	bool eviction_allowed;	 /* eviction: allow */
+	bool show_keys;
+	bool create_tables; /* our own tables */
+	bool ready_requires_redis, ready_requires_mysql, ready_requires_cache;
+	int log_level;	/* enum log_level */
+	int log_format; /* enum log_format */
+
+	void *owned; /* config.c's: all memory of the above */
+};
+
+/* One mistake (or warning), in the form `file:line:column: sentence`. */
+struct config_problem {
+	int line, column;
+	bool warning;
+	const char *text;
+};
+
+/*
+ * Read and validate.  On success 0 and *config is filled; problems may still hold warnings.  On
+ * mistakes -1; problems holds all of them in file order.  Both must be deinited in either case.
+ */
+struct config_problems {
+	struct config_problem *list;
+	size_t count;
+	void *owned;
+};
+int config_load(struct config *config, const char *file, struct config_problems *problems);
+/* The same from memory; `file` is only for messages. */
+int config_parse(struct config *config, const char *file, struct str text,
+    struct config_problems *problems);
+void config_deinit(struct config *config);
+void config_problems_deinit(struct config_problems *problems);
+
+/* The effective configuration as YAML that config_load would read back, secrets as ***. */
+void config_print(const struct config *config, struct buf *out);
+/* The commented example file, and the README's table, from the options table. */
+void config_print_example(struct buf *out);
+void config_print_readme_table(struct buf *out);
+
+/* Expand a secret now (reading ${file:} again).  NULL when none or unreadable; the returned text
+ * belongs to `out`.  Usable as the password function of redis_options and sql_options. */
+const char *config_secret(const struct config_secret *secret, struct buf *out);
+
+/* The configured table of that name, or NULL. */
+const struct config_table *config_table(const struct config *config, struct str name);
+
+/* All lanes: stream i of source s.  The lane's name is pool/source/stream, source = redis.name. */
+size_t config_lane_count(const struct config *config);
+
+#endif

@@ -1,0 +1,286 @@
+#include "config/options.h"
+
+#include "common/log.h"
+#include "config/config.h"
+#include "config/unit.h"
+
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define SECOND 1000
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+
+#define AT(type, field) .offset = offsetof(struct type, field)
+#define LIST(type, field, count) AT(type, field), .count_offset = offsetof(struct type, count)
+#define RANGE(low, high) .min = (low), .max = (high)
+/* Options that the documentation of later releases will name. */
+#define LATER(parent, name) { (parent), (name), OPTION_LATER, .doc = NULL }
+#define NOT_YET(parent, name, reason) \
+	{ (parent), (name), OPTION_LATER, .doc = reason " is not supported yet" }
+
+static const struct option_word truth[] = { { "true", true, false }, { "false", false, false },
+	{ "yes", true, false }, { "no", false, false }, { "on", true, false },
+	{ "off", false, false }, { NULL, 0, false } };
+static const struct option_word on_off[] = { { "on", true, false }, { "off", false, false },
+	{ "true", true, false }, { "false", false, false }, { NULL, 0, false } };
+static const struct option_word evictions[] = { { "refuse", false, false },
+	{ "allow", true, false }, { NULL, 0, false } };
+static const struct option_word log_levels[] = { { "debug", LOG_DEBUG, false },
+	{ "info", LOG_INFO, false }, { "warn", LOG_WARN, false }, { "error", LOG_ERROR, false },
+	{ NULL, 0, false } };
+static const struct option_word log_formats[] = { { "logfmt", LOG_LOGFMT, false },
+	{ "json", LOG_JSON, false }, { NULL, 0, false } };
+static const struct option_word formats[] = { { "fields", FORMAT_FIELDS, false },
+	{ "json", FORMAT_JSON, false }, { "debezium", 0, true }, { "maxwell", 0, true },
+	{ "canal", 0, true }, { "dms", 0, true }, { NULL, 0, false } };
+static const struct option_word operations[] = { { "upsert", OPERATION_UPSERT, false },
+	{ "update", OPERATION_UPDATE, false }, { "delete", OPERATION_DELETE, false },
+	{ "incr", OPERATION_INCR, false }, { "invalidate", OPERATION_INVALIDATE, false },
+	{ NULL, 0, false } };
+static const struct option_word on_gaps[] = { { "continue", ON_GAP_CONTINUE, false },
+	{ "halt", ON_GAP_HALT, false }, { NULL, 0, false } };
+static const struct option_word on_poisons[] = { { "skip", ON_POISON_SKIP, false },
+	{ "halt", ON_POISON_HALT, false }, { "park", 0, true }, { NULL, 0, false } };
+static const struct option_word versions[] = { { "given", VERSION_GIVEN, false },
+	{ "counter", VERSION_COUNTER, false }, { "clock", VERSION_CLOCK, false },
+	{ NULL, 0, false } };
+static const struct option_word modes[] = { { "delete", MODE_DELETE, false },
+	{ "none", MODE_NONE, false }, { "versioned", 0, true }, { "generation", 0, true },
+	{ "tag", 0, true }, { "scan", 0, true }, { "table", 0, true }, { "populate", 0, true },
+	{ NULL, 0, false } };
+static const struct option_word dependencies[] = {
+	{ "redis", offsetof(struct config, ready_requires_redis), false },
+	{ "mysql", offsetof(struct config, ready_requires_mysql), false },
+	{ "cache", offsetof(struct config, ready_requires_cache), false }, { NULL, 0, false }
+};
+
+const struct option options[] = {
+	{ "", "pool", OPTION_NAME, AT(config, pool), .fallback = "default", RANGE(1, 32),
+	    .doc = "Name of this installation, a part of every lane's name; needed when one MySQL "
+		   "serves several." },
+
+	{ "", "redis", OPTION_SECTION, AT(config, redis), .shown = true,
+	    .doc = "The Redis or Valkey that holds the streams: a url, or its parts." },
+	{ "redis", "url", OPTION_REDIS_URL, .example = "\"redis://127.0.0.1:6379\"", .shown = true,
+	    .doc = "redis://[user:password@]host[:port][/db] or redis+unix:///path[?db=0]; other "
+		   "bytes as %XX, ${…} as they are." },
+	{ "redis", "host", OPTION_HOST, AT(config_redis, host), .fallback = "127.0.0.1",
+	    RANGE(1, 255), .doc = "Host name or address." },
+	{ "redis", "port", OPTION_INT, AT(config_redis, port), .fallback = "6379", RANGE(1, 65535),
+	    .doc = "TCP port." },
+	{ "redis", "socket", OPTION_TEXT, AT(config_redis, socket),
+	    .example = "/run/redis/redis.sock", RANGE(1, 107),
+	    .doc = "Path of a Unix socket, instead of host and port." },
+	{ "redis", "user", OPTION_TEXT, AT(config_redis, user), .example = "sluice", RANGE(1, 255),
+	    .doc = "ACL user; without it the default user." },
+	{ "redis", "password", OPTION_SECRET, AT(config_redis, password),
+	    .example = "${file:/run/secrets/redis}", RANGE(0, 4096),
+	    .doc = "Password; read again at each connect." },
+	{ "redis", "db", OPTION_INT, AT(config_redis, db), .fallback = "0", RANGE(0, 9999),
+	    .doc = "Database number." },
+	{ "redis", "name", OPTION_NAME, AT(config_redis, name), .fallback = "redis", RANGE(1, 32),
+	    .doc =
+		"Name of the server, a part of every lane's name; changing it makes new lanes." },
+	{ "redis", "connect_timeout", OPTION_DURATION, AT(config_redis, connect_timeout_ms),
+	    .fallback = "2s", RANGE(50, 5 * MINUTE), .doc = "Longest wait for a connection." },
+	{ "redis", "timeout", OPTION_DURATION, AT(config_redis, timeout_ms), .fallback = "5s",
+	    RANGE(100, 5 * MINUTE), .doc = "Longest wait for a reply." },
+	NOT_YET("redis", "tls", "TLS"),
+	NOT_YET("redis", "sentinel", "Sentinel"),
+	NOT_YET("redis", "sentinels", "Sentinel"),
+	NOT_YET("redis", "cluster", "Cluster"),
+	LATER("redis", "wait_replicas"),
+
+	{ "", "cache", OPTION_SERVER, AT(config, cache),
+	    .example = "{ url: \"redis://127.0.0.1:6380\" }",
+	    .doc = "The server whose keys are invalidated, with the options of redis; without it "
+		   "the same server and database." },
+
+	{ "", "mysql", OPTION_SECTION, AT(config, mysql), .shown = true,
+	    .doc = "The MySQL or MariaDB that is written to: a url, or its parts." },
+	{ "mysql", "url", OPTION_MYSQL_URL,
+	    .example = "\"mysql://app:${DB_PASSWORD}@127.0.0.1:3306/shop\"", .shown = true,
+	    .doc = "mysql://user[:password]@host[:port]/database[?socket=/path]; other bytes as "
+		   "%XX, ${…} as they are." },
+	{ "mysql", "host", OPTION_HOST, AT(config_mysql, host), .fallback = "127.0.0.1",
+	    RANGE(1, 255), .doc = "Host name or address." },
+	{ "mysql", "port", OPTION_INT, AT(config_mysql, port), .fallback = "3306", RANGE(1, 65535),
+	    .doc = "TCP port." },
+	{ "mysql", "socket", OPTION_TEXT, AT(config_mysql, socket),
+	    .example = "/run/mysqld/mysqld.sock", RANGE(1, 107),
+	    .doc = "Path of a Unix socket, instead of host and port." },
+	{ "mysql", "user", OPTION_TEXT, AT(config_mysql, user), .example = "app", RANGE(1, 255),
+	    .doc = "Account; required, here or in the url." },
+	{ "mysql", "password", OPTION_SECRET, AT(config_mysql, password),
+	    .example = "${file:/run/secrets/mysql}", RANGE(0, 4096),
+	    .doc = "Password; read again at each connect." },
+	{ "mysql", "database", OPTION_TEXT, AT(config_mysql, database), .example = "shop",
+	    RANGE(1, 64),
+	    .doc = "Database of the tables and of our own; required, here or in the url." },
+	{ "mysql", "connect_timeout", OPTION_DURATION, AT(config_mysql, connect_timeout_ms),
+	    .fallback = "5s", RANGE(50, 5 * MINUTE), .doc = "Longest wait for a connection." },
+	{ "mysql", "timeout", OPTION_DURATION, AT(config_mysql, timeout_ms), .fallback = "30s",
+	    RANGE(SECOND, HOUR), .doc = "Longest wait for the result of one statement." },
+	NOT_YET("mysql", "tls", "TLS"),
+	NOT_YET("mysql", "ssl", "TLS"),
+
+	{ "", "http", OPTION_SECTION, .shown = true, .doc = NULL },
+	{ "http", "listen", OPTION_LISTEN, .fallback = "\"127.0.0.1:9180\"",
+	    .doc = "Address for health, metrics and status: 127.0.0.1:9180, [::]:9180, :9180 (all "
+		   "IPv4), port 0 for any free one, or off." },
+
+	{ "", "sources", OPTION_SOURCES, .shown = true, .doc = "What is read." },
+	{ "sources[]", "streams", OPTION_STREAMS, RANGE(1, 512), .example = "\"wb:users:{0..7}\"",
+	    .shown = true,
+	    .doc = "A stream or a list of them, each a lane; {0..7} makes eight lanes, {{ and }} "
+		   "are literal braces, 1024 lanes at most." },
+	{ "sources[]", "table", OPTION_SOURCE_TABLE, AT(config_source, table), .example = "users",
+	    RANGE(1, 64), .shown = true, .doc = "Table of the entries that carry no _table." },
+	{ "sources[]", "tables", OPTION_SOURCE_TABLES, LIST(config_source, tables, table_count),
+	    .example = "[users, orders]", RANGE(1, 64),
+	    .doc = "All tables that the entries may name by _table." },
+	{ "sources[]", "format", OPTION_WORD, AT(config_source, format), .fallback = "fields",
+	    .words = formats,
+	    .doc = "How an entry is written: flat fields, or one JSON object or list of objects." },
+	{ "sources[]", "field", OPTION_TEXT, AT(config_source, field), .example = "payload",
+	    RANGE(1, 255),
+	    .doc = "With format json: the field that holds it; without it the entry's only one." },
+	{ "sources[]", "operations", OPTION_BITS, AT(config_source, operations),
+	    .fallback = "[upsert, update, delete, incr, invalidate]", .words = operations,
+	    .doc = "The operations that the entries may ask for." },
+	{ "sources[]", "start", OPTION_START, AT(config_source, start), .fallback = "beginning",
+	    .doc = "Where a lane that was never read begins: beginning, end or a stream id." },
+	{ "sources[]", "on_gap", OPTION_WORD, AT(config_source, on_gap), .fallback = "continue",
+	    .words = on_gaps,
+	    .doc = "What to do when entries were lost before they were read; either way it is an "
+		   "alarm." },
+	LATER("sources[]", "topics"),
+	LATER("sources[]", "topic"),
+	LATER("sources[]", "kafka"),
+	LATER("sources[]", "keep"),
+	LATER("sources[]", "keep_bytes"),
+	LATER("sources[]", "wait_replicas"),
+	LATER("sources[]", "truncate"),
+	LATER("sources[]", "trim"),
+
+	{ "", "tables", OPTION_TABLES, .shown = true,
+	    .doc = "The tables that may be written, each by its name." },
+	{ "tables.*", "version", OPTION_VERSION, .example = "{ column: ver, kind: given }",
+	    .doc = "The BIGINT column that orders changes, as a name (kind given) or as { column, "
+		   "kind }." },
+	{ "tables.*.version", "column", OPTION_TEXT, AT(config_table, version_column), RANGE(1, 64),
+	    .doc = "The version's column." },
+	{ "tables.*.version", "kind", OPTION_WORD, AT(config_table, version), .fallback = "given",
+	    .words = versions,
+	    .doc = "given: the producer's _version; counter and clock: stamped by sluice." },
+	{ "tables.*", "invalidate", OPTION_TEMPLATES, LIST(config_table, templates, template_count),
+	    .example = "[\"user:{id}\", { key: \"user:{id}:orders\", mode: delete }]",
+	    .doc = "Cache keys of a row, invalidated after its commit: a list of texts or of { "
+		   "key, mode }." },
+	{ "tables.*.invalidate[]", "key", OPTION_TEXT, AT(config_template, written), RANGE(1, 512),
+	    .doc = "The key, with primary key columns in braces." },
+	{ "tables.*.invalidate[]", "mode", OPTION_WORD, AT(config_template, mode),
+	    .fallback = "delete", .words = modes,
+	    .doc = "delete removes the key; none leaves it." },
+	{ "tables.*", "columns", OPTION_PAIRS, LIST(config_table, columns, column_count),
+	    .example = "{ mail: email }", RANGE(1, 64),
+	    .doc = "Fields whose column has another name." },
+	{ "tables.*", "ignore", OPTION_TEXTS, LIST(config_table, ignore, ignore_count),
+	    .example = "[trace_id]", RANGE(1, 1024), .doc = "Fields that are not written." },
+	{ "tables.*", "set", OPTION_PAIRS, LIST(config_table, set, set_count),
+	    .example = "{ written_by: sluice }", RANGE(0, 65535),
+	    .doc = "Columns that get a constant in every row written." },
+	{ "tables.*", "fold", OPTION_BOOL, AT(config_table, fold), .fallback = "on",
+	    .words = on_off,
+	    .doc = "Merge the changes of one key inside a batch; off where each one must be seen "
+		   "(history tables, triggers)." },
+	{ "tables.*", "on_poison", OPTION_WORD, AT(config_table, on_poison), .fallback = "skip",
+	    .words = on_poisons,
+	    .doc = "After an entry that can't be applied: skip it into the dead letters, or halt "
+		   "its lane." },
+	LATER("tables.*", "when"),
+	LATER("tables.*", "ttl"),
+	LATER("tables.*", "refresh"),
+	LATER("tables.*", "max_parked"),
+	LATER("tables.*", "truncate"),
+	LATER("tables.*", "announce"),
+	LATER("tables.*", "on_cache_lost"),
+	LATER("tables.*", "stale_for"),
+	LATER("tables.*.invalidate[]", "when"),
+	LATER("tables.*.invalidate[]", "ttl"),
+	LATER("tables.*.invalidate[]", "populate"),
+	LATER("tables.*.invalidate[]", "stale_for"),
+	LATER("tables.*.invalidate[]", "marker"),
+	LATER("tables.*.invalidate[]", "tag"),
+
+	{ "", "workers", OPTION_INT, AT(config, workers), .fallback = "1", RANGE(1, 64),
+	    .doc = "Threads, each with its lanes, its batch and its MySQL connection." },
+	{ "", "memory", OPTION_SIZE, AT(config, memory_bytes), .fallback = "32MiB",
+	    RANGE(8 * MIB, 64 * GIB), .doc = "What the process may hold and buffer." },
+	{ "", "entry_max", OPTION_SIZE, AT(config, entry_max_bytes), .fallback = "16MiB",
+	    RANGE(KIB, 512 * MIB),
+	    .doc = "Largest entry; a larger one halts its lane.  At most half of memory, the "
+		   "default included." },
+	{ "", "batch", OPTION_SECTION, .shown = true,
+	    .doc = "A batch is one transaction; the first limit that is reached seals it." },
+	{ "batch", "max_rows", OPTION_INT, AT(config, batch_max_rows), .fallback = "1000",
+	    RANGE(1, 100000), .doc = "Changes." },
+	{ "batch", "max_bytes", OPTION_SIZE, AT(config, batch_max_bytes), .fallback = "1MiB",
+	    RANGE(4 * KIB, 256 * MIB), .doc = "Bytes, at most a quarter of memory." },
+	{ "batch", "max_delay", OPTION_DURATION, AT(config, batch_max_delay_ms), .fallback = "20ms",
+	    RANGE(0, 10 * SECOND), .doc = "Age of its first change." },
+	{ "", "lock_wait", OPTION_DURATION, AT(config, lock_wait_ms), .fallback = "2s",
+	    RANGE(SECOND, MINUTE),
+	    .doc = "How long a batch waits for a row that another session has locked." },
+	{ "", "foreign_key_wait", OPTION_DURATION, AT(config, foreign_key_wait_ms),
+	    .fallback = "30s", RANGE(0, HOUR),
+	    .doc = "How long a child row waits for a parent from another lane." },
+	{ "", "max_rows_per_second", OPTION_COUNT, AT(config, max_rows_per_second), .fallback = "0",
+	    RANGE(0, 100000000), .doc = "Limit of the whole process; 0 is none." },
+	{ "", "poison_rate", OPTION_INT, AT(config, poison_rate), .fallback = "200", RANGE(0, 1000),
+	    .doc = "More dead letters than this among a lane's last 1,000 entries halt it; 0 never "
+		   "does." },
+	{ "", "invalidate_lag_max", OPTION_SIZE, AT(config, invalidate_lag_max_bytes),
+	    .fallback = "1GiB", RANGE(MIB, 1024 * GIB),
+	    .doc = "Stream bytes that may wait for a cache that is away before rows stop too." },
+	{ "", "shutdown_timeout", OPTION_DURATION, AT(config, shutdown_timeout_ms),
+	    .fallback = "20s", RANGE(0, HOUR),
+	    .doc = "How long SIGTERM may take to finish what is begun." },
+	{ "", "eviction", OPTION_BOOL, AT(config, eviction_allowed), .fallback = "refuse",
+	    .words = evictions,
+	    .doc = "Whether to run on a Redis whose eviction policy may delete streams." },
+	{ "", "show_keys", OPTION_BOOL, AT(config, show_keys), .fallback = "false", .words = truth,
+	    .doc = "Show cache keys in logs and status instead of their hashes; they carry row "
+		   "values." },
+	{ "", "create_tables", OPTION_BOOL, AT(config, create_tables), .fallback = "true",
+	    .words = truth,
+	    .doc = "Create our own tables (sluice_…) at start where they are missing." },
+	{ "", "ready_requires", OPTION_FLAGS, .fallback = "[]", .words = dependencies,
+	    .doc = "Servers that must be reachable for /readyz: redis, mysql, cache." },
+	{ "", "log", OPTION_SECTION, .shown = true, .doc = NULL },
+	{ "log", "level", OPTION_WORD, AT(config, log_level), .fallback = "info",
+	    .words = log_levels, .doc = "The least that is logged." },
+	{ "log", "format", OPTION_WORD, AT(config, log_format), .fallback = "logfmt",
+	    .words = log_formats, .doc = "How a line is written." },
+	LATER("", "kafka"),
+	LATER("", "keep"),
+	LATER("", "keep_bytes"),
+	LATER("", "wait_replicas"),
+	LATER("", "refresh"),
+	LATER("", "outbox"),
+	LATER("", "announce"),
+	LATER("", "on_cache_lost"),
+	LATER("", "max_parked"),
+	LATER("", "quarantine"),
+	LATER("", "stale_for"),
+	LATER("", "marker"),
+	LATER("", "marker_absent"),
+	LATER("", "markers_max"),
+	NOT_YET("", "sentinel", "Sentinel"),
+	NOT_YET("", "cluster", "Cluster"),
+	NOT_YET("", "tls", "TLS"),
+	{ .parent = NULL },
+};
+
+_Static_assert(sizeof(options) / sizeof(options[0]) <= OPTIONS_MAX, "raise OPTIONS_MAX");

@@ -1,0 +1,211 @@
+#include "config/read.h"
+
+#include "common/number.h"
+#include "config/braces.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* `table` counts as one of `tables`. */
+static void
+add_default_table(struct reader *r, struct config_source *source)
+{
+	const char **tables;
+
+	if (source->table == NULL)
+		return;
+	for (size_t i = 0; i < source->table_count; i++)
+		if (strcmp(source->tables[i], source->table) == 0)
+			return;
+	tables = arena_alloc(r->arena, (source->table_count + 1) * sizeof(*tables));
+	tables[0] = source->table;
+	if (source->table_count > 0)
+		memcpy(tables + 1, source->tables, source->table_count * sizeof(*tables));
+	source->tables = tables;
+	source->table_count++;
+}
+
+static void
+read_source(struct reader *r, const struct node *node, const char *where,
+    struct config_source *source)
+{
+	source->line = node->at.line;
+	source->column = node->at.column;
+	read_defaults(r, "sources[]", source);
+	read_map(r, node, "sources[]", where, source);
+	add_default_table(r, source);
+	if (node_find(node, "streams") == NULL)
+		problem_add(r->problems, node->at, "%s: streams is missing", where);
+	if (node_find(node, "table") == NULL && node_find(node, "tables") == NULL)
+		problem_add(r->problems, node->at, "%s: table or tables is missing", where);
+	if (source->field != NULL && source->format != FORMAT_JSON)
+		problem_add(r->problems, node_find(node, "field")->key->at,
+		    "%s.field: only for format json", where);
+}
+
+void
+read_sources(struct reader *r, const struct reading *in)
+{
+	struct config *config = r->config;
+	const struct node *node;
+	size_t index = 0;
+
+	if (in->node->kind != NODE_LIST) {
+		read_refuse(r, in, in->node);
+		return;
+	}
+	if (in->node->count > LIST_MAX) {
+		problem_add(r->problems, in->node->at, "sources: more than %d", LIST_MAX);
+		return;
+	}
+	config->sources = arena_zalloc(r->arena, (in->node->count + 1) * sizeof(*config->sources));
+	for (node = in->node->first; node != NULL; node = node->next, index++) {
+		const char *where = arena_printf(r->scratch, "sources[%zu]", index);
+
+		if (node->kind == NODE_MAP)
+			read_source(r, node, where, &config->sources[config->source_count++]);
+		else if (node->kind != NODE_REFUSED)
+			problem_add(r->problems, node->at,
+			    "%s: found %s, meant a map such as { streams: …, table: … }", where,
+			    node_is_null(node) ? "nothing" : node_kind_name(node));
+	}
+}
+
+void
+read_source_table(struct reader *r, const struct reading *in)
+{
+	struct config_source *source = in->base;
+	struct str text;
+
+	if (!read_text(r, in, in->node, &text))
+		return;
+	source->table = text.data;
+	mention_add(r, &r->source_tables, text.data, in->node->at);
+}
+
+void
+read_source_tables(struct reader *r, const struct reading *in)
+{
+	struct config_source *source = in->base;
+	struct str text;
+
+	if (in->node->kind == NODE_MAP || read_count_elements(in->node) == 0 ||
+	    node_is_null(in->node)) {
+		read_refuse(r, in, in->node);
+		return;
+	}
+	source->tables =
+	    arena_alloc(r->arena, read_count_elements(in->node) * sizeof(*source->tables));
+	for (const struct node *e = NULL; (e = read_next_element(in->node, e)) != NULL;) {
+		if (!read_text(r, in, e, &text))
+			continue;
+		source->tables[source->table_count++] = text.data;
+		mention_add(r, &r->source_tables, text.data, e->at);
+	}
+}
+
+static void
+append_names(struct reader *r, struct config_source *source, const struct braces_names *names,
+    struct place at)
+{
+	const char **all =
+	    arena_alloc(r->arena, (source->stream_count + names->count) * sizeof(*all));
+
+	if (source->stream_count > 0)
+		memcpy(all, source->streams, source->stream_count * sizeof(*all));
+	memcpy(all + source->stream_count, names->name, names->count * sizeof(*all));
+	source->streams = all;
+	source->stream_count += names->count;
+	source->ranged |= names->ranged;
+	for (size_t i = 0; i < names->count; i++)
+		mention_add(r, &r->lanes, names->name[i], at);
+}
+
+static void
+read_stream(struct reader *r, const struct reading *in, const struct node *node)
+{
+	struct config_source *source = in->base;
+	struct braces_names names;
+	struct str text;
+	struct err err;
+
+	if (!read_text(r, in, node, &text))
+		return;
+	/* beyond the limit nothing is built: a long file must not become a huge one */
+	if (r->lane_count > STREAMS_MAX)
+		return;
+	if (braces_expand(text, r->arena, &names, &err) != 0) {
+		problem_add(r->problems, node->at, "%s: %s", read_path(r, in), err.text);
+		return;
+	}
+	r->lane_count += names.count;
+	if (r->lane_count > STREAMS_MAX) {
+		problem_add(r->problems, node->at, "%s: more than %d lanes in all",
+		    read_path(r, in), STREAMS_MAX);
+		return;
+	}
+	append_names(r, source, &names, node->at);
+	source->patterns[source->pattern_count++] = text.data;
+}
+
+/* All patterns in one line, for messages. */
+static const char *
+join(struct reader *r, const struct config_source *source)
+{
+	const char *copy;
+	struct buf all;
+
+	buf_init(&all);
+	*buf_reserve(&all, 1) = '\0';
+	for (size_t i = 0; i < source->pattern_count; i++)
+		buf_printf(&all, "%s%s", i > 0 ? ", " : "", source->patterns[i]);
+	copy = arena_copy(r->arena, all.data, all.len);
+	buf_deinit(&all);
+	return copy;
+}
+
+void
+read_streams(struct reader *r, const struct reading *in)
+{
+	struct config_source *source = in->base;
+
+	if (in->node->kind == NODE_MAP || read_count_elements(in->node) == 0 ||
+	    node_is_null(in->node)) {
+		read_refuse(r, in, in->node);
+		return;
+	}
+	source->patterns =
+	    arena_alloc(r->arena, read_count_elements(in->node) * sizeof(*source->patterns));
+	for (const struct node *e = NULL; (e = read_next_element(in->node, e)) != NULL;)
+		read_stream(r, in, e);
+	source->written = join(r, source);
+}
+
+/* ms or ms-seq, as Redis takes it. */
+static bool
+is_stream_id(struct str text)
+{
+	const char *dash = memchr(text.data, '-', text.len);
+	size_t ms = dash != NULL ? (size_t)(dash - text.data) : text.len;
+	uint64_t n;
+
+	for (size_t i = 0; i < text.len; i++)
+		if (!isdigit((unsigned char)text.data[i]) && i != ms)
+			return false;
+	return number_u64((struct str){ text.data, ms }, &n) &&
+	    (dash == NULL || number_u64((struct str){ dash + 1, text.len - ms - 1 }, &n));
+}
+
+void
+read_start(struct reader *r, const struct reading *in)
+{
+	const char **field = read_field(in);
+	struct str text;
+
+	if (!read_text(r, in, in->node, &text))
+		return;
+	if (str_equal(text, STR("beginning")) || str_equal(text, STR("end")) || is_stream_id(text))
+		*field = text.data;
+	else
+		read_refuse(r, in, in->node);
+}

@@ -1,0 +1,239 @@
+#include "config/validate.h"
+
+#include "common/map.h"
+#include "config/braces.h"
+#include "config/unit.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* pool/source/stream is the ledger's primary key */
+enum { LANE_BYTES_MAX = 255 };
+#define OUR_KEYS "sluice:"
+
+static size_t
+index_of(const char *parent, const char *name)
+{
+	return (size_t)(option_find(parent, str_of(name)) - options);
+}
+
+static bool
+is_given(const struct reader *r, const char *parent, const char *name)
+{
+	return r->given[index_of(parent, name)].line != 0;
+}
+
+/* Something below it was refused: what follows from that isn't worth a second sentence. */
+static bool
+is_broken(const struct reader *r, const char *parent, const char *name)
+{
+	return r->broken[index_of(parent, name)];
+}
+
+static void
+check_required(struct reader *r, struct place top)
+{
+	static const char *const required[] = { "redis", "mysql", "sources", "tables" };
+	const struct config *config = r->config;
+	struct place mysql = r->given[index_of("", "mysql")];
+
+	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
+		if (!is_given(r, "", required[i]))
+			problem_add(r->problems, top, "%s is missing", required[i]);
+	if (is_given(r, "", "sources") && !is_broken(r, "", "sources") && config->source_count == 0)
+		problem_add(r->problems, r->given[index_of("", "sources")],
+		    "sources: an empty list");
+	if (!is_given(r, "", "mysql") || is_broken(r, "", "mysql"))
+		return;
+	if (config->mysql.user == NULL)
+		problem_add(r->problems, mysql, "mysql.user is missing, here or in the url");
+	if (config->mysql.database == NULL)
+		problem_add(r->problems, mysql,
+		    "mysql.database is missing, here or in the url (mysql://user@host/database)");
+}
+
+/* One size may be at most a part of another. */
+static void
+check_share(struct reader *r, const char *parent, const char *name, int64_t bytes, int64_t most,
+    const char *share)
+{
+	struct place at = r->given[index_of(parent, name)];
+	struct buf text;
+
+	if (bytes <= most || is_broken(r, "", "memory"))
+		return;
+	if (at.line == 0)
+		at = r->given[index_of("", "memory")];
+	buf_init(&text);
+	buf_printf(&text, "%s%s%s: ", parent, parent[0] != '\0' ? "." : "", name);
+	unit_add_size(&text, bytes);
+	buf_printf(&text, " is more than %s of memory (", share);
+	unit_add_size(&text, r->config->memory_bytes);
+	buf_add_str(&text, "); make it smaller or memory larger");
+	problem_add(r->problems, at, "%s", text.data);
+	buf_deinit(&text);
+}
+
+static void
+check_memory(struct reader *r)
+{
+	struct config *config = r->config;
+	int64_t half = config->memory_bytes / 2;
+
+	if (!is_given(r, "", "entry_max") && config->entry_max_bytes > half)
+		config->entry_max_bytes = half;
+	check_share(r, "", "entry_max", config->entry_max_bytes, half, "half");
+	check_share(r, "batch", "max_bytes", config->batch_max_bytes, config->memory_bytes / 4,
+	    "a quarter");
+}
+
+static void
+check_lane(struct reader *r, const struct mention *lane)
+{
+	const struct config *config = r->config;
+	size_t len = strlen(config->pool) + strlen(config->redis.name) + strlen(lane->name) + 2;
+
+	if (len > LANE_BYTES_MAX)
+		problem_add(r->problems, lane->at,
+		    "lane %s/%s/%s: the name is %zu bytes long; %d at most", config->pool,
+		    config->redis.name, lane->name, len, LANE_BYTES_MAX);
+	if (strncmp(lane->name, OUR_KEYS, sizeof(OUR_KEYS) - 1) == 0)
+		problem_add(r->problems, lane->at,
+		    "stream %s: keys that begin with " OUR_KEYS " are ours",
+		    problem_quote(r->problems, str_of(lane->name)));
+}
+
+static void
+check_lanes(struct reader *r)
+{
+	const struct mention *reported = NULL;
+	struct map seen;
+
+	map_init(&seen);
+	for (struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next) {
+		void **first = map_at(&seen, lane->name, strlen(lane->name));
+		const struct mention *other = *first;
+
+		if (other == NULL) {
+			*first = lane;
+			check_lane(r, lane);
+			continue;
+		}
+		/* a range that overlaps another is one mistake */
+		if (reported != NULL && reported->at.line == lane->at.line &&
+		    reported->at.column == lane->at.column)
+			continue;
+		reported = lane;
+		problem_add(r->problems, lane->at,
+		    "lane %s is named twice; the first is in line %d",
+		    problem_quote(r->problems, str_of(lane->name)), other->at.line);
+	}
+	map_deinit(&seen);
+}
+
+static const char *
+nearest_table(const struct config *config, const char *name)
+{
+	const char *nearest = NULL;
+	size_t len = strlen(name);
+	unsigned best = 3;
+
+	for (size_t i = 0; i < config->table_count; i++) {
+		size_t table_len = strlen(config->tables[i].name);
+		unsigned distance;
+
+		if (table_len > len + 2 || len > table_len + 2)
+			continue;
+		distance = str_distance(str_of(config->tables[i].name), str_of(name));
+
+		if (distance < best) {
+			best = distance;
+			nearest = config->tables[i].name;
+		}
+	}
+	return nearest;
+}
+
+static void
+report_missing_table(struct reader *r, const struct mention *mention)
+{
+	const char *quoted = problem_quote(r->problems, str_of(mention->name));
+	const char *nearest = nearest_table(r->config, mention->name);
+
+	if (strncasecmp(mention->name, "sluice_", 7) == 0)
+		problem_add(r->problems, mention->at, "table %s: sluice_… are our own tables",
+		    quoted);
+	else if (nearest != NULL)
+		problem_add(r->problems, mention->at,
+		    "table %s is not under tables; did you mean \"%s\"?", quoted, nearest);
+	else
+		problem_add(r->problems, mention->at, "table %s is not under tables", quoted);
+}
+
+/* Tables of the sources and those under `tables` must be the same. */
+static void
+check_tables(struct reader *r)
+{
+	const struct config *config = r->config;
+	struct map known, used;
+
+	map_init(&known);
+	map_init(&used);
+	for (size_t i = 0; i < config->table_count; i++)
+		*map_at(&known, config->tables[i].name, strlen(config->tables[i].name)) =
+		    &config->tables[i];
+	for (struct mention *m = r->source_tables.first; m != NULL; m = m->next) {
+		*map_at(&used, m->name, strlen(m->name)) = m;
+		if (is_given(r, "", "tables") && map_get(&known, m->name, strlen(m->name)) == NULL)
+			report_missing_table(r, m);
+	}
+	for (size_t i = 0; i < config->table_count && !is_broken(r, "", "sources"); i++) {
+		const struct config_table *table = &config->tables[i];
+
+		if (map_get(&used, table->name, strlen(table->name)) == NULL)
+			problem_warn(r->problems, (struct place){ table->line, table->column },
+			    "table %s is in no source's table or tables; nothing will write it",
+			    problem_quote(r->problems, str_of(table->name)));
+	}
+	map_deinit(&used);
+	map_deinit(&known);
+}
+
+/* An invalidation deletes its key: it must never be able to name a stream or a key of ours. */
+static void
+check_template(struct reader *r, const struct config_template *template)
+{
+	struct place at = { template->line, template->column };
+	struct str written = str_of(template->written);
+	const char *quoted = problem_quote(r->problems, written);
+
+	if (template->mode == MODE_NONE || braces_check(written, NULL, NULL) != 0)
+		return;
+	if (braces_can_begin(written, STR(OUR_KEYS)))
+		problem_add(r->problems, at,
+		    "key %s can begin with " OUR_KEYS
+		    ", as our own keys do; give it a prefix of its own",
+		    quoted);
+	for (struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next) {
+		if (!braces_can_be(written, str_of(lane->name)))
+			continue;
+		problem_add(r->problems, at,
+		    "key %s can be the stream %s of line %d; give it a prefix of its own", quoted,
+		    problem_quote(r->problems, str_of(lane->name)), lane->at.line);
+		return;
+	}
+}
+
+void
+validate(struct reader *r, struct place top)
+{
+	const struct config *config = r->config;
+
+	check_required(r, top);
+	check_memory(r);
+	check_lanes(r);
+	check_tables(r);
+	for (size_t i = 0; i < config->table_count; i++)
+		for (size_t j = 0; j < config->tables[i].template_count; j++)
+			check_template(r, &config->tables[i].templates[j]);
+}

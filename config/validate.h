@@ -1,0 +1,10 @@
+#ifndef CONFIG_VALIDATE_H
+#define CONFIG_VALIDATE_H
+
+#include "config/read.h"
+
+/* What no single option shows: required options, limits that depend on each other, tables and lanes
+ * named in one place and not in the other, keys that could be somebody else's. */
+void validate(struct reader *r, struct place top);
+
+#endif
