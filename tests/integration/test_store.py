@@ -1,0 +1,136 @@
+"""
+The real store on a real server, without the rest of sluice: store_check.c, one process a check.  Its checks
+appear here under their own names.
+"""
+import base64, json, os, shlex, subprocess
+
+from support import BUILD, PASSWORD, TOP, equal
+
+VARIANT = os.environ.get("VARIANT") or "release"
+FLAGS = {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"], "cover": ["--coverage"]}
+PACKAGES = "hiredis yyjson libmicrohttpd yaml-0.1".split()
+ROWS = "CREATE TABLE IF NOT EXISTS `rows` (id BIGINT UNSIGNED PRIMARY KEY) ENGINE=InnoDB"
+
+
+def build():
+    """The program, made anew when the library is newer."""
+    program, library = os.path.join(BUILD, VARIANT, "store_check"), os.path.join(BUILD, VARIANT, "libsluice.a")
+    source = os.path.join(TOP, "tests/integration/store_check.c")
+    if os.path.exists(program) and os.path.getmtime(program) > max(os.path.getmtime(library), os.path.getmtime(source)):
+        return program
+    env = {**os.environ, "PKG_CONFIG_PATH": os.path.join(BUILD, "deps/lib/pkgconfig") + ":" + os.environ.get("PKG_CONFIG_PATH", "")}
+    client = "libmariadb" if subprocess.run(["pkg-config", "--exists", "libmariadb"]).returncode == 0 else "mysqlclient"
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", *PACKAGES, client], env=env, check=True, capture_output=True, text=True)
+    subprocess.run([os.environ.get("CC") or "cc", "-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-pthread", "-I" + TOP,
+                    *FLAGS.get(VARIANT, []), source, library, "-o", program, *shlex.split(flags.stdout), "-lm"], check=True)
+    return program
+
+
+PROGRAM = build()
+
+
+def start(t, check, user="app", password=PASSWORD):
+    return subprocess.Popen([PROGRAM, str(t.mysql.port), user, password, t.db, check],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(t, check, **account):
+    """(exit code, output)"""
+    process = start(t, check, **account)
+    output = process.communicate(timeout=50)[0]
+    return process.returncode, output
+
+
+def passes(t, check, **account):
+    t.sql(ROWS)
+    code, output = run(t, check, **account)
+    assert code == 0, f"{check}: exit {code}: {output}"
+    return output
+
+
+def refused(t, *words, **account):
+    code, output = run(t, "opens", **account)
+    assert code == 1 and all(word in output for word in words), f"exit {code}: {output}"
+
+
+def account(t, rights):
+    """An account that has these rights only."""
+    name = "u" + t.db[-30:]
+    t.mysql.sql(f"DROP USER IF EXISTS {name}")
+    t.mysql.sql(f"CREATE USER {name} IDENTIFIED BY 'pw'")
+    for right in rights:
+        t.mysql.sql(f"GRANT {right} TO {name}")
+    return {"user": name, "password": "pw"}
+
+
+def by_itself(check):
+    return lambda t: passes(t, check)
+
+
+# these need something from here, below
+WITH_HELP = {"a_letter_larger_than_a_statement_comes_in_chunks", "a_read_only_server_is_left", "opens"}
+for name in subprocess.run([PROGRAM, "0", "", "", "", "list"], check=True, capture_output=True, text=True).stdout.split():
+    if name not in WITH_HELP:
+        globals()["test_" + name] = by_itself(name)
+
+
+def test_a_letter_larger_than_a_statement_comes_in_chunks(t):
+    passes(t, "a_letter_larger_than_a_statement_comes_in_chunks")
+    rows = t.sql("SELECT entry, chunk, chunks, payload, table_name, operation, reason, message FROM sluice_dead_letter ORDER BY id")
+    large = [row for row in rows if row[0] == "1-0"]
+    assert len(large) > 10, len(large)
+    equal([row[1] for row in large], list(range(len(large))))
+    equal({row[2] for row in large}, {len(large)})
+    equal(set(row[4:] for row in large), {("hostile'); DROP TABLE users; --", "incr", "bad_value", "café")})
+    payload = json.loads(b"".join(row[3] for row in large))
+    equal(base64.b64decode(payload[0][1]["base64"]), bytes(ord("'") if i % 3 == 0 else i % 251 for i in range(100000)))
+    equal([(row[1], row[2], row[3], row[7]) for row in rows if row[0] == "1-1"], [(0, 1, b"[]", "(not UTF-8)")])
+
+
+def test_a_read_only_server_is_left(t):
+    t.own_mysql()
+    who = account(t, [f"ALL ON {t.db}.*"])
+    t.sql(ROWS)
+    process = start(t, "a_read_only_server_is_left", **who)
+    equal(process.stdout.readline(), "ready\n")
+    t.mysql.sql("SET GLOBAL read_only = 1")
+    output = process.communicate("\n", timeout=50)[0]
+    equal(process.returncode, 0, output)
+
+
+def test_a_server_with_hostile_defaults_changes_nothing(t):
+    t.own_mysql("--sql-mode=ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT", "--transaction-isolation=SERIALIZABLE",
+                "--completion-type=CHAIN", "--autocommit=0", "--lc-messages=de_DE", "--default-time-zone=+05:00",
+                "--character-set-server=latin1", "--wait-timeout=1")
+    for check in ("a_batch_moves_its_lanes_and_commits_its_rows", "one_lane_elsewhere_and_nothing_is_written",
+                  "a_refused_entry_is_a_letter_in_the_same_transaction", "an_order_is_taken_once"):
+        t.mysql.sql(f"DROP DATABASE {t.db}")
+        t.mysql.sql(f"CREATE DATABASE {t.db}")
+        passes(t, check)
+
+
+def test_tables_that_may_not_be_created_are_named(t):
+    who = account(t, [f"SELECT, INSERT, UPDATE, DELETE ON {t.db}.*"])
+    refused(t, "class fatal", "sluice schema", "may not create", **who)
+
+
+def test_tables_made_by_somebody_else_are_enough(t):
+    passes(t, "opens")
+    tables = ["sluice_ledger", "sluice_dead_letter", "sluice_schema"]
+    who = account(t, [f"SELECT, INSERT, UPDATE, DELETE ON {t.db}.{table}" for table in tables])
+    passes(t, "opens", **who)
+
+
+def test_a_missing_table_is_made_again(t):
+    passes(t, "opens")
+    t.sql("DROP TABLE sluice_outbox, sluice_dead_letter")
+    passes(t, "opens")
+    equal(t.sql("SELECT COUNT(*) FROM sluice_dead_letter"), ((0,),))
+
+
+def test_tables_two_versions_newer_are_refused(t):
+    passes(t, "opens")
+    t.sql("INSERT INTO sluice_schema VALUES (2, NOW())")
+    passes(t, "opens")
+    t.sql("INSERT INTO sluice_schema VALUES (3, NOW())")
+    refused(t, "class fatal", "newer sluice")

@@ -1,0 +1,474 @@
+#include "worker/store/store.h"
+
+#include "common/log.h"
+#include "worker/store/dead_letter.h"
+#include "worker/store/lane_lock.h"
+#include "worker/store/ledger.h"
+#include "worker/store/order.h"
+#include "worker/store/own_tables.h"
+#include "worker/store/rows.h"
+#include "worker/store/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	STATEMENT_ROWS_MAX = 1000,
+	PACKET_SPARE = 1024, /* what the protocol puts around a statement */
+	PACKET_MIN = 64 << 10,
+};
+
+struct mysql_store {
+	struct store store; /* first: a struct store * is one of these */
+	const struct config *config;
+	int worker;
+	struct sql_options options;
+	struct buf password;
+	struct sql *sql;
+	struct schema *schema;
+	struct rows_limits limits; /* bytes_max 0: never opened */
+	struct ledger_step *steps; /* room for every lane of the process */
+	size_t steps_max;
+	char owner[160];
+	char session_lock[SESSION_LOCK_MAX];
+};
+
+static struct mysql_store *
+mysql_of(struct store *store)
+{
+	return (struct mysql_store *)store;
+}
+
+static const char *
+read_password(void *arg)
+{
+	struct mysql_store *m = arg;
+
+	return config_secret(&m->config->mysql.password, &m->password);
+}
+
+/* --- the session --- */
+
+static void
+take_facts(struct mysql_store *m, const struct session_facts *facts)
+{
+	uint64_t packet = facts->packet_max;
+
+	/* the smallest that MySQL allows is 1 KiB; nobody's table is written with that */
+	if (packet < PACKET_MIN)
+		packet = PACKET_MIN;
+	m->limits.bytes_max = (size_t)packet - PACKET_SPARE;
+	if (facts->wait_timeout_s != SESSION_WAIT_TIMEOUT_S)
+		log_event(LOG_WARN, "session_wait_timeout", "worker", "%d", m->worker,
+		    "wait_timeout", "%llu", (unsigned long long)facts->wait_timeout_s, "error",
+		    "%s",
+		    "the server kept its own: lanes of a dead process are free that much later",
+		    NULL);
+}
+
+static int
+load_schema(struct mysql_store *m, struct err *err)
+{
+	return session_end(m->sql, schema_load(m->schema, m->sql, err), err);
+}
+
+/* The old session first: until it is gone, nothing read from the ledger is the last word. */
+static int
+mysql_open(struct store *store, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+	struct session_facts facts;
+
+	sql_close(m->sql);
+	if (sql_open(m->sql, err) != 0)
+		return -1;
+	if (session_settle(m->sql, m->session_lock, err) != 0)
+		goto fail;
+	if (session_prepare(m->sql, m->config->lock_wait_ms, &facts, err) != 0)
+		goto fail;
+	take_facts(m, &facts);
+	if (own_tables_open(m->sql, m->config->create_tables, err) != 0)
+		goto fail;
+	if (!schema_loaded(m->schema) && load_schema(m, err) != 0)
+		goto fail;
+	return 0;
+fail:
+	sql_close(m->sql);
+	return -1;
+}
+
+static bool
+mysql_is_open(const struct store *store)
+{
+	return sql_is_open(((const struct mysql_store *)store)->sql);
+}
+
+static int
+mysql_ping(struct store *store, struct err *err)
+{
+	return session_query(mysql_of(store)->sql, STR("DO 0"), NULL, err);
+}
+
+static struct schema *
+mysql_schema(struct store *store)
+{
+	return mysql_of(store)->schema;
+}
+
+static int
+mysql_load_schema(struct store *store, struct err *err)
+{
+	return load_schema(mysql_of(store), err);
+}
+
+/* --- lanes --- */
+
+static int
+mysql_own(struct store *store, struct lane **lanes, size_t count, bool *owned, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return lane_lock_take(m->sql, m->config->mysql.database, lanes, count, owned, err);
+}
+
+/* A session that is gone took its locks with it. */
+static int
+mysql_disown(struct store *store, struct lane *lane, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	if (!sql_is_open(m->sql))
+		return 0;
+	return lane_lock_give(m->sql, m->config->mysql.database, lane, err);
+}
+
+static int
+mysql_load(struct store *store, struct lane *lane, bool raise, struct ledger_row *row,
+    struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return ledger_load(m->sql, lane, raise ? m->owner : NULL, row, err);
+}
+
+static int
+mysql_start(struct store *store, struct lane *lane, struct position start, const char *identity,
+    struct err *err)
+{
+	return ledger_start(mysql_of(store)->sql, lane, start, identity, err);
+}
+
+static int
+mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
+    struct err *err)
+{
+	return ledger_orders_take(mysql_of(store)->sql, lanes, count, orders, err);
+}
+
+static int
+mysql_mark(struct store *store, struct lane *lane, struct err *err)
+{
+	return ledger_mark(mysql_of(store)->sql, lane, err);
+}
+
+/* A transaction of nothing but ledger rows. */
+static enum write_result
+advance_alone(struct mysql_store *m, struct ledger_step *steps, size_t count, struct err *err)
+{
+	enum write_result result = ledger_advance(m->sql, steps, count, err);
+
+	if (result != WRITE_OK) {
+		session_rollback(m->sql);
+		return result;
+	}
+	return session_commit(m->sql, err) == 0 ? WRITE_OK : WRITE_ERROR;
+}
+
+static int
+mysql_move(struct store *store, struct lane *lane, struct position to, struct err *err)
+{
+	struct ledger_step step = { .lane = lane, .from = lane->position, .to = to, .done = to };
+
+	switch (advance_alone(mysql_of(store), &step, 1, err)) {
+	case WRITE_OK:
+		return 0;
+	case WRITE_MISMATCH:
+		return err_set(err, ERR_RETRY, 0, "the lane's ledger row is not where we left it");
+	case WRITE_LEAVE:
+	case WRITE_ONE_BY_ONE:
+	case WRITE_SCHEMA:
+	case WRITE_ERROR:
+		break;
+	}
+	return -1;
+}
+
+static enum write_result
+mysql_record(struct store *store, struct lane **lanes, size_t count, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+	size_t steps = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct lane *lane = lanes[i];
+
+		if (lane == NULL || position_compare(lane->recording, lane->done) <= 0)
+			continue;
+		CHECK(steps < m->steps_max);
+		m->steps[steps++] = (struct ledger_step){ .lane = lane,
+			.from = lane->position,
+			.to = lane->position,
+			.done = lane->recording };
+	}
+	return steps > 0 ? advance_alone(m, m->steps, steps, err) : WRITE_OK;
+}
+
+/* --- a batch --- */
+
+static void
+mysql_prepare(struct store *store, struct batch *batch)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	if (m->limits.bytes_max > 0)
+		rows_prepare(batch, &m->limits, sql_is_mariadb(m->sql));
+}
+
+static void
+mysql_forget(struct store *store, struct batch *batch)
+{
+	(void)store;
+	rows_forget(batch);
+}
+
+/* Of an earlier try.  The server's refusals have its code and are found anew; those of decoding and
+ * resolving have none and stay. */
+static void
+forget_refusals(struct batch *batch)
+{
+	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
+		if (entry->refusal.code != 0)
+			entry->refusal = (struct refusal){ 0 };
+	}
+}
+
+static size_t
+take_steps(struct mysql_store *m, const struct batch *batch)
+{
+	size_t steps = 0;
+
+	for (const struct batch_lane *l = batch->lanes; l != NULL; l = l->next) {
+		if (!l->writes)
+			continue;
+		CHECK(steps < m->steps_max);
+		m->steps[steps++] = (struct ledger_step){
+			.lane = l->lane, .from = l->from, .to = l->to, .done = l->done
+		};
+	}
+	return steps;
+}
+
+static bool
+table_halts(const struct mysql_store *m, struct str name)
+{
+	const struct config_table *table = name.len > 0 ? config_table(m->config, name) : NULL;
+
+	return table != NULL && table->on_poison == ON_POISON_HALT;
+}
+
+/* An entry that couldn't be decoded counts for its source's table. */
+static bool
+halts_on_poison(const struct mysql_store *m, const struct entry *entry)
+{
+	const struct config_source *source = entry->lane->source;
+	struct str of_source = str_of(source != NULL ? source->table : NULL);
+
+	for (size_t i = 0; i < entry->change_count; i++) {
+		struct str name = entry->changes[i].table_name;
+
+		if (table_halts(m, name.len > 0 ? name : of_source))
+			return true;
+	}
+	return entry->change_count == 0 && table_halts(m, of_source);
+}
+
+/* Lanes whose first dead letter halts them.  True when there is one. */
+static bool
+mark_halting(const struct mysql_store *m, struct batch *batch)
+{
+	bool any = false;
+
+	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
+		struct batch_lane *l;
+
+		if (entry->refusal.reason == NULL || entry->done_before ||
+		    !halts_on_poison(m, entry))
+			continue;
+		l = batch_lane_find(batch, entry->lane);
+		if (l == NULL || l->leave_why != NULL)
+			continue;
+		l->leave_why = LANE_WHY_ON_POISON;
+		l->leave_at = entry;
+		l->leave_halts = true;
+		any = true;
+	}
+	return any;
+}
+
+static bool
+wants_probe(const struct batch *batch)
+{
+	for (const struct batch_lane *l = batch->lanes; l != NULL; l = l->next) {
+		if (l->writes && l->lane->probe)
+			return true;
+	}
+	return false;
+}
+
+/* Everything between the transaction's beginning and its COMMIT. */
+static enum write_result
+write_open(struct mysql_store *m, struct batch *batch, size_t steps, struct write_report *report,
+    struct err *err)
+{
+	enum write_result result = ledger_advance(m->sql, m->steps, steps, err);
+
+	if (result == WRITE_OK && wants_probe(batch))
+		result = rows_probe(m->sql, batch, &m->limits, err);
+	if (result == WRITE_OK)
+		result = rows_write(m->sql, batch, &m->limits, report, err);
+	if (result != WRITE_OK)
+		return result;
+	if (mark_halting(m, batch) || batch_check_poison(batch, m->config->poison_rate))
+		return WRITE_LEAVE;
+	if (dead_letter_write(m->sql, batch, m->limits.bytes_max, &report->dead, err) != 0)
+		return WRITE_ERROR;
+	return WRITE_OK;
+}
+
+static enum write_result
+mysql_write(struct store *store, struct batch *batch, struct write_report *report, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+	enum write_result result;
+	size_t steps;
+
+	*report = (struct write_report){ 0 };
+	forget_refusals(batch);
+	if (mark_halting(m, batch))
+		return WRITE_LEAVE;
+	steps = take_steps(m, batch);
+	if (steps == 0)
+		return WRITE_OK;
+	result = write_open(m, batch, steps, report, err);
+	if (result != WRITE_OK) {
+		session_rollback(m->sql);
+		return result;
+	}
+	return session_commit(m->sql, err) == 0 ? WRITE_OK : WRITE_ERROR;
+}
+
+/* --- the store --- */
+
+static void
+mysql_free(struct store **store)
+{
+	struct mysql_store *m;
+
+	if (*store == NULL)
+		return;
+	m = mysql_of(*store);
+	schema_free(&m->schema);
+	sql_free(&m->sql);
+	buf_deinit(&m->password);
+	free(m->steps);
+	free(m);
+	*store = NULL;
+}
+
+static const struct store_ops mysql_ops = {
+	.open = mysql_open,
+	.is_open = mysql_is_open,
+	.ping = mysql_ping,
+	.schema = mysql_schema,
+	.load_schema = mysql_load_schema,
+	.own = mysql_own,
+	.disown = mysql_disown,
+	.load = mysql_load,
+	.start = mysql_start,
+	.orders = mysql_orders,
+	.move = mysql_move,
+	.mark = mysql_mark,
+	.record = mysql_record,
+	.prepare = mysql_prepare,
+	.forget = mysql_forget,
+	.write = mysql_write,
+	.free = mysql_free,
+};
+
+static void
+set_options(struct mysql_store *m)
+{
+	const struct config_mysql *c = &m->config->mysql;
+
+	m->options = (struct sql_options){
+		.host = c->host,
+		.port = c->port,
+		.socket = c->socket,
+		.user = c->user,
+		.password = c->password.written != NULL ? read_password : NULL,
+		.password_arg = m,
+		.database = c->database,
+		.connect_timeout_ms = c->connect_timeout_ms,
+		.timeout_ms = c->timeout_ms,
+	};
+}
+
+static void
+set_limits(struct mysql_store *m)
+{
+	const struct config *c = m->config;
+
+	m->limits = (struct rows_limits){
+		.rows_max = (unsigned)(c->batch_max_rows < STATEMENT_ROWS_MAX ? c->batch_max_rows :
+										STATEMENT_ROWS_MAX),
+		.lock_wait_ms = c->lock_wait_ms,
+		.foreign_key_wait_ms = c->foreign_key_wait_ms,
+		.table_count = c->table_count,
+		.config = c,
+	};
+}
+
+/* Who we are, for `sluice lane list`: host/process/worker. */
+static void
+set_owner(struct mysql_store *m)
+{
+	char host[65] = "";
+
+	if (gethostname(host, sizeof(host) - 1) != 0 || !str_is_utf8(str_of(host), NULL))
+		snprintf(host, sizeof(host), "unknown");
+	snprintf(m->owner, sizeof(m->owner), "%s/%ld/%d", host, (long)getpid(), m->worker);
+}
+
+struct store *
+mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *wait_arg)
+{
+	struct mysql_store *m = calloc(1, sizeof(*m));
+
+	CHECK(m != NULL);
+	m->store.ops = &mysql_ops;
+	m->config = config;
+	m->worker = worker;
+	buf_init(&m->password);
+	set_options(m);
+	set_limits(m);
+	set_owner(m);
+	session_lock_name(m->session_lock);
+	m->steps_max = config_lane_count(config);
+	m->steps = calloc(m->steps_max + 1, sizeof(*m->steps));
+	CHECK(m->steps != NULL);
+	m->sql = sql_new(&m->options);
+	sql_set_wait(m->sql, wait, wait_arg);
+	m->schema = schema_new(config);
+	return &m->store;
+}

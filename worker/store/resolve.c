@@ -1,0 +1,244 @@
+#include "worker/store/resolve.h"
+
+#include "common/err.h"
+#include "worker/lane.h"
+#include "worker/store/column_check.h"
+#include "worker/store/resolve_key.h"
+#include "worker/store/resolve_plan.h"
+
+#include <stdlib.h>
+
+#define KEEP_SHAPES 1024
+/* Sums of decimals are kept in 128 bits. */
+#define SUM_DIGITS_MAX 36
+
+void
+resolver_init(struct resolver *r)
+{
+	memset(r, 0, sizeof(*r));
+	map_init(&r->shapes);
+	r->plans = calloc(PLANS_MAX, sizeof(*r->plans));
+	CHECK(r->plans != NULL);
+}
+
+void
+resolver_deinit(struct resolver *r)
+{
+	map_deinit(&r->shapes);
+	free(r->plans);
+	r->plans = NULL;
+}
+
+void
+resolver_start(struct resolver *r, struct schema *schema, struct arena *arena)
+{
+	r->schema = schema;
+	r->arena = arena;
+	r->shape_count = 0;
+	r->unknown = false;
+	map_reset(&r->shapes, KEEP_SHAPES);
+	memset(r->plans, 0, PLANS_MAX * sizeof(*r->plans));
+}
+
+/* Can increments of it be added up exactly?  (YEAR reads 1 … 99 as 1970 … 2069.) */
+static bool
+adds_exactly(const struct column *column)
+{
+	return (column->kind == COLUMN_INT && strncmp(column->type, "year", 4) != 0) ||
+	    (column->kind == COLUMN_DECIMAL && column->precision <= SUM_DIGITS_MAX);
+}
+
+static bool
+covers_required(const struct shape *shape)
+{
+	const struct table *table = shape->table;
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < table->column_count; i++) {
+		if (at < shape->count && shape->columns[at].column == i) {
+			at++;
+			continue;
+		}
+		if (table->columns[i].required && table->columns[i].key_part < 0 &&
+		    (int)i != table->version_column)
+			return false;
+	}
+	return true;
+}
+
+static struct shape *
+shape_new(struct resolver *r, struct table *table, enum shape_kind kind,
+    const struct shape_column *columns, unsigned count)
+{
+	struct shape *shape = arena_zalloc(r->arena, sizeof(*shape));
+	struct shape_column *own = arena_alloc(r->arena, count * sizeof(*own) + 1);
+
+	if (count > 0)
+		memcpy(own, columns, count * sizeof(*own));
+	shape->table = table;
+	shape->kind = kind;
+	shape->id = r->shape_count++;
+	shape->count = (uint16_t)count;
+	shape->columns = own;
+	shape->covers_required = covers_required(shape);
+	shape->foldable = true;
+	for (unsigned i = 0; i < count; i++) {
+		const struct column *column = &table->columns[columns[i].column];
+
+		shape->guarded |= column->guarded;
+		shape->adds |= columns[i].add;
+		shape->foldable &= !columns[i].add || adds_exactly(column);
+		shape->sets_on_update |= column->on_update;
+	}
+	return shape;
+}
+
+const struct shape *
+resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
+    const struct shape_column *columns, unsigned count)
+{
+	size_t len = sizeof(table) + 1 + count * 3;
+	char *key = arena_alloc(r->arena, len);
+	char *at = key;
+	void **place;
+
+	CHECK(count <= table->column_count);
+	memcpy(at, &table, sizeof(table));
+	at += sizeof(table);
+	*at++ = (char)kind;
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(at, &columns[i].column, 2);
+		at[2] = (char)columns[i].add;
+		at += 3;
+	}
+	place = map_at(&r->shapes, key, len);
+	if (*place == NULL)
+		*place = shape_new(r, table, kind, columns, count);
+	return *place;
+}
+
+/* The lane must wait for its table: the change carries that to the store and nothing else. */
+static int
+resolve_waiting(struct resolver *r, struct change *change)
+{
+	struct table *table = change->table;
+	size_t count;
+	uint32_t place = (uint32_t)(table - schema_tables(r->schema, &count));
+
+	change->op = CHANGE_UPDATE;
+	change->shape = resolver_shape(r, table, SHAPE_UPDATE, NULL, 0);
+	change->values = NULL;
+	change->sums = NULL;
+	change->key = arena_zalloc(r->arena, table->key_count * sizeof(*change->key) + 1);
+	change->exact.data = arena_copy(r->arena, &place, sizeof(place));
+	change->exact.len = sizeof(place);
+	change->bucket = change->exact;
+	change->barrier = true;
+	r->unknown = true;
+	return 0;
+}
+
+static int
+check_version(struct resolver *r, struct entry *entry, const struct change *change)
+{
+	const struct table *table = change->table;
+
+	if (change->op == CHANGE_INVALIDATE)
+		return 0;
+	switch (table->version) {
+	case VERSION_GIVEN:
+		if (!change->has_version)
+			return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
+			    "%s: every change of this table carries a _version", table->name);
+		if (change->version > INT64_MAX && !table->columns[table->version_column].is_unsigned)
+			return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
+			    "%s: _version is above 2^63-1 and column %s is signed", table->name,
+			    table->columns[table->version_column].name);
+		return 0;
+	case VERSION_COUNTER:
+	case VERSION_CLOCK:
+		if (change->has_version)
+			return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
+			    "%s: sluice itself stamps the versions of this table", table->name);
+		return 0;
+	case VERSION_NONE:
+		if (change->has_version)
+			return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
+			    "%s: the table has no version column", table->name);
+		return 0;
+	}
+	CHECK(false);
+	return -1;
+}
+
+/* One value into its place in the shape. */
+static int
+take_value(struct resolver *r, struct entry *entry, struct change *change, unsigned place,
+    const struct value *given)
+{
+	const struct table *table = change->table;
+	const struct shape_column *shape_column = &change->shape->columns[place];
+	const struct column *column = &table->columns[shape_column->column];
+	bool base64 = entry->lane->source->format == FORMAT_JSON;
+	enum column_verdict verdict;
+	const char *why = NULL;
+
+	verdict = shape_column->add ?
+	    column_check_increment(column, given, r->arena, &change->values[place], &change->sums[place],
+		&why) :
+	    column_check(column, given, base64, r->arena, &change->values[place], &why);
+	if (verdict == COLUMN_REFUSED)
+		return entry_refuse(entry, r->arena, REASON_BAD_VALUE, "%s: column %s %s", table->name,
+		    column->name, why);
+	change->alone |= verdict == COLUMN_ALONE;
+	return 0;
+}
+
+static void
+take_constants(struct change *change, const struct resolver_plan *plan)
+{
+	for (unsigned i = 0; i < plan->constant_count; i++) {
+		change->values[plan->constants[i].place] = plan->constants[i].value;
+		change->alone |= plan->constants[i].alone;
+	}
+}
+
+/* All values: the key's parts as given to keys, the others checked into the shape. */
+static int
+take_values(struct resolver *r, struct entry *entry, struct change *change,
+    const struct resolver_plan *plan, struct value *keys)
+{
+	for (size_t i = 0; i < plan->field_count; i++) {
+		const struct value *given = &change->fields[i].value;
+		int target = plan->targets[i];
+
+		if (target <= TARGET_KEY)
+			keys[TARGET_KEY - target] = *given;
+		else if (target != TARGET_IGNORED && take_value(r, entry, change, (unsigned)target, given) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+resolve_change(struct resolver *r, struct entry *entry, struct change *change)
+{
+	const struct resolver_plan *plan = resolve_plan(r, entry, change);
+	struct value keys[16];
+
+	change->alone = change->barrier = false;
+	if (plan == NULL)
+		return entry->refusal.reason != NULL ? -1 : resolve_waiting(r, change);
+	if (check_version(r, entry, change) < 0)
+		return -1;
+	change->shape = plan->shape;
+	change->values = arena_alloc(r->arena, plan->shape->count * sizeof(*change->values) + 1);
+	change->sums = !plan->shape->adds ?
+	    NULL :
+	    arena_zalloc(r->arena, plan->shape->count * sizeof(*change->sums));
+	memcpy(keys, plan->constant_keys, plan->table->key_count * sizeof(*keys));
+	take_constants(change, plan);
+	if (take_values(r, entry, change, plan, keys) < 0)
+		return -1;
+	return resolve_key(r, entry, change, keys);
+}

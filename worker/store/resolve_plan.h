@@ -1,0 +1,40 @@
+#ifndef WORKER_STORE_RESOLVE_PLAN_H
+#define WORKER_STORE_RESOLVE_PLAN_H
+
+#include "worker/store/resolve.h"
+
+/*
+ * A plan: what a list of field names of one source, operation and table means.  Plans and all they
+ * point to live in the resolver's arena; the last PLANS_MAX are remembered.
+ */
+#define PLANS_MAX 8
+
+/* Where a field's value goes: a place in the shape, else one of these. */
+enum { TARGET_IGNORED = -1, TARGET_KEY = -2 /* and downwards: key part = TARGET_KEY - target */ };
+
+/* A value that the config sets (`set:`), checked once. */
+struct constant {
+	unsigned place; /* in the shape */
+	struct value value;
+	bool alone;
+};
+
+struct resolver_plan {
+	const struct config_source *source;
+	enum change_op op;
+	struct str table_name;
+	size_t field_count;
+	const struct str *names;
+	const int *targets;	/* one per field */
+	struct table *table;
+	const struct shape *shape;
+	const struct constant *constants;
+	unsigned constant_count;
+	const struct value *constant_keys; /* per key part; NULL kind: from a field */
+};
+
+/* Find or make the plan of a change.  NULL: refused, or the table has a problem (change->table is
+ * set and the entry isn't refused).  Valid until the next call. */
+const struct resolver_plan *resolve_plan(struct resolver *r, struct entry *entry, struct change *change);
+
+#endif

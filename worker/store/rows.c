@@ -1,0 +1,83 @@
+#include "worker/store/rows.h"
+
+#include "worker/store/rows_lanes.h"
+#include "worker/store/rows_one_by_one.h"
+#include "worker/store/rows_writer.h"
+
+/* The slice's steps whose bucket is still written this way. */
+static struct step **
+unrefused(struct writer *w, const struct rows_slice *slice, unsigned *count)
+{
+	struct step **steps = w->plan->order + slice->from, **left = w->plan->scratch + slice->from;
+
+	*count = slice->count;
+	if (w->refused == NULL)
+		return steps;
+	*count = 0;
+	for (unsigned i = 0; i < slice->count; i++) {
+		if (!steps[i]->bucket->refused)
+			left[(*count)++] = steps[i];
+	}
+	return left;
+}
+
+/* A refusal that may depend on other buckets' rows was answered with ONE_BY_ONE before: the refused
+ * buckets are independent, whatever their order. */
+static enum outcome
+write_folded(struct writer *w)
+{
+	enum outcome outcome = OUTCOME_WRITTEN;
+
+	for (unsigned i = 0; i < w->plan->slice_count && outcome == OUTCOME_WRITTEN; i++) {
+		unsigned count;
+		struct step **steps = unrefused(w, &w->plan->slices[i], &count);
+
+		if (count > 0)
+			outcome = writer_write(w, steps, count);
+	}
+	for (struct step *s = w->refused; s != NULL && outcome == OUTCOME_WRITTEN; s = s->next_written)
+		outcome = one_by_one_bucket(w, s);
+	return outcome;
+}
+
+/* What an earlier try left behind. */
+static void
+forget_tries(struct batch *batch)
+{
+	for (struct bucket *k = batch->buckets; k != NULL; k = k->next)
+		k->refused = false;
+	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
+		if (entry->refusal.code != 0)
+			entry->refusal = (struct refusal){ .reason = NULL };
+	}
+}
+
+enum write_result
+rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limits,
+    struct write_report *report, struct err *err)
+{
+	struct writer w;
+	enum outcome outcome;
+
+	forget_tries(batch);
+	if (lanes_leave_problems(batch) > 0)
+		return WRITE_LEAVE;
+	writer_init(&w, sql, batch, limits, report, err);
+	outcome = batch->one_by_one ? one_by_one_batch(&w) : write_folded(&w);
+	CHECK(outcome != OUTCOME_REFUSED);
+	writer_deinit(&w);
+	return outcome == OUTCOME_WRITTEN ? WRITE_OK : w.result;
+}
+
+enum write_result
+rows_probe(struct sql *sql, struct batch *batch, const struct rows_limits *limits, struct err *err)
+{
+	struct write_report report = { 0 };
+	enum write_result result;
+	struct writer w;
+
+	writer_init(&w, sql, batch, limits, &report, err);
+	result = lanes_probe(&w, false);
+	writer_deinit(&w);
+	return result;
+}

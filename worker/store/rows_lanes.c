@@ -1,0 +1,193 @@
+#include "worker/store/rows_lanes.h"
+
+#include <stdlib.h>
+
+enum {
+	TABLE_LEAVE_MS = 30000,
+	CODE_LOCK_WAIT = 1205,	 /* MariaDB's answer to NOWAIT too; MySQL's where DDL holds the table */
+	CODE_LOCK_NOWAIT = 3572, /* MySQL */
+	LOCK_ROWS_MAX = 1000
+};
+
+static bool
+names_table(const struct entry *entry, const struct table *table)
+{
+	for (size_t i = 0; i < entry->change_count; i++) {
+		const struct change *c = &entry->changes[i];
+
+		if (c->op == CHANGE_INVALIDATE || c->table == NULL)
+			continue;
+		if (table != NULL ? c->table == table : c->table->problem != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* table == NULL: any that has a problem. */
+static unsigned
+leave_at_first(struct batch *batch, const struct table *table)
+{
+	unsigned left = 0;
+
+	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
+		struct batch_lane *bl;
+
+		if (!entry_is_applied(entry) || !names_table(entry, table))
+			continue;
+		bl = batch_lane_find(batch, entry->lane);
+		if (bl == NULL || bl->leave_why != NULL)
+			continue;
+		bl->leave_why = LANE_WHY_TABLE;
+		bl->leave_at = entry;
+		bl->leave_for_ms = TABLE_LEAVE_MS;
+		left++;
+	}
+	return left;
+}
+
+unsigned
+lanes_leave_table(struct batch *batch, const struct table *table)
+{
+	return leave_at_first(batch, table);
+}
+
+unsigned
+lanes_leave_problems(struct batch *batch)
+{
+	size_t count = 0;
+	const struct table *tables;
+
+	if (batch->schema == NULL)
+		return 0;
+	tables = schema_tables(batch->schema, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (tables[i].problem != NULL)
+			return leave_at_first(batch, NULL);
+	}
+	return 0;
+}
+
+/* The lane's rows as steps that only name a key, by table. */
+struct keys {
+	struct step *steps;
+	struct step **order;
+	unsigned count;
+};
+
+static int
+compare_tables(const void *left, const void *right)
+{
+	const struct step *a = *(struct step *const *)left, *b = *(struct step *const *)right;
+
+	if (a->shape->table != b->shape->table)
+		return a->shape->table < b->shape->table ? -1 : 1;
+	return (a > b) - (a < b);
+}
+
+static void
+keys_init(struct keys *keys, const struct batch *batch, const struct lane *lane)
+{
+	*keys = (struct keys){ .steps = calloc(batch->changes + 1, sizeof(*keys->steps)),
+		.order = calloc(batch->changes + 1, sizeof(struct step *)) };
+	CHECK(keys->steps != NULL && keys->order != NULL);
+	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
+		for (size_t i = 0; entry->lane == lane && entry_is_applied(entry) && i < entry->change_count;
+		     i++) {
+			const struct change *c = &entry->changes[i];
+
+			if (c->op == CHANGE_INVALIDATE || c->shape == NULL)
+				continue;
+			CHECK(keys->count < batch->changes);
+			keys->steps[keys->count] = (struct step){ .shape = c->shape, .key = c->key };
+			keys->order[keys->count] = &keys->steps[keys->count];
+			keys->count++;
+		}
+	}
+	qsort(keys->order, keys->count, sizeof(*keys->order), compare_tables);
+}
+
+static void
+keys_deinit(struct keys *keys)
+{
+	free(keys->steps);
+	free(keys->order);
+}
+
+/* As many as may share a statement: of one table. */
+static unsigned
+same_table(struct step *const *steps, unsigned count)
+{
+	unsigned n = 1;
+
+	while (n < count && n < LOCK_ROWS_MAX && steps[n]->shape->table == steps[0]->shape->table)
+		n++;
+	return n;
+}
+
+/* 1 locked, 0 not, -1 the connection failed. */
+static int
+try_locks(struct writer *w, const struct keys *keys)
+{
+	for (unsigned from = 0; from < keys->count;) {
+		struct statement s = { .steps = keys->order + from,
+			.count = same_table(keys->order + from, keys->count - from),
+			.bytes_max = w->limits->bytes_max, .mariadb = w->plan->mariadb };
+		struct sql_result result;
+		unsigned used;
+
+		buf_reset(&w->text);
+		used = statement_add_lock(&w->text, &s);
+		from += used > 0 ? used : 1;
+		if (used == 0)
+			continue;
+		w->report->statements++;
+		if (sql_query(w->sql, (struct str){ w->text.data, w->text.len }, &result, w->err) == 0) {
+			sql_result_free(&result);
+			continue;
+		}
+		if (w->err->code == CODE_LOCK_WAIT || w->err->code == CODE_LOCK_NOWAIT)
+			return 1;
+		if (w->err->class == ERR_RETRY)
+			return -1;
+		/* else the table is gone, or the like: the write itself will say so */
+	}
+	return 0;
+}
+
+enum write_result
+lanes_probe(struct writer *w, bool all)
+{
+	unsigned left = 0;
+
+	for (struct batch_lane *bl = w->batch->lanes; bl != NULL; bl = bl->next) {
+		struct keys keys;
+		int locked;
+
+		if (!bl->writes || bl->leave_why != NULL || !(all || bl->lane->probe))
+			continue;
+		keys_init(&keys, w->batch, bl->lane);
+		locked = try_locks(w, &keys);
+		keys_deinit(&keys);
+		if (locked < 0)
+			return WRITE_ERROR;
+		if (locked > 0) {
+			bl->leave_why = LANE_WHY_ROW_LOCK;
+			bl->leave_at = NULL;
+			left++;
+		}
+	}
+	return left > 0 ? WRITE_LEAVE : WRITE_OK;
+}
+
+enum write_result
+lanes_leave_locked(struct writer *w)
+{
+	struct err waited = *w->err;
+	enum write_result result = lanes_probe(w, true);
+
+	if (result == WRITE_OK) {
+		*w->err = waited;
+		return WRITE_ERROR;
+	}
+	return result;
+}

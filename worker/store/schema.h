@@ -1,0 +1,127 @@
+#ifndef WORKER_STORE_SCHEMA_H
+#define WORKER_STORE_SCHEMA_H
+
+#include "common/err.h"
+#include "common/mysql.h"
+#include "common/number.h"
+#include "config/config.h"
+#include "worker/cache/key_template.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The tables we write, as information_schema tells them, for one worker.
+ *
+ * Loaded when the store opens and again when something doesn't fit (an unknown column, MySQL says
+ * that a definition changed).  A reload frees all tables: whatever points to one (changes, shapes,
+ * steps) must have been dropped before.  Thread: its worker's.
+ */
+enum column_kind {
+	COLUMN_INT,	/* TINYINT … BIGINT, also YEAR */
+	COLUMN_DECIMAL,
+	COLUMN_FLOAT,	/* FLOAT, DOUBLE */
+	COLUMN_TEXT,	/* CHAR, VARCHAR, TEXT, … */
+	COLUMN_BINARY,	/* BINARY, VARBINARY, BLOB, … */
+	COLUMN_DATE,
+	COLUMN_DATETIME, /* DATETIME, TIMESTAMP */
+	COLUMN_TIME,
+	COLUMN_ENUM,	/* ENUM, SET */
+	COLUMN_BIT,
+	COLUMN_JSON,	/* JSON; on MariaDB a text with CHECK json_valid(column) */
+	COLUMN_OTHER
+};
+
+struct column {
+	const char *name;
+	enum column_kind kind;
+	const char *type;	/* column_type as the server writes it */
+	bool is_unsigned, nullable, generated, auto_increment;
+	bool required;		/* NOT NULL, no default, not generated, not AUTO_INCREMENT */
+	bool default_zero;	/* the default is NULL or the number 0 */
+	bool on_update;		/* ON UPDATE CURRENT_TIMESTAMP: changes by itself when not set */
+	bool guarded;		/* named by a CHECK (json_valid aside), a foreign key (either side), a secondary
+				   UNIQUE, a generated column or another column's default */
+	int128 low, high;	/* COLUMN_INT: the range */
+	unsigned precision, scale; /* DECIMAL; scale: also fractional digits of times */
+	uint64_t length;	/* TEXT: characters (bytes for TEXT/BLOB types); BINARY: bytes */
+	bool length_in_bytes;
+	const char *charset, *collation; /* TEXT and ENUM; NULL otherwise */
+	bool exact_collation;	/* binary collation: equal bytes, equal text (but trailing blanks) */
+	bool plain_collation;	/* printable ASCII compares equal only when equal but for case */
+	int key_part;		/* place in the primary key, or -1 */
+};
+
+/* What a change does to a row, by column: set or add.  Interned in a batch: equal shapes are the
+ * same pointer, so a statement is the steps of one shape. */
+enum shape_kind { SHAPE_UPSERT, SHAPE_UPDATE, SHAPE_DELETE };
+
+struct shape_column {
+	uint16_t column; /* index in table->columns; ascending in the shape; no key columns */
+	bool add;	 /* increment instead of set */
+};
+
+struct shape {
+	struct table *table;
+	enum shape_kind kind;
+	unsigned id;		/* within the batch */
+	uint16_t count;
+	const struct shape_column *columns;
+	bool covers_required;	/* an INSERT of these and the key needs no other column */
+	bool guarded;		/* sets or adds to a guarded column */
+	bool adds;		/* has an `add` column */
+	bool foldable;		/* no FLOAT or otherwise inexact `add` column */
+	bool sets_on_update;	/* sets an ON UPDATE column: a later change that doesn't would change it too */
+};
+
+struct table {
+	const char *name;
+	const struct config_table *config;
+	struct column *columns;
+	unsigned column_count;
+	unsigned key[16];	/* columns of the primary key, in key order */
+	unsigned key_count;
+	bool key_unsure;	/* a prefix of a column, or a type whose equality we don't know (FLOAT, BIT,
+				   JSON, ENUM): every change of the table is a barrier */
+	int version_column;	/* -1: none */
+	enum config_version version;
+	bool ordered;		/* triggers, cascading foreign keys or fold: off: lane order, no fold */
+	bool has_unique;	/* a secondary UNIQUE index */
+	bool has_check;		/* a CHECK other than json_valid, or a generated column or functional index,
+				   whose expressions refuse values just so */
+	bool has_foreign_key;	/* it references, or is referenced by, another table */
+	unsigned rank;		/* parents have a lower rank than their children */
+	const struct table **parents; /* the configured tables it references */
+	unsigned parent_count;
+	struct key_template *templates;
+	size_t template_count;
+	const char *problem;	/* why it can't be written (missing, no primary key, a view, not InnoDB,
+				   unknown version column, template with an unknown column …); NULL: fine */
+	int problem_code;	/* MySQL's, or 0 */
+};
+
+struct schema;
+
+struct schema *schema_new(const struct config *config);
+/* A loaded schema of tables made by hand, which are borrowed: for tests and the simulation. */
+struct schema *schema_of_tables(const struct config *config, struct table *tables, size_t count);
+void schema_free(struct schema **schema);
+
+/*
+ * (Re)load all configured tables.  -1 only when the server can't be asked; what is wrong with one
+ * table is its `problem` and keeps its lanes waiting, not the others.
+ */
+int schema_load(struct schema *schema, struct sql *sql, struct err *err);
+/* Has schema_load succeeded at least once? */
+bool schema_loaded(const struct schema *schema);
+/* By name (case as MySQL has it), or NULL. */
+struct table *schema_table(struct schema *schema, struct str name);
+struct table *schema_tables(struct schema *schema, size_t *count);
+/* The column of that name (names compare without case, as in MySQL), or NULL. */
+const struct column *table_column(const struct table *table, struct str name);
+
+/* The server's limits, read at schema_load. */
+uint64_t schema_packet_max(const struct schema *schema);
+
+#endif

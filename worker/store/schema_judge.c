@@ -1,0 +1,137 @@
+#include "worker/store/schema_load.h"
+
+#include "common/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <strings.h>
+
+/* What is wrong with a table for us, and the parts of the config that need its columns. */
+
+/* MySQL's own numbers for the two that it has a number for. */
+enum { ER_NO_SUCH_TABLE = 1146, ER_BAD_FIELD_ERROR = 1054 };
+
+static void __attribute__((format(printf, 4, 5)))
+blame(struct load *load, struct table *table, int code, const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (table->problem != NULL)
+		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	table->problem = arena_printf(load->arena, "table %s: %s", table->name, text);
+	table->problem_code = code;
+}
+
+static void
+judge_kind(struct load *load, struct load_table *t)
+{
+	struct table *table = t->table;
+
+	if (!t->is_there) {
+		blame(load, table, ER_NO_SUCH_TABLE, "it doesn't exist, or the account has no right on it");
+		return;
+	}
+	if (strcasecmp(t->type, "BASE TABLE") != 0 && strcasecmp(t->type, "SYSTEM VERSIONED") != 0) {
+		blame(load, table, 0, "it is a %s, not a table", t->type);
+		return;
+	}
+	if (t->engine == NULL || strcasecmp(t->engine, "InnoDB") != 0) {
+		blame(load, table, 0, "its engine is %s; only InnoDB can undo what a transaction did",
+		    t->engine != NULL ? t->engine : "unknown");
+		return;
+	}
+	if (t->key_parts == 0)
+		blame(load, table, 0, "it has no primary key");
+	else if (t->key_parts != table->key_count)
+		blame(load, table, 0, "its primary key has a part that is no column, or too many");
+	for (unsigned i = 0; i < table->key_count; i++) {
+		if (table->columns[table->key[i]].generated)
+			blame(load, table, 0, "column %s of its primary key is generated",
+			    table->columns[table->key[i]].name);
+	}
+}
+
+static void
+judge_version(struct load *load, struct table *table)
+{
+	const struct config_table *config = table->config;
+	const struct column *column;
+
+	if (config->version == VERSION_NONE)
+		return;
+	column = table_column(table, str_of(config->version_column));
+	if (column == NULL) {
+		blame(load, table, ER_BAD_FIELD_ERROR, "it has no column %s, the version",
+		    config->version_column);
+		return;
+	}
+	if (strncasecmp(column->type, "bigint", 6) != 0)
+		blame(load, table, 0, "version column %s is %s and must be BIGINT", column->name, column->type);
+	if (column->key_part >= 0)
+		blame(load, table, 0, "version column %s is part of the primary key", column->name);
+	if (column->generated)
+		blame(load, table, 0, "version column %s is generated", column->name);
+	table->version_column = (int)(column - table->columns);
+}
+
+static void
+judge_mapping(struct load *load, struct table *table)
+{
+	const struct config_table *config = table->config;
+
+	for (size_t i = 0; i < config->column_count; i++) {
+		if (table_column(table, str_of(config->columns[i].value)) == NULL)
+			blame(load, table, ER_BAD_FIELD_ERROR, "`columns` maps %s to column %s, which isn't there",
+			    config->columns[i].name, config->columns[i].value);
+	}
+	for (size_t i = 0; i < config->set_count; i++) {
+		const struct column *column = table_column(table, str_of(config->set[i].name));
+
+		if (column == NULL)
+			blame(load, table, ER_BAD_FIELD_ERROR, "`set` names column %s, which isn't there",
+			    config->set[i].name);
+		else if (column->generated)
+			blame(load, table, 0, "`set` names column %s, which is generated", column->name);
+		else if (column - table->columns == table->version_column)
+			blame(load, table, 0, "`set` names the version column %s", column->name);
+	}
+}
+
+static void
+judge_templates(struct load *load, struct table *table)
+{
+	const struct config_table *config = table->config;
+	const char *names[sizeof(table->key) / sizeof(table->key[0])];
+	struct err err;
+
+	for (unsigned i = 0; i < table->key_count; i++)
+		names[i] = table->columns[table->key[i]].name;
+	table->templates = arena_zalloc(load->arena, config->template_count * sizeof(*table->templates) + 1);
+	for (size_t i = 0; i < config->template_count; i++) {
+		if (key_template_compile(&table->templates[i], &config->templates[i], names,
+			table->key_count, &err) < 0) {
+			blame(load, table, 0,
+			    "`invalidate` %s: %s (only primary key columns are supported in this release)",
+			    config->templates[i].written, err.text);
+			return;
+		}
+		table->template_count = i + 1;
+	}
+}
+
+void
+load_judge(struct load *load, struct load_table *t)
+{
+	struct table *table = t->table;
+
+	judge_kind(load, t);
+	if (table->problem != NULL)
+		return;
+	judge_version(load, table);
+	judge_mapping(load, table);
+	judge_templates(load, table);
+}

@@ -1,0 +1,111 @@
+#ifndef WORKER_STORE_STORE_H
+#define WORKER_STORE_STORE_H
+
+#include "common/err.h"
+#include "common/mysql.h"
+#include "worker/batch.h"
+#include "worker/lane.h"
+#include "worker/store/schema.h"
+
+/*
+ * A store: where rows go and the ledger lives.  The real one is MySQL (mysql_store.c); the
+ * simulation has its own.  One store per worker, used by that worker's thread only.
+ *
+ * Exactly once rests on one thing: the first statement of every transaction moves the ledger row of
+ * every lane of the batch from the place we believe in to the new one, and fails when any of them
+ * isn't there (compare-and-set on position and epoch).
+ *
+ * After any error of class RETRY that closed the connection nobody knows whether COMMIT happened:
+ * the worker calls open (which makes sure the old session is gone), owns its lanes again, loads
+ * their rows and compares.
+ */
+struct store;
+
+/* A lane's row of the ledger. */
+struct ledger_row {
+	bool found;
+	uint64_t epoch;
+	struct position position, done;
+	char identity[64];	/* the source's, "" when not known */
+	unsigned lanes_of_source;
+	char halted[32];	/* a LANE_WHY, "" when not halted */
+	char alarm[32];		/* a LANE_WHY, "" when none */
+};
+
+/* An order left in the ledger row by `sluice lane`. */
+enum order_kind { ORDER_NONE, ORDER_RESUME, ORDER_SKIP, ORDER_ACK };
+struct lane_order {
+	enum order_kind kind;
+	bool has_position;
+	struct position position; /* resume --start, skip */
+};
+
+enum write_result {
+	WRITE_OK,	/* committed */
+	WRITE_MISMATCH,	/* the compare-and-set found another place; nothing was written */
+	WRITE_LEAVE,	/* nothing was written; the lanes with leave_why set must leave first */
+	WRITE_ONE_BY_ONE, /* nothing was written; write it again with batch->one_by_one */
+	WRITE_SCHEMA,	/* nothing was written; a definition changed: load the schema, rebuild */
+	WRITE_ERROR	/* nothing is known (connection lost) or nothing was written; see err */
+};
+
+/* What a committed batch did, for the counters. */
+struct write_report {
+	unsigned rows;		/* rows inserted, changed or deleted */
+	unsigned older;		/* refused by version: an older or an equal one */
+	unsigned dead;		/* dead letters written */
+	unsigned statements;
+};
+
+struct store_ops {
+	/* Connect, make sure our old session is gone, set the session up, create our tables where
+	 * allowed, load the schema when it never was. */
+	int (*open)(struct store *store, struct err *err);
+	bool (*is_open)(const struct store *store);
+	/* Keep the session alive (our locks live with it). */
+	int (*ping)(struct store *store, struct err *err);
+	struct schema *(*schema)(struct store *store);
+	int (*load_schema)(struct store *store, struct err *err);
+
+	/* Try to become the owner of lanes: owned[i] says which are ours now.  Never waits. */
+	int (*own)(struct store *store, struct lane **lanes, size_t count, bool *owned, struct err *err);
+	int (*disown)(struct store *store, struct lane *lane, struct err *err);
+
+	/* Read the lane's row under a lock.  raise: also raise the epoch (we just became the owner)
+	 * and write our name and lanes_of_source; row holds the new epoch. */
+	int (*load)(struct store *store, struct lane *lane, bool raise, struct ledger_row *row, struct err *err);
+	/* Insert the row of a lane that never had one (nothing happens where one is); start = both
+	 * position and done. */
+	int (*start)(struct store *store, struct lane *lane, struct position start, const char *identity,
+	    struct err *err);
+	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL. */
+	int (*orders)(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
+	    struct err *err);
+	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set. */
+	int (*move)(struct store *store, struct lane *lane, struct position to, struct err *err);
+	/* Write lane->why / lane->alarm into the row, so that they outlive us. */
+	int (*mark)(struct store *store, struct lane *lane, struct err *err);
+	/* Record lane->recording as done, in a transaction of its own.  A mismatch is WRITE_MISMATCH. */
+	enum write_result (*record)(struct store *store, struct lane **lanes, size_t count, struct err *err);
+
+	/* Build what can be built before the transaction starts (called while the store is busy with
+	 * another batch); forget frees it. */
+	void (*prepare)(struct store *store, struct batch *batch);
+	void (*forget)(struct store *store, struct batch *batch);
+	/* One transaction: compare-and-set of the lanes that write (batch_lane.from -> to, and done),
+	 * rows, dead letters, COMMIT.  batch_place was called. */
+	enum write_result (*write)(struct store *store, struct batch *batch, struct write_report *report,
+	    struct err *err);
+
+	void (*free)(struct store **store);
+};
+
+struct store {
+	const struct store_ops *ops;
+};
+
+/* The MySQL store of one worker.  `wait` is called whenever it waits for the server, with the fd to
+ * wait for: the worker reads its source meanwhile. */
+struct store *mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *wait_arg);
+
+#endif
