@@ -1,0 +1,138 @@
+#include "worker/lane.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void
+a_position_reads_back_as_it_was_written(void **state)
+{
+	struct position p = { UINT64_MAX, UINT64_MAX }, q;
+	char text[POSITION_TEXT];
+
+	(void)state;
+	assert_string_equal(position_text(p, text), "18446744073709551615-18446744073709551615");
+	assert_true(position_parse(str_of(text), &q));
+	assert_int_equal(position_compare(p, q), 0);
+	assert_true(position_parse(STR("1732"), &q));
+	assert_string_equal(position_text(q, text), "1732-0");
+}
+
+static void
+what_is_not_a_position_is_refused(void **state)
+{
+	static const char *const texts[] = { "", "-", "1-", "-1", "+1-0", "1-0-0", "1 -0", "0x1-0",
+		"18446744073709551616-0", "1-18446744073709551616", "$", "beginning" };
+	struct position p = { 7, 7 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		assert_false(position_parse(str_of(texts[i]), &p));
+	assert_int_equal(p.major, 7);
+}
+
+static void
+positions_are_ordered_by_time_then_by_sequence(void **state)
+{
+	struct position a = { 1, 9 }, b = { 2, 0 }, c = { 2, 1 };
+
+	(void)state;
+	assert_true(position_compare(a, b) < 0);
+	assert_true(position_compare(c, b) > 0);
+	assert_true(position_compare(b, b) == 0);
+}
+
+static void
+the_last_thousand_entries_are_remembered_and_no_more(void **state)
+{
+	struct lane_recent recent = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(lane_recent_add(&recent, true), i + 1);
+	for (int i = 0; i < 800; i++)
+		assert_int_equal(lane_recent_add(&recent, false), 200);
+	for (int i = 1; i <= 200; i++)
+		assert_int_equal(lane_recent_add(&recent, false), 200 - i);
+	assert_int_equal(lane_recent_add(&recent, true), 1);
+	assert_int_equal(recent.count, 1000);
+}
+
+static void
+a_lane_is_named_by_pool_source_and_stream(void **state)
+{
+	const char *streams[] = { "wb:a", "wb:b" };
+	struct config_source source = { .streams = streams, .stream_count = 2 };
+	struct config config = { .pool = "default", .redis.name = "redis" };
+	struct lane lane;
+
+	(void)state;
+	lane_init(&lane, &config, &source, 1, 5);
+	assert_string_equal(lane.name, "default/redis/wb:b");
+	assert_string_equal(lane.stream, "wb:b");
+	assert_int_equal(lane.lanes_of_source, 2);
+	assert_int_equal(lane.index, 5);
+	assert_int_equal(lane.state, LANE_FREE);
+}
+
+static void
+a_held_lane_says_why_until_it_is_open_again(void **state)
+{
+	struct lane lane = { 0 };
+
+	(void)state;
+	lane_open(&lane);
+	lane_hold(&lane, LANE_WHY_WRONG_TYPE, 5000);
+	assert_int_equal(atomic_load(&lane.shown_state), LANE_HELD);
+	assert_string_equal(atomic_load(&lane.why), LANE_WHY_WRONG_TYPE);
+	assert_int_equal(lane.hold_until_ms, 5000);
+	lane_open(&lane);
+	assert_null(atomic_load(&lane.why));
+	assert_int_equal(atomic_load(&lane.shown_state), LANE_OPEN);
+}
+
+static void
+a_word_from_the_ledger_is_the_word_of_the_code(void **state)
+{
+	char text[] = "gap";
+
+	(void)state;
+	assert_string_equal(lane_why_of(text), LANE_WHY_GAP);
+	assert_ptr_equal(lane_why_of(text), lane_why_of("gap"));
+	assert_null(lane_why_of(""));
+	assert_string_equal(lane_why_of("from_the_future"), "unknown");
+}
+
+static void
+a_lane_that_is_let_go_shows_nothing_of_its_stream(void **state)
+{
+	struct lane lane = { 0 };
+
+	(void)state;
+	lane_open(&lane);
+	atomic_store(&lane.lag, 9);
+	atomic_store(&lane.alarm, LANE_WHY_GAP);
+	lane_free(&lane);
+	assert_int_equal(atomic_load(&lane.lag), 0);
+	assert_null(atomic_load(&lane.alarm));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_position_reads_back_as_it_was_written),
+		cmocka_unit_test(what_is_not_a_position_is_refused),
+		cmocka_unit_test(positions_are_ordered_by_time_then_by_sequence),
+		cmocka_unit_test(the_last_thousand_entries_are_remembered_and_no_more),
+		cmocka_unit_test(a_lane_is_named_by_pool_source_and_stream),
+		cmocka_unit_test(a_held_lane_says_why_until_it_is_open_again),
+		cmocka_unit_test(a_word_from_the_ledger_is_the_word_of_the_code),
+		cmocka_unit_test(a_lane_that_is_let_go_shows_nothing_of_its_stream),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

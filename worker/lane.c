@@ -1,0 +1,132 @@
+#include "worker/lane.h"
+
+#include "common/err.h"
+#include "worker/operate/counters.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *
+lane_state_name(enum lane_state state)
+{
+	switch (state) {
+	case LANE_FREE:
+		return "free";
+	case LANE_OPEN:
+		return "open";
+	case LANE_HELD:
+		return "held";
+	case LANE_HALTED:
+		return "halted";
+	}
+	return "unknown";
+}
+
+const char *
+lane_why_of(const char *text)
+{
+	static const char *const words[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY, LANE_WHY_TABLE,
+		LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_ENTRY_TOO_LARGE,
+		LANE_WHY_LEDGER_LOST, LANE_WHY_GAP, LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED,
+		LANE_WHY_WRONG_TYPE };
+
+	if (text[0] == '\0')
+		return NULL;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(words[i], text) == 0)
+			return words[i];
+	/* a word of a newer sluice, whose ledger row we read during an upgrade */
+	return "unknown";
+}
+
+void
+lane_init(struct lane *lane, const struct config *config, const struct config_source *source,
+    size_t stream, int index)
+{
+	int len;
+
+	memset(lane, 0, sizeof(*lane));
+	CHECK(stream < source->stream_count);
+	lane->stream = source->streams[stream];
+	lane->source = source;
+	lane->lanes_of_source = (unsigned)source->stream_count;
+	lane->index = index;
+	len = snprintf(lane->name, sizeof(lane->name), "%s/%s/%s", config->pool, config->redis.name,
+	    lane->stream);
+	/* the configuration refuses longer ones: a name cut short could be another lane's */
+	CHECK(len > 0 && (size_t)len < sizeof(lane->name));
+}
+
+unsigned
+lane_recent_add(struct lane_recent *recent, bool dead)
+{
+	enum { LAST = 8 * sizeof(recent->bits) };
+	unsigned char *byte = &recent->bits[recent->at / 8];
+	unsigned char bit = (unsigned char)(1U << recent->at % 8);
+
+	if (recent->count < LAST)
+		recent->count++;
+	else if (*byte & bit)
+		recent->dead--;
+	*byte = (unsigned char)(dead ? *byte | bit : *byte & ~bit);
+	recent->dead += dead;
+	recent->at = (recent->at + 1) % LAST;
+	return recent->dead;
+}
+
+static void
+set_state(struct lane *lane, enum lane_state state, const char *why)
+{
+	lane->state = state;
+	/* one pointer for one word, so that words can be compared as pointers */
+	SHOW(lane->why, why != NULL ? lane_why_of(why) : NULL);
+	SHOW(lane->shown_state, state);
+	lane_show(lane);
+}
+
+void
+lane_open(struct lane *lane)
+{
+	lane->hold_until_ms = 0;
+	set_state(lane, LANE_OPEN, NULL);
+}
+
+/* What we knew about it is its next owner's to say. */
+void
+lane_free(struct lane *lane)
+{
+	lane->hold_until_ms = 0;
+	lane->hold_tries = 0;
+	SHOW(lane->alarm, NULL);
+	SHOW(lane->lag, 0);
+	SHOW(lane->stream_length, 0);
+	SHOW(lane->stream_bytes, 0);
+	SHOW(lane->oldest_pending_ms, 0);
+	set_state(lane, LANE_FREE, NULL);
+}
+
+void
+lane_hold(struct lane *lane, const char *why, int64_t until_ms)
+{
+	/* a halted lane waits for an order, not for time */
+	CHECK(lane->state != LANE_HALTED && why != NULL);
+	lane->hold_until_ms = until_ms;
+	set_state(lane, LANE_HELD, why);
+}
+
+void
+lane_halt(struct lane *lane, const char *why)
+{
+	CHECK(why != NULL);
+	lane->hold_until_ms = 0;
+	set_state(lane, LANE_HALTED, why);
+}
+
+void
+lane_show(struct lane *lane)
+{
+	SHOW(lane->shown_position_ms, lane->position.major);
+	SHOW(lane->shown_position_minor, lane->position.minor);
+	SHOW(lane->shown_done_ms, lane->done.major);
+	SHOW(lane->shown_done_minor, lane->done.minor);
+}

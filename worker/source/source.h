@@ -1,0 +1,88 @@
+#ifndef WORKER_SOURCE_SOURCE_H
+#define WORKER_SOURCE_SOURCE_H
+
+#include "common/err.h"
+#include "worker/change.h"
+#include "worker/lane.h"
+#include "worker/store/store.h"
+
+/*
+ * A source of lanes.  The real one here is Redis Streams (redis_stream.c); the simulation has its
+ * own.  One source per worker, used by that worker's thread only.
+ *
+ * Reading is asked for and collected separately, so that it overlaps with the store: request sends,
+ * receive collects without blocking.  The ledger alone says where reading starts; what the source
+ * keeps about us (consumer group, identity key) is a notice board for people and a witness.
+ */
+struct source;
+
+/* What was found beside a lane that was just owned, or at a later look. */
+enum look_result {
+	LOOK_OK,
+	LOOK_FRESH,	/* no ledger row, and nothing says we were ever here: start it */
+	LOOK_LEDGER_LOST, /* no ledger row, but traces of us: halt */
+	LOOK_IDENTITY,	/* another stream under the same name: halt */
+	LOOK_GAP,	/* entries we had not read are gone; `text` has the range; go on from `lifted` */
+	LOOK_WRONG_TYPE	/* the key isn't a stream: hold */
+};
+struct source_look {
+	enum look_result result;
+	struct position start;	/* FRESH: where to start, after the source's `start` */
+	char identity[64];	/* of the stream, as it stands now; "" when it can't be known */
+	char text[256];		/* GAP, IDENTITY, …: the sentence for log and alarm */
+	bool cannot_lift;	/* GAP: last-generated-id is below position and XSETID was denied */
+};
+
+struct source_ops {
+	int (*open)(struct source *source, struct err *err);
+	bool (*is_open)(const struct source *source);
+	void (*close)(struct source *source);
+
+	/* A lane was owned (row as loaded): compare with what stands in the source. */
+	int (*look)(struct source *source, struct lane *lane, const struct ledger_row *row,
+	    struct source_look *look, struct err *err);
+	/* After the ledger row was inserted: leave the identity key, then the group.  identity is what
+	 * the row holds. */
+	int (*settle)(struct source *source, struct lane *lane, const char *identity, struct err *err);
+	/* A new identity for a fresh lane ("" where identity isn't kept). */
+	void (*new_identity)(struct source *source, struct lane *lane, char identity[64]);
+
+	/* Ask for the next entries of these lanes, behind their cursors: at most about max_rows and
+	 * max_bytes in all; wait at the server for at most block_ms when there is nothing.  Nothing
+	 * may be under way. */
+	int (*request)(struct source *source, struct lane **lanes, size_t count, unsigned max_rows,
+	    size_t max_bytes, int block_ms, struct err *err);
+	bool (*requested)(const struct source *source);
+	/* Collect: 1 a reply is complete (*delivery may be NULL: nothing new), 0 not yet, -1 lost.  A
+	 * lane whose key has the wrong type or whose next entry is over entry_max is held or halted
+	 * here, by name; the others go on. */
+	int (*receive)(struct source *source, struct delivery **delivery, struct err *err);
+	int (*fd)(const struct source *source); /* of what is under way; -1: none */
+	/* Give a delivery's memory back. */
+	void (*recycle)(struct source *source, struct delivery **delivery);
+
+	/* Behind lane->done: move the notice board, look for gaps, trim.  At most once a second per
+	 * lane is useful.  Fills lane's shared fields (lag, length).  Overlaps nothing: uses its own
+	 * connection.  look as above (OK or GAP). */
+	int (*release)(struct source *source, struct lane *lane, struct source_look *look, struct err *err);
+	/* The lane is no longer ours. */
+	void (*close_lane)(struct source *source, struct lane *lane);
+	void (*free)(struct source **source);
+};
+
+struct source {
+	const struct source_ops *ops;
+};
+
+struct source *redis_stream_new(const struct config *config, int worker);
+
+/*
+ * Formats.  decode fills entry->changes from entry->raw, in arena; -1 with entry->refusal filled when
+ * the entry can't be decoded.  Borrowed bytes of raw may be pointed into.
+ */
+int format_fields_decode(struct entry *entry, struct arena *arena);
+int format_json_decode(struct entry *entry, struct arena *arena);
+/* By the format of the entry's lane. */
+int format_decode(struct entry *entry, struct arena *arena);
+
+#endif

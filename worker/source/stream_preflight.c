@@ -1,0 +1,111 @@
+#include "worker/source/stream_preflight.h"
+
+#include "common/log.h"
+#include "common/number.h"
+#include "worker/source/redis_stream.h"
+
+#include <string.h>
+
+struct str
+info_field(struct str info, const char *name)
+{
+	size_t len = strlen(name);
+	const char *at = info.data, *end = info.data + info.len;
+
+	while (at < end) {
+		const char *line_end = memchr(at, '\n', (size_t)(end - at));
+		size_t line_len = (size_t)((line_end != NULL ? line_end : end) - at);
+
+		if (line_len > 0 && at[line_len - 1] == '\r')
+			line_len--;
+		if (line_len > len && memcmp(at, name, len) == 0 && at[len] == ':')
+			return (struct str){ at + len + 1, line_len - len - 1 };
+		if (line_end == NULL)
+			break;
+		at = line_end + 1;
+	}
+	return (struct str){ "", 0 };
+}
+
+/* "7.0.15" is 700. */
+static int
+version_of(struct str text)
+{
+	int parts[2] = { 0, 0 }, part = 0;
+
+	for (size_t i = 0; i < text.len && part < 2; i++) {
+		if (text.data[i] == '.')
+			part++;
+		else if (text.data[i] >= '0' && text.data[i] <= '9' && parts[part] < 1000)
+			parts[part] = parts[part] * 10 + (text.data[i] - '0');
+	}
+	return parts[0] * 100 + parts[1];
+}
+
+int
+preflight_judge(struct str info, bool eviction_allowed, struct preflight *out, struct err *err)
+{
+	struct str policy = info_field(info, "maxmemory_policy");
+	uint64_t limit = 0;
+
+	out->version = version_of(info_field(info, "redis_version"));
+	out->append_only = str_equal(info_field(info, "aof_enabled"), STR("1"));
+	if (str_equal(info_field(info, "loading"), STR("1")))
+		return err_set(err, ERR_RETRY, 0, "redis: the server is loading its data");
+	if (str_equal(info_field(info, "role"), STR("slave")))
+		return err_set(err, ERR_RETRY, 0,
+		    "redis: the server is a replica; streams are read from their primary");
+	number_u64(info_field(info, "maxmemory"), &limit);
+	if (limit > 0 && policy.len > 8 && memcmp(policy.data, "allkeys-", 8) == 0 && !eviction_allowed)
+		return err_set(err, ERR_FATAL, 0,
+		    "redis: maxmemory-policy %.*s can evict streams with entries not yet written; set "
+		    "noeviction or volatile-lru there, or `eviction: allow` here", STR_ARGS(policy));
+	return 0;
+}
+
+/* Whether snapshots are on is only told by CONFIG. */
+static int
+warn_not_persistent(struct redis_stream *s, struct err *err)
+{
+	const struct redis_reply *value;
+	struct redis_reply *reply;
+
+	redis_queuef(s->control, "CONFIG GET save");
+	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
+		return -1;
+	value = reply->type == REDIS_ARRAY ? redis_pair(reply, "save") : NULL;
+	if (value != NULL && value->type == REDIS_STRING && value->text.len == 0 &&
+	    stream_warns(WARN_PERSISTENCE))
+		log_event(LOG_WARN, "source_not_persistent", "source", "%s", s->config->redis.name, "why",
+		    "%s", "neither append-only file nor snapshots: a restart loses what isn't written yet",
+		    NULL);
+	return 0;
+}
+
+int
+stream_preflight(struct redis_stream *s, struct err *err)
+{
+	struct preflight found = { 0 };
+	struct redis_reply *reply;
+	int refused;
+
+	s->counts_reads = true;
+	redis_queuef(s->control, "INFO");
+	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
+		return -1;
+	refused = control_refused(s, reply, err);
+	if (refused != 0 || reply->type != REDIS_STRING) {
+		if (refused > 0 && stream_warns(WARN_INFO))
+			log_event(LOG_WARN, "source_refuses", "error", "%s", reply->text.data, "next",
+			    "%s", "eviction policy, role and persistence are not checked", NULL);
+		return refused < 0 ? -1 : 0;
+	}
+	if (preflight_judge(reply->text, s->config->eviction_allowed, &found, err) != 0)
+		return -1;
+	s->counts_reads = found.version == 0 || found.version >= 700;
+	if (found.version != 0 && found.version < 602 && stream_warns(WARN_OLD_SERVER))
+		log_event(LOG_WARN, "source_old_server", "source", "%s", s->config->redis.name, "version",
+		    "%d", found.version, "why", "%s",
+		    "before 6.2: streams are not trimmed and the group's lag is not kept", NULL);
+	return found.append_only ? 0 : warn_not_persistent(s, err);
+}

@@ -1,0 +1,24 @@
+#ifndef WORKER_SOURCE_STREAM_PREFLIGHT_H
+#define WORKER_SOURCE_STREAM_PREFLIGHT_H
+
+#include "common/err.h"
+#include "common/str.h"
+
+#include <stdbool.h>
+
+/*
+ * Is this server fit to hold streams?  Read from INFO, because CONFIG is often denied.
+ * No I/O here.
+ */
+struct preflight {
+	int version;		/* 7.0 is 700, 6.2 is 602; 0: not told */
+	bool append_only;	/* there is an append-only file */
+};
+
+/* The value behind "name:" in an INFO text; empty when it isn't there. */
+struct str info_field(struct str info, const char *name);
+
+/* RETRY: a replica, or still loading.  FATAL: it may evict streams, and nobody said that it may. */
+int preflight_judge(struct str info, bool eviction_allowed, struct preflight *out, struct err *err);
+
+#endif

@@ -1,0 +1,445 @@
+#include "worker/source/redis_stream.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SPARE_MAX = 3,
+	ENTRY_OVERHEAD = 32,  /* what an entry counts beside its names and values */
+	STRING_OVERHEAD = 8,  /* ... and each of these */
+	READ_SLACK = 256 << 10, /* above entry_max: the frame, and what one recv reads beyond */
+	FAULT_HOLD_MS = 5000
+};
+
+/* ---- deliveries ---- */
+
+static struct delivery *
+delivery_new(struct redis_stream *s)
+{
+	struct delivery *d = s->spare;
+
+	if (d != NULL) {
+		s->spare = d->next;
+		s->spare_count--;
+	} else {
+		d = calloc(1, sizeof(*d));
+		CHECK(d != NULL);
+		arena_init(&d->arena, (size_t)s->config->memory_bytes / 16);
+	}
+	d->first = NULL;
+	d->count = 0;
+	d->next = NULL;
+	return d;
+}
+
+static void
+delivery_free(struct delivery *d)
+{
+	arena_deinit(&d->arena);
+	free(d);
+}
+
+void
+stream_recycle(struct source *source, struct delivery **delivery)
+{
+	struct redis_stream *s = redis_stream_of(source);
+	struct delivery *d = *delivery;
+
+	if (d == NULL)
+		return;
+	*delivery = NULL;
+	if (s->spare_count >= SPARE_MAX) {
+		delivery_free(d);
+		return;
+	}
+	arena_reset(&d->arena);
+	d->first = NULL;
+	d->count = 0;
+	d->next = s->spare;
+	s->spare = d;
+	s->spare_count++;
+}
+
+void
+stream_read_free(struct redis_stream *s)
+{
+	struct delivery *d;
+
+	while ((d = s->spare) != NULL) {
+		s->spare = d->next;
+		delivery_free(d);
+	}
+	if (s->incoming != NULL)
+		delivery_free(s->incoming);
+	free(s->asked);
+}
+
+/* ---- request ---- */
+
+static struct read_plan
+make_plan(struct redis_stream *s, struct lane **lanes, size_t count, unsigned max_rows, size_t max_bytes)
+{
+	struct read_lane *reads = arena_alloc(&s->incoming->arena, count * sizeof(*reads));
+	struct read_limits limits = { .max_rows = max_rows, .max_bytes = max_bytes, .turn = s->turn,
+		.count = s->count, .busy = s->busy };
+
+	for (size_t i = 0; i < count; i++) {
+		const struct stream_lane *state = stream_lane(lanes[i]);
+
+		reads[i] = (struct read_lane){ state->entry_bytes, state->alone };
+	}
+	return read_plan(reads, count, &limits);
+}
+
+static void
+remember_asked(struct redis_stream *s, struct lane **lanes, size_t count, const struct read_plan *plan)
+{
+	if (s->asked_max < plan->width) {
+		s->asked = reallocarray(s->asked, plan->width, sizeof(*s->asked));
+		CHECK(s->asked != NULL);
+		s->asked_max = plan->width;
+	}
+	for (size_t i = 0; i < plan->width; i++) {
+		struct lane *lane = lanes[(plan->first + i) % count];
+
+		s->asked[i] = (struct asked){ lane, lane->cursor };
+	}
+	s->asked_count = plan->width;
+	s->asked_each = plan->count;
+	/* the next request begins with another lane, or with the first that this one leaves out */
+	s->turn = plan->first + (plan->width < count ? plan->width : 1);
+}
+
+static void
+queue_read(struct redis_stream *s, bool block, int block_ms)
+{
+	struct arena *a = &s->incoming->arena;
+	struct str *words = arena_alloc(a, (6 + 2 * s->asked_count) * sizeof(*words));
+	char id[POSITION_TEXT];
+	int n = 0;
+
+	words[n++] = STR("XREAD");
+	words[n++] = STR("COUNT");
+	words[n++] = str_of(arena_printf(a, "%u", s->asked_each));
+	if (block && block_ms > 0) { /* 0 would be for ever */
+		words[n++] = STR("BLOCK");
+		words[n++] = str_of(arena_printf(a, "%d", block_ms));
+	}
+	words[n++] = STR("STREAMS");
+	for (size_t i = 0; i < s->asked_count; i++)
+		words[n++] = str_of(s->asked[i].lane->stream);
+	for (size_t i = 0; i < s->asked_count; i++)
+		words[n++] = str_of(arena_printf(a, "%s", position_text(s->asked[i].cursor, id)));
+	redis_queue(s->read, n, words);
+}
+
+int
+stream_request(struct source *source, struct lane **lanes, size_t count, unsigned max_rows,
+    size_t max_bytes, int block_ms, struct err *err)
+{
+	struct redis_stream *s = redis_stream_of(source);
+	struct read_plan plan;
+
+	CHECK(!s->requested && count > 0);
+	if (!redis_is_open(s->read))
+		return err_set(err, ERR_RETRY, ENOTCONN, "redis: not connected");
+	if (s->incoming == NULL)
+		s->incoming = delivery_new(s);
+	arena_reset(&s->incoming->arena);
+	plan = make_plan(s, lanes, count, max_rows, max_bytes);
+	remember_asked(s, lanes, count, &plan);
+	queue_read(s, plan.block, block_ms);
+	if (redis_flush(s->read, err) != 0) {
+		stream_close(s);
+		return -1;
+	}
+	s->requested = true;
+	s->bytes_seen = 0;
+	s->deadline_ms = clock_ms() + s->read_options.timeout_ms + (plan.block ? block_ms : 0);
+	return 0;
+}
+
+/* ---- receive ---- */
+
+static bool
+is_single(const struct redis_stream *s)
+{
+	return s->asked_count == 1 && s->asked_each == 1;
+}
+
+/* The lane still waits for what we asked for. */
+static bool
+is_wanted(const struct asked *asked)
+{
+	return asked->lane->state == LANE_OPEN &&
+	    position_compare(asked->lane->cursor, asked->cursor) == 0;
+}
+
+static void
+ask_alone(struct redis_stream *s)
+{
+	for (size_t i = 0; i < s->asked_count; i++)
+		if (is_wanted(&s->asked[i]))
+			stream_lane(s->asked[i].lane)->alone = true;
+}
+
+/*
+ * An entry that can't be held is the next one of its lane.  While entries before it are still on
+ * their way to the ledger the lane only waits: `lane skip` must not go past them.
+ */
+static void
+refuse_entry(struct redis_stream *s, struct lane *lane, struct position id)
+{
+	char text[POSITION_TEXT];
+
+	stream_lane(lane)->alone = true;
+	if (position_compare(lane->position, lane->cursor) < 0) {
+		lane_hold(lane, LANE_WHY_ENTRY_TOO_LARGE, clock_ms() + 100);
+		return;
+	}
+	lane_halt(lane, LANE_WHY_ENTRY_TOO_LARGE);
+	log_event(LOG_ERROR, "lane_halted", "worker", "%d", s->worker, "lane", "%s", lane->name, "why",
+	    "%s", LANE_WHY_ENTRY_TOO_LARGE, "entry", "%s", position_text(id, text), "entry_max", "%lld",
+	    (long long)s->config->entry_max_bytes, "next", "%s",
+	    "waits for `sluice lane skip` with this entry, or a larger entry_max", NULL);
+}
+
+/* reply[0][1][0][0]: the id of the first entry, which comes before its fields. */
+static bool
+first_id(const struct redis_reply *reply, struct position *id)
+{
+	static const size_t path[] = { 0, 1, 0, 0 };
+
+	for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++) {
+		if (reply == NULL || reply->type != REDIS_ARRAY || reply->count <= path[i])
+			return false;
+		reply = reply->element[path[i]];
+	}
+	return reply != NULL && reply->type == REDIS_STRING && position_parse(reply->text, id);
+}
+
+/* The reply under way is larger than we may hold: drop it with its connection. */
+static int
+read_overflow(struct redis_stream *s, const struct redis_reply *partial, struct err *err)
+{
+	struct position id = { 0, 0 };
+
+	if (!is_single(s))
+		ask_alone(s);
+	else if (is_wanted(&s->asked[0])) {
+		if (!first_id(partial, &id)) {
+			stream_close(s);
+			return err_set(err, ERR_RETRY, EPROTO, "redis: an XREAD reply without an id");
+		}
+		refuse_entry(s, s->asked[0].lane, id);
+	}
+	s->requested = false;
+	s->count = READ_COUNT_MIN;
+	redis_close(s->read);
+	arena_reset(&s->incoming->arena);
+	if (redis_open(s->read, err) == 0)
+		return 1;
+	stream_close(s);
+	return -1;
+}
+
+/* Past what we may hold?  An entry read alone may be as large as entry_max. */
+static bool
+is_overflowing(const struct redis_stream *s, size_t bytes)
+{
+	size_t held = arena_bytes(&s->incoming->arena), share = (size_t)s->config->memory_bytes / 3;
+	size_t entry_max = (size_t)s->config->entry_max_bytes + READ_SLACK;
+
+	if (!is_single(s))
+		return bytes > share || held > share;
+	return bytes > entry_max || held > (entry_max > share ? entry_max : share);
+}
+
+static bool
+has_prefix(const struct redis_reply *reply, const char *prefix)
+{
+	return strncmp(reply->text.data, prefix, strlen(prefix)) == 0;
+}
+
+static int
+read_refused(struct redis_stream *s, const struct redis_reply *reply, struct err *err)
+{
+	struct lane *lane = s->asked[0].lane;
+
+	redis_reply_error(reply, err);
+	/* a deleted key unblocks its readers with an error, and so does a server that was demoted */
+	if (has_prefix(reply, "NOGROUP") || has_prefix(reply, "UNBLOCKED"))
+		err->class = ERR_RETRY;
+	if (err->class == ERR_RETRY) {
+		stream_close(s);
+		return -1;
+	}
+	ask_alone(s);
+	if (s->asked_count > 1 || !is_wanted(&s->asked[0]))
+		return 1; /* one of them; they are asked one by one now */
+	lane_hold(lane, LANE_WHY_WRONG_TYPE, clock_ms() + FAULT_HOLD_MS);
+	if (!stream_lane(lane)->faulty)
+		log_event(LOG_ERROR, "lane_held", "worker", "%d", s->worker, "lane", "%s", lane->name,
+		    "why", "%s", LANE_WHY_WRONG_TYPE, "error", "%s", err->text, "next", "%s",
+		    "tried again every 5 s; the other lanes go on", NULL);
+	stream_lane(lane)->faulty = true;
+	return 1;
+}
+
+/* One entry of the reply, [id, [name, value, …]]; NULL where the protocol says something else. */
+static struct entry *
+make_entry(struct arena *a, struct lane *lane, const struct redis_reply *reply)
+{
+	const struct redis_reply *fields;
+	struct entry *e = arena_zalloc(a, sizeof(*e));
+
+	if (reply->type != REDIS_ARRAY || reply->count != 2 || reply->element[0]->type != REDIS_STRING ||
+	    !position_parse(reply->element[0]->text, &e->id))
+		return NULL;
+	fields = reply->element[1];
+	if (fields->type != REDIS_ARRAY || fields->count % 2 != 0)
+		return NULL;
+	e->lane = lane;
+	e->at_ms = (int64_t)e->id.major;
+	e->bytes = ENTRY_OVERHEAD;
+	e->raw_count = fields->count / 2;
+	e->raw = arena_alloc(a, (e->raw_count + 1) * sizeof(*e->raw));
+	for (size_t i = 0; i < fields->count; i += 2) {
+		struct str name = fields->element[i]->text, value = fields->element[i + 1]->text;
+
+		e->raw[i / 2] = (struct field){ name, { value, VALUE_TEXT } };
+		e->bytes += name.len + value.len + 2 * STRING_OVERHEAD;
+	}
+	return e;
+}
+
+struct taking {
+	struct entry **tail;
+	size_t most;	/* entries of the busiest lane */
+};
+
+static int
+take_lane(struct redis_stream *s, const struct asked *asked, const struct redis_reply *entries,
+    struct taking *taking)
+{
+	struct delivery *d = s->incoming;
+	size_t largest = 0;
+
+	for (size_t i = 0; i < entries->count; i++) {
+		struct entry *e = make_entry(&d->arena, asked->lane, entries->element[i]);
+
+		if (e == NULL)
+			return -1;
+		if (e->bytes > largest)
+			largest = e->bytes;
+		if (e->bytes > (size_t)s->config->entry_max_bytes) {
+			/* what stands before it goes first; then it comes again */
+			if (i == 0)
+				refuse_entry(s, asked->lane, e->id);
+			break;
+		}
+		*taking->tail = e;
+		taking->tail = &e->next;
+		d->count++;
+	}
+	stream_lane(asked->lane)->entry_bytes =
+	    read_entry_bytes(stream_lane(asked->lane)->entry_bytes, largest);
+	if (entries->count > taking->most)
+		taking->most = entries->count;
+	return 0;
+}
+
+/* The reply names, in the order asked, the streams that have something. */
+static int
+take_reply(struct redis_stream *s, const struct redis_reply *reply)
+{
+	struct taking taking = { .tail = &s->incoming->first };
+	size_t count = reply->type == REDIS_ARRAY ? reply->count : 0, next = 0;
+
+	for (size_t i = 0; i < s->asked_count; i++) {
+		const struct asked *asked = &s->asked[i];
+		const struct redis_reply *one = next < count ? reply->element[next] : NULL;
+		struct stream_lane *state;
+
+		if (one != NULL && (one->type != REDIS_ARRAY || one->count != 2 ||
+		    one->element[1]->type != REDIS_ARRAY))
+			return -1;
+		if (one != NULL && str_equal(one->element[0]->text, str_of(asked->lane->stream)))
+			next++;
+		else
+			one = NULL;
+		if (!is_wanted(asked))
+			continue;
+		state = stream_lane(asked->lane);
+		state->alone = state->faulty = false;
+		if (one == NULL)
+			state->entry_bytes = read_entry_bytes(state->entry_bytes, 0);
+		else if (take_lane(s, asked, one->element[1], &taking) != 0)
+			return -1;
+	}
+	s->busy = count;
+	s->count = read_count_next(taking.most);
+	return next == count ? 0 : -1;
+}
+
+/* Read on while it comes: 1 a reply, 0 not yet, -1 lost; 2 it was too large and is settled. */
+static int
+read_on(struct redis_stream *s, struct redis_reply **reply, struct err *err)
+{
+	const struct redis_reply *partial;
+	size_t bytes;
+	int status;
+
+	for (;;) {
+		status = redis_receive(s->read, &s->incoming->arena, 0, reply, err);
+		if (status < 0)
+			stream_close(s);
+		if (status != 0)
+			return status;
+		partial = redis_partial(s->read, &bytes);
+		if (is_overflowing(s, bytes))
+			return read_overflow(s, partial, err) < 0 ? -1 : 2;
+		if (bytes == s->bytes_seen)
+			break;
+		s->bytes_seen = bytes;
+		s->deadline_ms = clock_ms() + s->read_options.timeout_ms;
+	}
+	if (clock_ms() < s->deadline_ms)
+		return 0;
+	stream_close(s);
+	return err_set(err, ERR_RETRY, ETIMEDOUT, "redis: no reply to XREAD within %d ms",
+	    s->read_options.timeout_ms);
+}
+
+int
+stream_receive(struct source *source, struct delivery **delivery, struct err *err)
+{
+	struct redis_stream *s = redis_stream_of(source);
+	struct redis_reply *reply = NULL;
+	int status;
+
+	CHECK(s->requested);
+	*delivery = NULL;
+	status = read_on(s, &reply, err);
+	if (status <= 0 || status == 2)
+		return status == 2 ? 1 : status;
+	s->requested = false;
+	if (reply->type == REDIS_ERROR)
+		return read_refused(s, reply, err);
+	if (take_reply(s, reply) != 0) {
+		stream_close(s);
+		s->incoming->first = NULL;
+		s->incoming->count = 0;
+		return err_set(err, ERR_RETRY, EPROTO, "redis: an XREAD reply that makes no sense");
+	}
+	if (s->incoming->first != NULL) {
+		*delivery = s->incoming;
+		s->incoming = NULL;
+	}
+	return 1;
+}

@@ -1,0 +1,258 @@
+#include "worker/source/redis_stream.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/operate/counters.h"
+
+#include <string.h>
+
+enum {
+	BYTES_EVERY_MS = 10000,	 /* MEMORY USAGE */
+	BLOCKED_AFTER_MS = 60000, /* another group keeps us from trimming: when to say so */
+	BLOCKED_EVERY_MS = 600000
+};
+
+/* ---- what the stream says ---- */
+
+/* Lost entries, or another stream: true when the look has something to say. */
+static int
+check_loss(struct redis_stream *s, struct lane *lane, const struct stream_facts *facts,
+    struct source_look *look, struct err *err)
+{
+	struct stream_lane *state = stream_lane(lane);
+	struct ledger_row row = { .found = true, .position = lane->position, .done = lane->done };
+	struct stream_facts seen = *facts;
+
+	if (!state->identity_seen)
+		seen.identity_trace = IDENTITY_UNKNOWN;
+	memcpy(row.identity, lane->identity, sizeof(row.identity));
+	if (stream_decide(&seen, &state->memory, lane, &row, look, err) != 0)
+		return -1;
+	/* only an open lane's look is heard */
+	if (look->result != LOOK_GAP || lane->state != LANE_OPEN)
+		return look->result != LOOK_OK;
+	if (stream_is_behind(&facts->info, lane->position) &&
+	    stream_lift(s, lane, &facts->info, lane->position, &look->cannot_lift, err) != 0)
+		return -1;
+	state->memory = stream_remember(&facts->info, lane->done);
+	if (facts->identity_trace == IDENTITY_ABSENT) {
+		/* left again by the next release, when the alarm is in the ledger */
+		state->owes_identity = true;
+		state->identity_seen = false;
+	}
+	return 1;
+}
+
+/* ---- trim ---- */
+
+static void
+note_blocked(struct stream_lane *state, const struct lane *lane, const struct stream_groups *groups)
+{
+	int64_t now = clock_ms();
+	char text[POSITION_TEXT];
+
+	if (!groups->others || position_compare(groups->needed, lane->done) >= 0) {
+		state->blocked_ms = 0;
+		return;
+	}
+	if (state->blocked_ms == 0)
+		state->blocked_ms = now;
+	if (now - state->blocked_ms < BLOCKED_AFTER_MS ||
+	    (state->blocked_logged_ms != 0 && now - state->blocked_logged_ms < BLOCKED_EVERY_MS))
+		return;
+	state->blocked_logged_ms = now;
+	log_event(LOG_WARN, "trim_blocked", "lane", "%s", lane->name, "group", "%s", groups->holder,
+	    "needs_from", "%s", position_text(groups->needed, text), "next", "%s",
+	    "the stream grows until that group reads on or is destroyed", NULL);
+}
+
+/* Up to where may go what stands before it?  False: nothing. */
+static bool
+trim_place(const struct stream_facts *facts, const struct lane *lane, struct position *place)
+{
+	*place = lane->done;
+	if (!facts->groups.known || !facts->info.has_first)
+		return false;
+	if (facts->groups.others && position_compare(facts->groups.needed, *place) < 0)
+		*place = facts->groups.needed;
+	return position_compare(facts->info.first, *place) < 0;
+}
+
+/* When did the oldest pending change come?  Asked for only where the stream's first entry isn't it. */
+static bool
+wants_oldest(const struct stream_lane *state, const struct lane *lane, const struct stream_info *info)
+{
+	if (!info->known || info->length == 0 ||
+	    position_compare(lane->done, info->last_generated) >= 0 ||
+	    (info->has_first && position_compare(info->first, lane->done) > 0))
+		return false;
+	return position_compare(state->oldest_of, lane->done) != 0 || state->oldest.major == 0;
+}
+
+static void
+queue_oldest(struct redis_stream *s, const struct lane *lane)
+{
+	struct position behind = lane->done;
+	char text[POSITION_TEXT];
+
+	if (++behind.minor == 0)
+		behind.major++;
+	redis_queuef(s->control, "XRANGE %s %s + COUNT 1", lane->stream, position_text(behind, text));
+}
+
+static int
+receive_oldest(struct redis_stream *s, struct lane *lane, struct err *err)
+{
+	struct stream_lane *state = stream_lane(lane);
+	const struct redis_reply *reply, *entry;
+	bool cut;
+
+	if (control_receive_entries(s, &reply, &cut, err) != 0 || control_refused(s, reply, err) < 0)
+		return -1;
+	state->oldest_of = lane->done;
+	state->oldest = (struct position){ 0, 0 };
+	entry = reply->type == REDIS_ARRAY && reply->count > 0 ? reply->element[0] : NULL;
+	if (entry != NULL && entry->type == REDIS_ARRAY && entry->count > 0 && entry->element[0] != NULL)
+		position_parse(entry->element[0]->text, &state->oldest);
+	return 0;
+}
+
+/* Trim, and see what is there afterwards; what is behind `done` is only countable then. */
+static int
+trim(struct redis_stream *s, struct lane *lane, struct stream_facts *facts, struct err *err)
+{
+	const struct stream_lane *state = stream_lane(lane);
+	struct position place;
+	struct redis_reply *reply;
+	const struct redis_reply *info;
+	char text[POSITION_TEXT];
+	bool trims = trim_place(facts, lane, &place), cut = false;
+	bool asks = wants_oldest(state, lane, &facts->info);
+
+	if (trims) {
+		redis_queuef(s->control, "XTRIM %s MINID %s", lane->stream, position_text(place, text));
+		redis_queuef(s->control, "XINFO STREAM %s", lane->stream);
+	}
+	if (asks)
+		queue_oldest(s, lane);
+	if ((trims || asks) && control_send(s, 0, err) != 0)
+		return -1;
+	if (trims) {
+		if (control_receive(s, &reply, err) != 0 || control_refused(s, reply, err) < 0)
+			return -1;
+		if (reply->type == REDIS_ERROR)
+			control_warn(WARN_TRIM, lane, reply, "goes on without trimming");
+		if (control_receive_entries(s, &info, &cut, err) != 0 ||
+		    control_refused(s, info, err) < 0)
+			return -1;
+		stream_info_read(info, &facts->info);
+	}
+	if (asks && cut) {
+		queue_oldest(s, lane);
+		if (control_send(s, 0, err) != 0)
+			return -1;
+	}
+	return asks ? receive_oldest(s, lane, err) : 0;
+}
+
+/* ---- the notice board ---- */
+
+/* Nobody waits for the answers: whether it worked is seen at the next look. */
+static int
+move_group(struct redis_stream *s, const struct lane *lane, const struct stream_facts *facts,
+    const struct stream_memory *memory, struct err *err)
+{
+	const struct stream_groups *groups = &facts->groups;
+	const char *make = groups->ours || !groups->known ? "" : "MKSTREAM";
+	bool counted = s->counts_reads && memory->counted;
+	char text[POSITION_TEXT];
+
+	if (groups->ours && position_compare(groups->delivered, lane->done) == 0 &&
+	    (!counted || (groups->counted && groups->read == memory->count)))
+		return 0;
+	position_text(lane->done, text);
+	if (make[0] == '\0' && counted)
+		redis_queuef(s->control, "XGROUP SETID %s %s %s ENTRIESREAD %llu", lane->stream, s->group,
+		    text, (unsigned long long)memory->count);
+	else if (make[0] == '\0')
+		redis_queuef(s->control, "XGROUP SETID %s %s %s", lane->stream, s->group, text);
+	else if (counted)
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu", lane->stream,
+		    s->group, text, (unsigned long long)memory->count);
+	else
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group, text);
+	return control_send(s, 1, err);
+}
+
+/* ---- pages ---- */
+
+static void
+show(struct lane *lane, const struct stream_info *info)
+{
+	const struct stream_lane *state = stream_lane(lane);
+	struct position oldest = info->first;
+	uint64_t beyond;
+
+	if (!info->known || info->wrong_type)
+		return;
+	/* where the entries behind `done` can't be told apart: at most all */
+	if (!stream_beyond(info, lane->done, &beyond))
+		beyond = info->length;
+	if (!info->has_first || position_compare(info->first, lane->done) <= 0)
+		oldest = position_compare(state->oldest_of, lane->done) == 0 && state->oldest.major != 0 ?
+		    state->oldest : lane->done;
+	SHOW(lane->lag, beyond);
+	SHOW(lane->stream_length, info->length);
+	SHOW(lane->oldest_pending_ms, beyond > 0 ? (int64_t)oldest.major : 0);
+}
+
+static int
+read_facts(struct redis_stream *s, struct lane *lane, struct stream_facts *facts, struct err *err)
+{
+	struct stream_lane *state = stream_lane(lane);
+	uint64_t bytes = SEE(lane->stream_bytes);
+	struct stream_question question = { .with_pending = true };
+
+	if (state->bytes_asked_ms == 0 || clock_ms() - state->bytes_asked_ms >= BYTES_EVERY_MS) {
+		state->bytes_asked_ms = clock_ms();
+		question.bytes = &bytes;
+	}
+	if (stream_facts_read(s, lane, &question, facts, err) != 0)
+		return -1;
+	SHOW(lane->stream_bytes, facts->info.known && !facts->info.exists ? 0 : bytes);
+	return 0;
+}
+
+int
+stream_release(struct source *source, struct lane *lane, struct source_look *look, struct err *err)
+{
+	struct redis_stream *s = redis_stream_of(source);
+	struct stream_lane *state = stream_lane(lane);
+	struct stream_facts facts;
+	int loss;
+
+	memset(look, 0, sizeof(*look));
+	/* resumed by order: the ledger has a row now */
+	if (!state->settled && lane->state == LANE_OPEN &&
+	    stream_settle(source, lane, lane->identity, err) != 0)
+		return -1;
+	if (!state->settled)
+		return 0; /* it may be somebody else's stream: touch nothing */
+	control_begin(s);
+	if (state->owes_identity && lane->identity[0] != '\0' &&
+	    stream_leave_identity(s, lane, lane->identity, err) != 0)
+		return -1;
+	if (read_facts(s, lane, &facts, err) != 0)
+		return -1;
+	loss = check_loss(s, lane, &facts, look, err);
+	if (loss != 0) {
+		show(lane, &facts.info);
+		return loss < 0 ? -1 : 0;
+	}
+	note_blocked(state, lane, &facts.groups);
+	if (trim(s, lane, &facts, err) != 0)
+		return -1;
+	show(lane, &facts.info);
+	state->memory = stream_remember(&facts.info, lane->done);
+	return move_group(s, lane, &facts, &state->memory, err);
+}
