@@ -1,0 +1,327 @@
+#include "worker/batch.h"
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "worker/fold.h"
+#include "worker/source/source.h"
+
+#include <string.h>
+
+#define KEEP_BYTES (512 * 1024)
+#define KEEP_SLOTS 8192
+
+void
+batch_init(struct batch *b)
+{
+	memset(b, 0, sizeof(*b));
+	arena_init(&b->arena, KEEP_BYTES);
+	map_init(&b->bucket_map);
+	resolver_init(&b->resolver);
+}
+
+void
+batch_deinit(struct batch *b)
+{
+	CHECK(b->deliveries == NULL && b->prepared == NULL);
+	resolver_deinit(&b->resolver);
+	map_deinit(&b->bucket_map);
+	arena_deinit(&b->arena);
+}
+
+/* Forget what was folded; the deliveries and their entries stay. */
+static void
+start_fold(struct batch *b, struct schema *schema)
+{
+	size_t tables = 0;
+
+	CHECK(b->prepared == NULL);
+	arena_reset(&b->arena);
+	map_reset(&b->bucket_map, KEEP_SLOTS);
+	b->schema = schema;
+	b->first = b->last = NULL;
+	b->lanes = b->recent_lane = NULL;
+	b->buckets = b->last_bucket = NULL;
+	b->touched = NULL;
+	b->entries = b->writes = b->changes = b->folded = b->older = b->steps = b->rounds = 0;
+	b->bytes = 0;
+	b->wants_schema = b->one_by_one = false;
+	if (schema == NULL)
+		return;
+	schema_tables(schema, &tables);
+	b->table_rounds = arena_zalloc(&b->arena, (tables + 1) * sizeof(*b->table_rounds));
+	resolver_start(&b->resolver, schema, &b->arena);
+}
+
+void
+batch_reset(struct batch *b, struct schema *schema)
+{
+	CHECK(b->deliveries == NULL);
+	start_fold(b, schema);
+	b->state = BATCH_OPEN;
+	b->opened_ms = b->sealed_ms = 0;
+	b->schema_tried = b->keys_sent = false;
+}
+
+struct batch_lane *
+batch_lane_find(const struct batch *b, const struct lane *lane)
+{
+	struct batch_lane *bl;
+
+	for (bl = b->lanes; bl != NULL; bl = bl->next)
+		if (bl->lane == lane)
+			return bl;
+	return NULL;
+}
+
+static struct batch_lane *
+lane_in_batch(struct batch *b, struct lane *lane, struct position after)
+{
+	struct batch_lane *bl = b->recent_lane;
+
+	if (bl != NULL && bl->lane == lane)
+		return bl;
+	bl = batch_lane_find(b, lane);
+	if (bl == NULL) {
+		bl = arena_zalloc(&b->arena, sizeof(*bl));
+		bl->lane = lane;
+		bl->after = after;
+		bl->next = b->lanes;
+		b->lanes = bl;
+	}
+	return b->recent_lane = bl;
+}
+
+/* Decode, resolve and fold one entry.  What can't be is its refusal. */
+static void
+fold_entry(struct batch *b, struct entry *e)
+{
+	size_t i;
+
+	memset(&e->refusal, 0, sizeof(e->refusal));
+	if (format_decode(e, &b->arena) != 0)
+		return;
+	b->resolver.unknown = false;
+	for (i = 0; i < e->change_count; i++) {
+		e->changes[i].entry = e;
+		if (resolve_change(&b->resolver, e, &e->changes[i]) != 0) {
+			b->wants_schema |= b->resolver.unknown && !e->done_before;
+			return;
+		}
+	}
+	for (i = 0; i < e->change_count; i++) {
+		switch (fold_change(b, &e->changes[i])) {
+		case FOLD_STEP:
+			break;
+		case FOLD_MERGED:
+			b->folded++;
+			break;
+		case FOLD_OLDER:
+			b->older++;
+			break;
+		}
+	}
+	b->changes += (unsigned)e->change_count;
+}
+
+/* e is in the batch from now on; `after` is the lane's place before it. */
+static void
+add_entry(struct batch *b, struct entry *e, struct position after)
+{
+	struct batch_lane *bl = lane_in_batch(b, e->lane, after);
+
+	CHECK(bl->entries == 0 || position_compare(e->id, bl->last) > 0);
+	bl->last = e->id;
+	bl->entries++;
+	bl->bytes += e->bytes;
+	e->next_kept = NULL;
+	if (b->last != NULL)
+		b->last->next_kept = e;
+	else
+		b->first = e;
+	b->last = e;
+	b->entries++;
+	b->bytes += e->bytes;
+	if (!e->done_before)
+		b->writes++;
+	fold_entry(b, e);
+}
+
+void
+batch_take(struct batch *b, struct delivery **delivery, unsigned max_rows, size_t max_bytes)
+{
+	struct delivery *d = *delivery;
+	struct entry *e;
+
+	CHECK(b->state == BATCH_OPEN);
+	*delivery = NULL;
+	d->next = b->deliveries;
+	b->deliveries = d;
+	if (b->opened_ms == 0 && d->first != NULL)
+		b->opened_ms = clock_ms();
+	for (e = d->first; e != NULL; e = e->next) {
+		struct lane *lane = e->lane;
+
+		e->kept = false;
+		if (b->entries > 0 && (b->steps >= max_rows || b->bytes + e->bytes > max_bytes))
+			max_rows = 0; /* full: what follows is read again */
+		if (max_rows == 0 || lane->state != LANE_OPEN ||
+		    position_compare(e->id, lane->cursor) <= 0)
+			continue;
+		e->kept = true;
+		e->done_before = position_compare(e->id, lane->position) <= 0;
+		add_entry(b, e, lane->cursor);
+		lane->cursor = e->id;
+		lane->unreleased_bytes += (int64_t)e->bytes;
+	}
+}
+
+/* Take e out, and move its lane's cursor to before its first entry that leaves. */
+static void
+leave_entry(struct entry *e, struct position *back, bool *left)
+{
+	e->kept = false;
+	e->lane->unreleased_bytes -= (int64_t)e->bytes;
+	if (!*left)
+		e->lane->cursor = *back;
+	*left = true;
+}
+
+/* Mark what leaves: lanes with leave_why, from leave_at on. */
+static void
+drop_leaving(struct batch *b)
+{
+	struct batch_lane *bl;
+	struct entry *e;
+
+	for (bl = b->lanes; bl != NULL; bl = bl->next) {
+		struct position before = bl->after;
+		bool left = false;
+
+		if (bl->leave_why == NULL)
+			continue;
+		for (e = b->first; e != NULL; e = e->next_kept) {
+			if (e->lane != bl->lane)
+				continue;
+			if (left || bl->leave_at == NULL || e == bl->leave_at)
+				leave_entry(e, &before, &left);
+			else
+				before = e->id;
+		}
+		bl->lane->cursor = left ? before : bl->lane->cursor;
+	}
+}
+
+void
+batch_rebuild(struct batch *b, struct schema *schema)
+{
+	struct entry *e, *next, *kept;
+	struct batch_lane *bl;
+	struct places {
+		struct lane *lane;
+		struct position after;
+		struct places *next;
+	} *places = NULL, *p;
+	struct arena scratch; /* the batch's own is about to be reset */
+
+	arena_init(&scratch, 0);
+	drop_leaving(b);
+	for (bl = b->lanes; bl != NULL; bl = bl->next) {
+		p = arena_alloc(&scratch, sizeof(*p));
+		*p = (struct places){ bl->lane, bl->after, places };
+		places = p;
+	}
+	kept = b->first;
+	start_fold(b, schema);
+	for (e = kept; e != NULL; e = next) {
+		next = e->next_kept;
+		if (!e->kept)
+			continue;
+		for (p = places; p->lane != e->lane; p = p->next)
+			;
+		add_entry(b, e, p->after);
+	}
+	arena_deinit(&scratch);
+}
+
+void
+batch_drop_lane(struct batch *b, struct lane *lane, struct entry *at)
+{
+	struct batch_lane *bl = batch_lane_find(b, lane);
+
+	if (bl == NULL)
+		return;
+	bl->leave_why = "dropped";
+	bl->leave_at = at;
+	batch_rebuild(b, b->schema);
+}
+
+bool
+batch_is_empty(const struct batch *b)
+{
+	return b->entries == 0;
+}
+
+void
+batch_place(struct batch *b)
+{
+	struct batch_lane *bl;
+
+	for (bl = b->lanes; bl != NULL; bl = bl->next) {
+		/* A hole here would be a lost entry. */
+		CHECK(position_compare(bl->after, bl->lane->position) <= 0);
+		bl->from = bl->lane->position;
+		bl->writes = position_compare(bl->last, bl->from) > 0;
+		bl->to = bl->writes ? bl->last : bl->from;
+		bl->done = bl->lane->answered;
+		bl->leave_why = NULL;
+		bl->leave_at = NULL;
+		bl->leave_for_ms = 0;
+		bl->leave_halts = false;
+	}
+}
+
+bool
+batch_check_poison(struct batch *b, int rate)
+{
+	struct batch_lane *bl;
+	bool found = false;
+
+	for (bl = b->lanes; bl != NULL && rate > 0; bl = bl->next) {
+		struct lane_recent recent = bl->lane->recent;
+		struct entry *e;
+
+		for (e = b->first; e != NULL; e = e->next_kept) {
+			if (e->lane != bl->lane || e->done_before)
+				continue;
+			if (lane_recent_add(&recent, e->refusal.reason != NULL) <= (unsigned)rate)
+				continue;
+			bl->leave_why = LANE_WHY_POISON_RATE;
+			bl->leave_at = e;
+			bl->leave_halts = found = true;
+			break;
+		}
+	}
+	return found;
+}
+
+void
+batch_seal(struct batch *b)
+{
+	CHECK(b->state == BATCH_OPEN);
+	b->state = BATCH_SEALED;
+	b->sealed_ms = clock_ms();
+}
+
+void
+batch_mark_written(struct batch *b)
+{
+	CHECK(b->state == BATCH_SEALED);
+	b->state = BATCH_WRITTEN;
+}
+
+void
+batch_mark_invalidated(struct batch *b)
+{
+	CHECK(b->state == BATCH_WRITTEN);
+	b->state = BATCH_INVALIDATED;
+}

@@ -1,0 +1,42 @@
+#ifndef WORKER_CACHE_CACHE_H
+#define WORKER_CACHE_CACHE_H
+
+#include "common/err.h"
+#include "worker/batch.h"
+#include "worker/operate/counters.h"
+
+/*
+ * An invalidator: makes the cache forget what a committed batch made stale.  The real one deletes
+ * keys in Redis (invalidate.c); the simulation has its own.  One per worker, its thread only.
+ *
+ * start renders the keys of the batch's touched rows and sends them in a pipeline; poll collects the
+ * answers.  Only when all are answered may `done` follow.  Nothing is remembered over a failure: the
+ * worker reads the lanes again from `done` and starts anew.
+ */
+struct cache;
+
+struct cache_ops {
+	int (*open)(struct cache *cache, struct err *err);
+	bool (*is_open)(const struct cache *cache);
+	void (*close)(struct cache *cache);
+	/* Send the invalidations of a WRITTEN batch.  Nothing may be under way. */
+	int (*start)(struct cache *cache, const struct batch *batch, struct err *err);
+	/* 1 all answered, 0 not yet (waits at most timeout_ms), -1 lost. */
+	int (*poll)(struct cache *cache, int timeout_ms, struct err *err);
+	int (*fd)(const struct cache *cache); /* -1: nothing under way */
+	void (*free)(struct cache **cache);
+};
+
+struct cache {
+	const struct cache_ops *ops;
+	struct counters *counters; /* of the worker, set by it: invalidated, skipped; NULL: not counted */
+};
+
+/*
+ * Deletes the keys by UNLINK, each once a batch.  A key that names a lane's stream (where the cache
+ * is the source's server and database) or begins with "sluice:" is counted and left alone.  An error
+ * reply closes the connection like any other failure: the whole round is sent again.
+ */
+struct cache *invalidate_new(const struct config *config, int worker);
+
+#endif

@@ -1,0 +1,121 @@
+#include "worker/operate/access.h"
+
+#include "common/number.h"
+
+#include <string.h>
+
+static const char *
+redis_password(void *arg)
+{
+	struct access_redis *a = arg;
+
+	return config_secret(a->secret, &a->password);
+}
+
+static const char *
+mysql_password(void *arg)
+{
+	struct access_mysql *a = arg;
+
+	return config_secret(a->secret, &a->password);
+}
+
+void
+access_redis_init(struct access_redis *a, const struct config_redis *config, const char *client_name)
+{
+	memset(a, 0, sizeof(*a));
+	buf_init(&a->password);
+	a->secret = &config->password;
+	a->options = (struct redis_options){
+		.host = config->host,
+		.port = config->port,
+		.socket = config->socket,
+		.user = config->user,
+		.password = redis_password,
+		.password_arg = a,
+		.db = config->db,
+		.client_name = client_name,
+		.connect_timeout_ms = config->connect_timeout_ms,
+		.timeout_ms = config->timeout_ms,
+	};
+}
+
+void
+access_redis_deinit(struct access_redis *a)
+{
+	buf_deinit(&a->password);
+}
+
+void
+access_mysql_init(struct access_mysql *a, const struct config_mysql *config)
+{
+	memset(a, 0, sizeof(*a));
+	buf_init(&a->password);
+	a->secret = &config->password;
+	a->options = (struct sql_options){
+		.host = config->host,
+		.port = config->port,
+		.socket = config->socket,
+		.user = config->user,
+		.password = mysql_password,
+		.password_arg = a,
+		.database = config->database,
+		.connect_timeout_ms = config->connect_timeout_ms,
+		.timeout_ms = config->timeout_ms,
+	};
+}
+
+void
+access_mysql_deinit(struct access_mysql *a)
+{
+	buf_deinit(&a->password);
+}
+
+static void
+add_place(const char *socket, const char *host, int port, struct buf *out)
+{
+	if (socket != NULL)
+		buf_add_str(out, socket);
+	else if (strchr(host, ':') != NULL)
+		buf_printf(out, "[%s]:%d", host, port);
+	else
+		buf_printf(out, "%s:%d", host, port);
+}
+
+void
+access_add_redis(const struct config_redis *config, struct buf *out)
+{
+	add_place(config->socket, config->host, config->port, out);
+}
+
+void
+access_add_mysql(const struct config_mysql *config, struct buf *out)
+{
+	add_place(config->socket, config->host, config->port, out);
+}
+
+struct str
+access_info(struct str info, const char *name)
+{
+	size_t name_len = strlen(name);
+	const char *at = info.data, *end = info.data + info.len;
+
+	while (at < end) {
+		const char *line_end = memchr(at, '\n', (size_t)(end - at));
+		if (line_end == NULL)
+			line_end = end;
+		size_t len = (size_t)(line_end - at);
+		if (len > 0 && at[len - 1] == '\r')
+			len--;
+		if (len > name_len && at[name_len] == ':' && memcmp(at, name, name_len) == 0)
+			return (struct str){ at + name_len + 1, len - name_len - 1 };
+		at = line_end + 1;
+	}
+	return (struct str){ NULL, 0 };
+}
+
+bool
+access_info_number(struct str info, const char *name, uint64_t *out)
+{
+	return number_u64(access_info(info, name), out);
+}

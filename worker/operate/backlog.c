@@ -1,0 +1,96 @@
+#include "worker/operate/backlog.h"
+
+#include "common/clock.h"
+#include "worker/operate/counters.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { LANES_AT_ONCE = 64 };
+
+bool
+backlog_group_lag(const struct redis_reply *groups, const char *group, uint64_t *lag)
+{
+	if (groups == NULL || groups->type != REDIS_ARRAY)
+		return false;
+	for (size_t i = 0; i < groups->count; i++) {
+		const struct redis_reply *name = redis_pair(groups->element[i], "name");
+		const struct redis_reply *value = redis_pair(groups->element[i], "lag");
+		if (name == NULL || value == NULL || !str_equal(name->text, str_of(group)))
+			continue;
+		if (value->type != REDIS_INTEGER || value->integer < 0)
+			return false; /* nil after a trim by somebody else */
+		*lag = (uint64_t)value->integer;
+		return true;
+	}
+	return false;
+}
+
+static void
+queue_lane(struct redis *redis, const struct lane *lane)
+{
+	struct str stream = str_of(lane->stream);
+
+	redis_queuef(redis, "XINFO GROUPS %b", &stream);
+	redis_queuef(redis, "XLEN %b", &stream);
+}
+
+static int
+receive(struct redis *redis, struct arena *arena, const struct config *config,
+    struct redis_reply **reply, struct err *err)
+{
+	int got = redis_receive(redis, arena, config->redis.timeout_ms, reply, err);
+
+	if (got != 0)
+		return got;
+	redis_close(redis); /* a late answer must not be taken for another's */
+	return err_set(err, ERR_RETRY, 0, "no answer within %d ms", config->redis.timeout_ms);
+}
+
+static int
+receive_lane(struct redis *redis, struct arena *arena, const struct config *config, const char *group,
+    struct lane *lane, struct err *err)
+{
+	struct redis_reply *groups, *length;
+	uint64_t lag;
+
+	if (receive(redis, arena, config, &groups, err) < 0 ||
+	    receive(redis, arena, config, &length, err) < 0)
+		return -1;
+	if (length->type != REDIS_INTEGER)
+		return 0; /* not a stream, or not allowed */
+	if (!backlog_group_lag(groups, group, &lag))
+		lag = (uint64_t)length->integer;
+	SHOW(lane->lag, lag);
+	SHOW(lane->stream_length, (uint64_t)length->integer);
+	if (lag == 0)
+		SHOW(lane->oldest_pending_ms, 0);
+	else if (SEE(lane->oldest_pending_ms) == 0)
+		SHOW(lane->oldest_pending_ms, clock_wall_ms());
+	return 0;
+}
+
+int
+backlog_look(struct redis *redis, const struct config *config, struct lane *lanes, size_t count,
+    struct err *err)
+{
+	struct arena arena;
+	char group[256];
+	int status = 0;
+
+	snprintf(group, sizeof(group), "sluice-%s", config->pool);
+	if (!redis_is_open(redis) && redis_open(redis, err) != 0)
+		return -1;
+	arena_init(&arena, 256 * 1024);
+	for (size_t from = 0; from < count && status == 0; from += LANES_AT_ONCE) {
+		size_t to = count - from < LANES_AT_ONCE ? count : from + LANES_AT_ONCE;
+		for (size_t i = from; i < to; i++)
+			queue_lane(redis, &lanes[i]);
+		status = redis_flush(redis, err);
+		for (size_t i = from; i < to && status == 0; i++)
+			status = receive_lane(redis, &arena, config, group, &lanes[i], err);
+		arena_reset(&arena);
+	}
+	arena_deinit(&arena);
+	return status;
+}

@@ -1,0 +1,286 @@
+#include "common/clock.h"
+#include "common/number.h"
+#include "worker/operate/access.h"
+#include "worker/operate/check.h"
+
+#include <string.h>
+
+struct redis_check {
+	struct check *check;
+	struct redis *redis;
+	struct arena arena;
+	const char *server;
+	unsigned denied; /* NOPERM answers reported; the first few are enough */
+};
+
+enum { DENIED_LISTED_MAX = 5 };
+
+/* ---- the server ---- */
+
+static void
+check_memory(struct redis_check *r, struct str info)
+{
+	const struct config *config = r->check->config;
+	struct str policy = access_info(info, "maxmemory_policy");
+	uint64_t max = 0;
+
+	access_info_number(info, "maxmemory", &max);
+	if (policy.len > 8 && memcmp(policy.data, "allkeys-", 8) == 0) {
+		if (config->eviction_allowed)
+			check_hint(r->check, 0, 0, "redis may evict streams: maxmemory-policy is %.*s",
+			    STR_ARGS(policy));
+		else
+			check_problem(r->check, 0, 0,
+			    "redis would evict streams when memory runs out (maxmemory-policy %.*s%s): set "
+			    "volatile-lru or noeviction there, or eviction: allow here",
+			    STR_ARGS(policy), max == 0 ? ", with no maxmemory now" : "");
+	}
+}
+
+static void
+check_persistence(struct redis_check *r)
+{
+	struct redis_reply *save, *append;
+
+	save = redis_call(r->redis, &r->arena, NULL, "CONFIG GET save");
+	append = redis_call(r->redis, &r->arena, NULL, "CONFIG GET appendonly");
+	if (save == NULL || append == NULL)
+		return; /* CONFIG may be denied: then nobody knows */
+	const struct redis_reply *points = redis_pair(save, "save"), *on = redis_pair(append, "appendonly");
+	if (points != NULL && points->text.len == 0 && on != NULL && str_equal(on->text, STR("no")))
+		check_hint(r->check, 0, 0,
+		    "redis has no persistence (no appendonly, no save): a restart loses what isn't written yet");
+}
+
+static void
+check_server(struct redis_check *r)
+{
+	struct err err = { 0 };
+	struct redis_reply *info = redis_call(r->redis, &r->arena, &err, "INFO");
+	struct redis_reply *now = redis_call(r->redis, &r->arena, NULL, "TIME");
+
+	if (info == NULL) {
+		check_hint(r->check, 0, 0, "redis: INFO: %s", err.text);
+	} else {
+		check_memory(r, info->text);
+		if (str_equal(access_info(info->text, "role"), STR("slave")))
+			check_problem(r->check, 0, 0, "redis is a replica: sluice trims and marks, so it needs the "
+						      "primary");
+	}
+	int64_t seconds, us;
+	if (now != NULL && now->count == 2 && number_i64(now->element[0]->text, &seconds) &&
+	    number_i64(now->element[1]->text, &us))
+		check_clock(r->check, "redis", seconds * 1000 + us / 1000);
+	check_persistence(r);
+}
+
+/* ---- rights ---- */
+
+static bool
+is_denied(const struct err *err)
+{
+	return strncmp(err->text, "NOPERM", 6) == 0 || strstr(err->text, "NOPERM") != NULL;
+}
+
+static void
+report_denied(struct redis_check *r, const char *command, const char *key, const struct err *err)
+{
+	if (!is_denied(err) || r->denied++ >= DENIED_LISTED_MAX)
+		return;
+	check_problem(r->check, 0, 0, "%s: the user may not %s on %s: %s", r->server, command, key, err->text);
+}
+
+/* Each of these changes nothing: behind the last entry, before the first, a group that isn't there. */
+static void
+try_stream_rights(struct redis_check *r, const char *stream)
+{
+	struct str key = str_of(stream);
+	struct err err = { 0 };
+
+	if (redis_call(r->redis, &r->arena, &err, "XREAD COUNT 1 STREAMS %b $", &key) == NULL)
+		report_denied(r, "XREAD", stream, &err);
+	err_clear(&err);
+	if (redis_call(r->redis, &r->arena, &err, "XTRIM %b MINID 0", &key) == NULL)
+		report_denied(r, "XTRIM", stream, &err);
+	err_clear(&err);
+	if (redis_call(r->redis, &r->arena, &err, "XGROUP DELCONSUMER %b sluice-check nobody", &key) == NULL)
+		report_denied(r, "XGROUP", stream, &err);
+}
+
+/* ---- streams ---- */
+
+static void
+check_stream(struct redis_check *r, const struct config_source *source, const char *stream)
+{
+	struct str key = str_of(stream);
+	struct err err = { 0 };
+	struct redis_reply *type = redis_call(r->redis, &r->arena, &err, "TYPE %b", &key);
+
+	if (type == NULL) {
+		report_denied(r, "TYPE", stream, &err);
+	} else if (!str_equal(type->text, STR("stream")) && !str_equal(type->text, STR("none"))) {
+		check_problem(r->check, source->line, source->column, "the key %s is a %.*s, not a stream",
+		    stream, STR_ARGS(type->text));
+		return;
+	}
+	try_stream_rights(r, stream);
+}
+
+static void
+check_streams(struct redis_check *r)
+{
+	const struct config *config = r->check->config;
+
+	for (size_t i = 0; i < config->source_count; i++)
+		for (size_t j = 0; j < config->sources[i].stream_count && redis_is_open(r->redis); j++) {
+			check_stream(r, &config->sources[i], config->sources[i].streams[j]);
+			arena_reset(&r->arena);
+		}
+}
+
+/* ---- lanes that nobody reads ---- */
+
+static bool
+is_configured(const struct config *config, struct str stream)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		for (size_t j = 0; j < config->sources[i].stream_count; j++)
+			if (str_equal(str_of(config->sources[i].streams[j]), stream))
+				return true;
+	return false;
+}
+
+/* The stream of a ledger row of this pool and server; no data when it is another's. */
+static struct str
+stream_of(const struct config *config, const char *lane)
+{
+	size_t pool_len = strlen(config->pool), source_len = strlen(config->redis.name);
+
+	if (strncmp(lane, config->pool, pool_len) != 0 || lane[pool_len] != '/')
+		return (struct str){ NULL, 0 };
+	lane += pool_len + 1;
+	if (strncmp(lane, config->redis.name, source_len) != 0 || lane[source_len] != '/')
+		return (struct str){ NULL, 0 };
+	return str_of(lane + source_len + 1);
+}
+
+/* Has the stream entries behind `done`? */
+static bool
+has_backlog(struct redis_check *r, struct str stream, const char *done)
+{
+	struct str from = str_of(done);
+	struct redis_reply *entries =
+	    redis_call(r->redis, &r->arena, NULL, "XREAD COUNT 1 STREAMS %b %b", &stream, &from);
+
+	return entries != NULL && entries->type == REDIS_ARRAY && entries->count > 0;
+}
+
+static void
+check_ledger(struct redis_check *r)
+{
+	const struct check *c = r->check;
+
+	for (size_t i = 0; i < c->ledger_count && redis_is_open(r->redis); i++) {
+		struct str stream = stream_of(c->config, c->ledger[i].name);
+		if (stream.data == NULL || is_configured(c->config, stream))
+			continue;
+		if (has_backlog(r, stream, c->ledger[i].done))
+			check_problem(r->check, 0, 0,
+			    "lane %s holds entries behind %s and no source of this configuration reads it: list its "
+			    "stream, or empty it",
+			    c->ledger[i].name, c->ledger[i].done);
+		arena_reset(&r->arena);
+	}
+}
+
+/* ---- cache ---- */
+
+/* The key that a template makes from a value no row has. */
+static void
+add_probe_key(const char *template, struct buf *out)
+{
+	for (; *template != '\0'; template++) {
+		if ((*template == '{' || *template == '}') && template[1] == *template) {
+			buf_add_char(out, *template++);
+		} else if (*template == '{') {
+			buf_add_str(out, "\x01sluice-check");
+			template += strcspn(template, "}");
+			if (*template == '\0')
+				return;
+		} else {
+			buf_add_char(out, *template);
+		}
+	}
+}
+
+static void
+try_cache_rights(struct redis_check *r)
+{
+	const struct config *config = r->check->config;
+	struct buf probe = { 0 };
+
+	for (size_t i = 0; i < config->table_count; i++)
+		for (size_t j = 0; j < config->tables[i].template_count && redis_is_open(r->redis); j++) {
+			const struct config_template *template = &config->tables[i].templates[j];
+			struct err err = { 0 };
+			if (template->mode != MODE_DELETE || strchr(template->written, '{') == NULL)
+				continue; /* without a placeholder it would be a real key */
+			buf_reset(&probe);
+			add_probe_key(template->written, &probe);
+			struct str key = { probe.data, probe.len };
+			if (redis_call(r->redis, &r->arena, &err, "UNLINK %b", &key) == NULL)
+				report_denied(r, "UNLINK", template->written, &err);
+			arena_reset(&r->arena);
+		}
+	buf_deinit(&probe);
+}
+
+/* ---- together ---- */
+
+static void
+check_one(struct check *c, const struct config_redis *config, const char *server,
+    void (*look)(struct redis_check *r))
+{
+	struct redis_check r = { .check = c, .server = server };
+	struct access_redis access;
+	struct buf place = { 0 };
+	struct err err = { 0 };
+
+	access_redis_init(&access, config, "sluice-check");
+	access_add_redis(config, &place);
+	arena_init(&r.arena, 1024 * 1024);
+	r.redis = redis_new(&access.options);
+	if (redis_open(r.redis, &err) != 0) {
+		check_unreachable(c, server, place.data, err.text);
+	} else {
+		look(&r);
+		if (!redis_is_open(r.redis))
+			check_unreachable(c, server, place.data, "the connection was lost while asking");
+	}
+	redis_free(&r.redis);
+	arena_deinit(&r.arena);
+	buf_deinit(&place);
+	access_redis_deinit(&access);
+}
+
+static void
+look_at_redis(struct redis_check *r)
+{
+	check_server(r);
+	check_streams(r);
+	check_ledger(r);
+	if (r->check->config->cache_is_redis)
+		try_cache_rights(r);
+}
+
+void
+check_redis(struct check *c)
+{
+	check_one(c, &c->config->redis, "redis", look_at_redis);
+}
+
+void
+check_cache(struct check *c)
+{
+	check_one(c, &c->config->cache, "cache", try_cache_rights);
+}

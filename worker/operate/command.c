@@ -1,0 +1,290 @@
+#include "worker/operate/command.h"
+
+#include "common/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+	{ .name = "run",
+	    .usage = "run FILE",
+	    .summary = "carry the streams into MySQL",
+	    .help = "Runs until SIGTERM or SIGINT, then finishes what it has read.  A second signal ends\n"
+		    "it at once.  Servers that are away are waited for.\n"
+		    "Exit code: 0 finished, 75 stopped with work left in the streams (nothing is lost),\n"
+		    "78 mistakes in FILE, 1 could not start.\n",
+	    .words_min = 1,
+	    .words_max = 1,
+	    .run = command_run },
+	{ .name = "check",
+	    .usage = "check FILE [--connect]",
+	    .summary = "find the mistakes of a configuration",
+	    .help = "Prints every mistake as FILE:line:column: what was found and what was meant.\n"
+		    "Exit code: 0 none, 78 mistakes, 69 a server can't be reached.\n",
+	    .words_min = 1,
+	    .words_max = 1,
+	    .options = { { "--connect", NULL,
+		"also ask the servers: tables, columns, rights, eviction, lanes that nobody reads" } },
+	    .run = command_check },
+	{ .name = "config",
+	    .usage = "config FILE | --example | --readme-table",
+	    .summary = "print the effective configuration, secrets as ***",
+	    .help = "With every default filled in, in a form that can be read back.\n",
+	    .words_max = 1,
+	    .options = { { "--example", NULL, "every option with its default and what it does" },
+		{ "--readme-table", NULL, "the same as a table for the README" } },
+	    .run = command_config },
+	{ .name = "schema",
+	    .usage = "schema",
+	    .summary = "print the SQL of sluice's own tables",
+	    .help = "They are created at start where the account may; otherwise feed this to mysql.\n",
+	    .run = command_schema },
+	{ .name = "status",
+	    .usage = "status [FILE | URL] [--probe live|ready]",
+	    .summary = "show what a running sluice does",
+	    .help = "Asks the address under http.listen of FILE, or a URL like http://127.0.0.1:9180\n"
+		    "(which is the default).\n"
+		    "Exit code: 0; with --probe 0 yes, 1 no; 69 nobody answers.\n",
+	    .words_max = 1,
+	    .options = { { "--probe", "live|ready", "print nothing but the reasons, exit by the answer" } },
+	    .run = command_status },
+	{ .name = "lane",
+	    .usage = "lane list FILE\n"
+		     "       sluice lane resume FILE NAME [--start ID]\n"
+		     "       sluice lane skip FILE NAME ID\n"
+		     "       sluice lane ack FILE NAME",
+	    .summary = "list lanes, let a halted one go on, acknowledge an alarm",
+	    .help = "list    how far every lane is written and invalidated, and why one stands still\n"
+		    "resume  go on where the ledger stands, or behind --start ID (which the operator\n"
+		    "        then answers for: entries up to ID are not applied)\n"
+		    "skip    go on behind entry ID, which is too large to be held and is not applied\n"
+		    "ack     the alarm is known\n"
+		    "NAME is a lane (pool/source/stream) or the stream alone.  The order is left in the\n"
+		    "ledger, where the lane's owner finds it within a second.\n"
+		    "Exit code: 0 obeyed, 1 left but not taken within 5 s, 69 MySQL can't be reached.\n",
+	    .words_min = 2,
+	    .words_max = 4,
+	    .options = { { "--start", "ID", "resume: a stream id such as 1735689600000-0" } },
+	    .run = command_lane },
+	{ .name = "version", .usage = "version", .summary = "print the version", .help = "", .run = command_version },
+	{ .name = "help",
+	    .usage = "help [COMMAND]",
+	    .summary = "this, or about one command",
+	    .help = "",
+	    .words_max = 1,
+	    .run = command_help },
+};
+enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
+
+const struct command *
+command_find(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+const struct command *
+command_nearest(const char *name)
+{
+	const struct command *nearest = NULL;
+	unsigned best = 3; /* further away it is a guess, not a typing mistake */
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		unsigned distance = str_distance(str_of(name), str_of(commands[i].name));
+		if (distance < best && distance < strlen(name)) {
+			best = distance;
+			nearest = &commands[i];
+		}
+	}
+	return nearest;
+}
+
+/* ---- parsing ---- */
+
+static size_t
+option_find(const struct command *command, struct str name)
+{
+	size_t i = 0;
+
+	while (i < COMMAND_OPTIONS_MAX && command->options[i].name != NULL &&
+	    !str_equal(str_of(command->options[i].name), name))
+		i++;
+	return i;
+}
+
+static bool
+option_unknown(const struct command *command, struct str name, struct buf *problem)
+{
+	const char *nearest = NULL;
+	unsigned best = 4;
+
+	for (size_t i = 0; i < COMMAND_OPTIONS_MAX && command->options[i].name != NULL; i++) {
+		unsigned distance = str_distance(name, str_of(command->options[i].name));
+		if (distance < best) {
+			best = distance;
+			nearest = command->options[i].name;
+		}
+	}
+	buf_printf(problem, "`%s` has no option %.*s", command->name, STR_ARGS(name));
+	if (nearest != NULL)
+		buf_printf(problem, "; did you mean %s?", nearest);
+	return false;
+}
+
+/* argv[*at] is an option: --name, --name=value or --name value. */
+static bool
+parse_option(const struct command *command, int argc, char **argv, int *at, struct command_line *line,
+    struct buf *problem)
+{
+	const char *argument = argv[*at], *equals = strchr(argument, '=');
+	struct str name = { argument, equals != NULL ? (size_t)(equals - argument) : strlen(argument) };
+	size_t i = option_find(command, name);
+
+	if (i == COMMAND_OPTIONS_MAX || command->options[i].name == NULL)
+		return option_unknown(command, name, problem);
+	if (line->options[i] != NULL) {
+		buf_printf(problem, "%s is given twice", command->options[i].name);
+		return false;
+	}
+	if (command->options[i].value == NULL) {
+		if (equals != NULL)
+			buf_printf(problem, "%s takes no value", command->options[i].name);
+		line->options[i] = "";
+		return equals == NULL;
+	}
+	if (equals != NULL)
+		line->options[i] = equals + 1;
+	else if (*at + 1 < argc)
+		line->options[i] = argv[++*at];
+	else
+		buf_printf(problem, "%s wants a value: %s", command->options[i].name,
+		    command->options[i].value);
+	return line->options[i] != NULL;
+}
+
+bool
+command_parse(const struct command *command, int argc, char **argv, struct command_line *line,
+    struct buf *problem)
+{
+	bool options = true;
+
+	*line = (struct command_line){ 0 };
+	for (int i = 0; i < argc; i++) {
+		if (options && strcmp(argv[i], "--") == 0) {
+			options = false;
+		} else if (options && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+			line->help = true;
+		} else if (options && argv[i][0] == '-' && argv[i][1] != '\0') {
+			if (!parse_option(command, argc, argv, &i, line, problem))
+				return false;
+		} else if (line->word_count == command->words_max) {
+			buf_printf(problem, "`%s` doesn't take %s", command->name, argv[i]);
+			return false;
+		} else {
+			line->words[line->word_count++] = argv[i];
+		}
+	}
+	if (!line->help && line->word_count < command->words_min) {
+		buf_printf(problem, "`%s` wants %s", command->name,
+		    line->word_count == 0 && command->words_min == 1 ? "a FILE" : "more words");
+		return false;
+	}
+	return true;
+}
+
+/* ---- help ---- */
+
+static void
+print_overview(FILE *to)
+{
+	fputs("sluice carries writes from Redis Streams into MySQL, exactly once, and then deletes the\n"
+	      "cache keys they made stale.\n\n", to);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(to, "  sluice %-9s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n`sluice help COMMAND` says more.  A first configuration: sluice config --example\n", to);
+}
+
+static void
+print_usage(const struct command *command, FILE *to)
+{
+	fprintf(to, "usage: sluice %s\n", command->usage);
+	for (size_t i = 0; i < COMMAND_OPTIONS_MAX && command->options[i].name != NULL; i++) {
+		const struct command_option *option = &command->options[i];
+		fprintf(to, "  %s%s%s  %s\n", option->name, option->value != NULL ? " " : "",
+		    option->value != NULL ? option->value : "", option->help);
+	}
+}
+
+static void
+print_help(const struct command *command, FILE *to)
+{
+	print_usage(command, to);
+	if (command->help[0] != '\0')
+		fprintf(to, "\n%s", command->help);
+}
+
+static int
+unknown(const char *name)
+{
+	const struct command *nearest = command_nearest(name);
+
+	if (nearest != NULL)
+		fprintf(stderr, "sluice: there is no command `%s`; did you mean `%s`?\n", name, nearest->name);
+	else
+		fprintf(stderr, "sluice: there is no command `%s`; `sluice help` lists them\n", name);
+	return EXIT_CODE_USAGE;
+}
+
+int
+command_help(const struct command_line *line)
+{
+	if (line->word_count == 0) {
+		print_overview(stdout);
+		return EXIT_CODE_OK;
+	}
+	const struct command *command = command_find(line->words[0]);
+	if (command == NULL)
+		return unknown(line->words[0]);
+	print_help(command, stdout);
+	return EXIT_CODE_OK;
+}
+
+int
+command_version(const struct command_line *line)
+{
+	(void)line;
+	puts("sluice " SLUICE_VERSION);
+	return EXIT_CODE_OK;
+}
+
+int
+command_main(int argc, char **argv)
+{
+	struct command_line line;
+	struct buf problem = { 0 };
+
+	if (argc < 2) {
+		print_overview(stderr);
+		return EXIT_CODE_USAGE;
+	}
+	const char *name = argv[1];
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	else if (strcmp(name, "--version") == 0)
+		name = "version";
+	const struct command *command = command_find(name);
+	if (command == NULL)
+		return unknown(name);
+	if (!command_parse(command, argc - 2, argv + 2, &line, &problem)) {
+		fprintf(stderr, "sluice: %s\n", problem.data);
+		print_usage(command, stderr);
+		buf_deinit(&problem);
+		return EXIT_CODE_USAGE;
+	}
+	if (!line.help)
+		return command->run(&line);
+	print_help(command, stdout);
+	return EXIT_CODE_OK;
+}

@@ -1,0 +1,100 @@
+#include "common/clock.h"
+#include "common/mysql.h"
+#include "worker/operate/check.h"
+#include "worker/operate/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CLOCK_OFF_MS_MAX = 2000 };
+
+static void print_finding(const struct check *c, int line, int column, const char *kind,
+    const char *format, va_list ap) __attribute__((format(printf, 5, 0)));
+
+static void
+print_finding(const struct check *c, int line, int column, const char *kind, const char *format, va_list ap)
+{
+	if (line > 0)
+		fprintf(stderr, "%s:%d:%d: ", c->config->file, line, column);
+	else
+		fprintf(stderr, "%s: ", c->config->file);
+	fputs(kind, stderr);
+	vfprintf(stderr, format, ap);
+	fputc('\n', stderr);
+}
+
+void
+check_problem(struct check *c, int line, int column, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	print_finding(c, line, column, "", format, ap);
+	va_end(ap);
+	c->problems++;
+}
+
+void
+check_hint(struct check *c, int line, int column, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	print_finding(c, line, column, "warning: ", format, ap);
+	va_end(ap);
+	c->hints++;
+}
+
+void
+check_unreachable(struct check *c, const char *server, const char *place, const char *why)
+{
+	fprintf(stderr, "%s: cannot use %s at %s: %s\n", c->config->file, server, place, why);
+	c->unreachable = true;
+}
+
+void
+check_clock(struct check *c, const char *server, int64_t server_wall_ms)
+{
+	int64_t off_ms = server_wall_ms - clock_wall_ms();
+
+	if (off_ms > CLOCK_OFF_MS_MAX || off_ms < -CLOCK_OFF_MS_MAX)
+		check_hint(c, 0, 0, "the clock of %s is %lld ms %s ours; lags and ages will look wrong", server,
+		    (long long)(off_ms < 0 ? -off_ms : off_ms), off_ms < 0 ? "behind" : "ahead of");
+}
+
+static int
+check_servers(const struct config *config)
+{
+	struct check c = { .config = config };
+
+	sql_library_init();
+	sql_thread_start();
+	check_mysql(&c);
+	check_redis(&c);
+	if (!config->cache_is_redis)
+		check_cache(&c);
+	sql_thread_stop();
+	free(c.ledger);
+	if (c.unreachable)
+		return EXIT_CODE_UNREACHABLE;
+	return c.problems > 0 ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+}
+
+int
+command_check(const struct command_line *line)
+{
+	struct config config;
+	int code = EXIT_CODE_OK;
+
+	if (!command_load(&config, line->words[0], false))
+		return EXIT_CODE_CONFIG;
+	if (line->options[0] != NULL)
+		code = check_servers(&config);
+	if (code == EXIT_CODE_OK)
+		printf("%s: ok: %zu lanes, %zu tables, %d worker%s%s\n", line->words[0],
+		    config_lane_count(&config), config.table_count, config.workers,
+		    config.workers == 1 ? "" : "s", line->options[0] != NULL ? ", servers asked" : "");
+	config_deinit(&config);
+	return code;
+}

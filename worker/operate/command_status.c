@@ -1,0 +1,200 @@
+#include "worker/operate/command.h"
+#include "worker/operate/http_client.h"
+#include "worker/operate/text_table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <yyjson.h>
+
+static const char default_url[] = "127.0.0.1:9180";
+
+/* The word is a FILE, a URL, or missing.  Returns an exit code. */
+static int
+address_of(const struct command_line *line, struct http_address *address)
+{
+	const char *word = line->word_count > 0 ? line->words[0] : default_url;
+	struct config config;
+	struct stat file;
+
+	if (stat(word, &file) != 0 && http_address_parse(word, address))
+		return EXIT_CODE_OK;
+	if (strncmp(word, "http", 4) == 0 && strstr(word, "://") != NULL) {
+		fprintf(stderr, "sluice: %s is no URL of a sluice; one looks like http://127.0.0.1:9180\n", word);
+		return EXIT_CODE_USAGE;
+	}
+	if (!command_load(&config, word, true))
+		return EXIT_CODE_CONFIG;
+	bool known = http_address_of(&config, address);
+	if (!known)
+		fprintf(stderr, "sluice: %s: http.listen is %s; give the URL instead\n", word,
+		    config.http_host == NULL ? "off" : "port 0, so the log has the real one");
+	config_deinit(&config);
+	return known ? EXIT_CODE_OK : EXIT_CODE_USAGE;
+}
+
+/* ---- the page as a table ---- */
+
+static const char *
+text_of(yyjson_val *object, const char *name)
+{
+	const char *text = yyjson_get_str(yyjson_obj_get(object, name));
+
+	return text != NULL ? text : "";
+}
+
+static double
+number_of(yyjson_val *object, const char *name)
+{
+	return yyjson_get_num(yyjson_obj_get(object, name));
+}
+
+static const char *
+age_text(double seconds, char out[32])
+{
+	if (seconds <= 0)
+		out[0] = '\0';
+	else if (seconds < 120)
+		snprintf(out, 32, "%.1f s", seconds);
+	else if (seconds < 7200)
+		snprintf(out, 32, "%.0f min", seconds / 60);
+	else
+		snprintf(out, 32, "%.1f h", seconds / 3600);
+	return out;
+}
+
+static void
+print_head(yyjson_val *root, struct buf *out)
+{
+	char age[32];
+	yyjson_val *rates = yyjson_obj_get(root, "rates"), *totals = yyjson_obj_get(root, "totals");
+	yyjson_val *memory = yyjson_obj_get(root, "memory");
+
+	buf_printf(out, "pool %s, sluice %s, up %s, %s\n", text_of(root, "pool"), text_of(root, "version"),
+	    age_text(number_of(root, "uptime_seconds"), age),
+	    yyjson_get_bool(yyjson_obj_get(root, "stopping"))	? "stopping" :
+		yyjson_get_bool(yyjson_obj_get(root, "healthy")) ? "healthy" :
+								   "not healthy");
+	buf_printf(out, "%.0f changes/s  %.0f rows/s  %.1f batches/s  %.0f keys invalidated/s\n",
+	    number_of(rates, "changes"), number_of(rates, "rows"), number_of(rates, "batches"),
+	    number_of(rates, "invalidated"));
+	buf_printf(out, "lag %.0f entries  %.0f folded  %.0f older  %.0f dead letters  %.0f retries  "
+			"%.1f MiB resident\n",
+	    number_of(totals, "lag"), number_of(totals, "folded"), number_of(totals, "older"),
+	    number_of(totals, "dead"), number_of(totals, "retries"),
+	    number_of(memory, "resident_bytes") / (1024 * 1024));
+}
+
+static void
+print_reasons(yyjson_val *root, struct buf *out)
+{
+	yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(root, "reasons"));
+	yyjson_val *reason;
+
+	while ((reason = yyjson_arr_iter_next(&iter)) != NULL)
+		buf_printf(out, "! %s\n", yyjson_get_str(reason));
+}
+
+static void
+print_breakers(yyjson_val *root, struct buf *out)
+{
+	static const char *const heads[] = { "dependency", "breaker", "since", "failures", "why", NULL };
+	yyjson_obj_iter iter = yyjson_obj_iter_with(yyjson_obj_get(root, "breakers"));
+	struct text_table table;
+	yyjson_val *name;
+
+	text_table_init(&table, heads);
+	while ((name = yyjson_obj_iter_next(&iter)) != NULL) {
+		yyjson_val *breaker = yyjson_obj_iter_get_val(name);
+		char failures[32];
+		snprintf(failures, sizeof(failures), "%.0f", number_of(breaker, "failures_total"));
+		const char *cells[] = { yyjson_get_str(name), text_of(breaker, "state"),
+			text_of(breaker, "since"), failures, text_of(breaker, "why") };
+		text_table_add(&table, cells);
+	}
+	text_table_print(&table, out);
+	text_table_deinit(&table);
+}
+
+static void
+print_lanes(yyjson_val *root, struct buf *out)
+{
+	static const char *const heads[] = { "lane", "state", "why", "alarm", "lag", "oldest", "entries",
+		"dead", "done", NULL };
+	yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(root, "lanes"));
+	struct text_table table;
+	yyjson_val *lane;
+
+	text_table_init(&table, heads);
+	while ((lane = yyjson_arr_iter_next(&iter)) != NULL) {
+		char lag[32], entries[32], dead[32], age[32];
+		snprintf(lag, sizeof(lag), "%.0f", number_of(lane, "lag"));
+		snprintf(entries, sizeof(entries), "%.0f", number_of(lane, "entries"));
+		snprintf(dead, sizeof(dead), "%.0f", number_of(lane, "dead"));
+		const char *cells[] = { text_of(lane, "name"), text_of(lane, "state"), text_of(lane, "why"),
+			text_of(lane, "alarm"), lag,
+			age_text(number_of(lane, "oldest_pending_seconds"), age), entries, dead,
+			text_of(lane, "done") };
+		text_table_add(&table, cells);
+	}
+	text_table_print(&table, out);
+	text_table_deinit(&table);
+}
+
+static int
+print_status(const struct buf *body)
+{
+	yyjson_doc *document = yyjson_read(body->data, body->len, 0);
+	yyjson_val *root = yyjson_doc_get_root(document);
+	struct buf out = { 0 };
+
+	if (yyjson_obj_get(root, "lanes") == NULL) {
+		fputs("sluice: the answer is not the status of a sluice\n", stderr);
+		yyjson_doc_free(document);
+		return EXIT_CODE_RUNTIME;
+	}
+	print_head(root, &out);
+	print_reasons(root, &out);
+	buf_add_char(&out, '\n');
+	print_breakers(root, &out);
+	buf_add_char(&out, '\n');
+	print_lanes(root, &out);
+	yyjson_doc_free(document);
+	bool put = command_put(&out);
+	buf_deinit(&out);
+	return put ? EXIT_CODE_OK : EXIT_CODE_RUNTIME;
+}
+
+int
+command_status(const struct command_line *line)
+{
+	const char *probe = line->options[0], *path = "/status";
+	struct http_address address;
+	struct buf body = { 0 };
+	struct err err = { 0 };
+
+	if (probe != NULL && strcmp(probe, "live") == 0) {
+		path = "/livez";
+	} else if (probe != NULL && strcmp(probe, "ready") == 0) {
+		path = "/readyz";
+	} else if (probe != NULL) {
+		fprintf(stderr, "sluice: --probe is live or ready, not %s\n", probe);
+		return EXIT_CODE_USAGE;
+	}
+	int code = address_of(line, &address);
+	if (code != EXIT_CODE_OK)
+		return code;
+	int status = http_get(&address, path, &body, &err);
+	if (status < 0) {
+		fprintf(stderr, "sluice: %s\n", err.text);
+		code = EXIT_CODE_UNREACHABLE;
+	} else if (status != 200) {
+		fprintf(stderr, "%s", body.data);
+		code = EXIT_CODE_RUNTIME;
+	} else if (probe == NULL) {
+		code = print_status(&body);
+	}
+	buf_deinit(&body);
+	return code;
+}

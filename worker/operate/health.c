@@ -1,0 +1,141 @@
+#include "worker/operate/health.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* More lanes than this with something wrong are counted, not listed. */
+enum { LISTED_MAX = 50 };
+
+struct reasons {
+	struct buf *out;
+	unsigned count;
+};
+
+static void reason(struct reasons *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+reason(struct reasons *r, const char *format, ...)
+{
+	char text[640];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	if (r->count++ > 0)
+		buf_add_char(r->out, ',');
+	buf_add_json(r->out, text, strlen(text));
+}
+
+static void
+look_at_workers(const struct snapshot *s, struct reasons *r)
+{
+	for (size_t i = 0; i < s->worker_count; i++)
+		if (s->workers[i].stuck)
+			reason(r, "worker %d has not turned for %.0f s", s->workers[i].index,
+			    s->workers[i].beat_age_seconds);
+}
+
+static void
+look_at_breakers(const struct snapshot *s, struct reasons *r)
+{
+	for (int i = 0; i < DEPENDENCIES; i++)
+		if (s->breakers[i].state != BREAKER_CLOSED)
+			reason(r, "%s is away: %s", dependency_name((enum dependency)i),
+			    s->breakers[i].why);
+}
+
+/* A row lock or a parent row on its way is an ordinary moment; if it lasts, the lane is behind. */
+static bool
+passes_by_itself(const char *why)
+{
+	return why != NULL &&
+	    (strcmp(why, LANE_WHY_ROW_LOCK) == 0 || strcmp(why, LANE_WHY_FOREIGN_KEY) == 0);
+}
+
+static void
+look_at_lane(const struct snapshot_lane *lane, struct reasons *r)
+{
+	if (lane->state == LANE_HALTED)
+		reason(r, "lane %s is halted: %s", lane->name, lane->why != NULL ? lane->why : "?");
+	else if (lane->state == LANE_HELD && !passes_by_itself(lane->why))
+		reason(r, "lane %s is held: %s", lane->name, lane->why != NULL ? lane->why : "?");
+	if (lane->alarm != NULL)
+		reason(r, "lane %s has an alarm: %s", lane->name, lane->alarm);
+	if (lane->state != LANE_FREE && lane->oldest_pending_seconds > (double)PENDING_MAX_SECONDS)
+		reason(r, "lane %s is behind by %.0f s", lane->name, lane->oldest_pending_seconds);
+}
+
+static void
+look_at_lanes(const struct snapshot *s, struct reasons *r)
+{
+	struct buf rest = { 0 };
+	struct reasons more = { .out = &rest };
+	unsigned before = r->count;
+
+	for (size_t i = 0; i < s->lane_count; i++)
+		look_at_lane(&s->lanes[i], r->count - before < LISTED_MAX ? r : &more);
+	if (more.count > 0)
+		reason(r, "and %u more about lanes", more.count);
+	buf_deinit(&rest);
+}
+
+static bool
+finish(struct reasons *r)
+{
+	buf_add_char(r->out, ']');
+	return r->count == 0;
+}
+
+bool
+health_live(const struct snapshot *s, struct buf *reasons)
+{
+	struct reasons r = { .out = reasons };
+
+	buf_add_char(reasons, '[');
+	look_at_workers(s, &r);
+	return finish(&r);
+}
+
+static void
+require(const struct snapshot *s, enum dependency dependency, struct reasons *r)
+{
+	const struct snapshot_breaker *b = &s->breakers[dependency];
+
+	if (b->state != BREAKER_CLOSED)
+		reason(r, "%s is away: %s", dependency_name(dependency), b->why);
+	else if (!b->worked_ever)
+		reason(r, "%s has not answered yet", dependency_name(dependency));
+}
+
+bool
+health_ready(const struct snapshot *s, struct buf *reasons)
+{
+	struct reasons r = { .out = reasons };
+
+	buf_add_char(reasons, '[');
+	if (s->stopping)
+		reason(&r, "stopping");
+	if (s->config->ready_requires_mysql)
+		require(s, DEPENDENCY_MYSQL, &r);
+	if (s->config->ready_requires_redis)
+		require(s, DEPENDENCY_REDIS, &r);
+	if (s->config->ready_requires_cache)
+		require(s, DEPENDENCY_CACHE, &r);
+	return finish(&r);
+}
+
+bool
+health_healthy(const struct snapshot *s, struct buf *reasons)
+{
+	struct reasons r = { .out = reasons };
+
+	buf_add_char(reasons, '[');
+	look_at_workers(s, &r);
+	look_at_breakers(s, &r);
+	if (s->total.workers_paused > 0)
+		reason(&r, "rows have stopped: more than invalidate_lag_max waits for the cache");
+	look_at_lanes(s, &r);
+	return finish(&r);
+}

@@ -1,0 +1,305 @@
+#include "worker/operate/metrics.h"
+
+#include "worker/operate/series.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const whys[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY, LANE_WHY_TABLE,
+	LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_ENTRY_TOO_LARGE, LANE_WHY_LEDGER_LOST,
+	LANE_WHY_GAP, LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE };
+
+static void
+print_process(const struct snapshot *s, struct buf *out)
+{
+	series_head(out, "sluice_build_info", "gauge", "Version and pool of this process; always 1.");
+	buf_add_str(out, "sluice_build_info{version=\"" SLUICE_VERSION "\",pool=\"");
+	series_add_label(out, s->config->pool);
+	buf_add_str(out, "\"} 1\n");
+	series_gauge(out, "process_start_time_seconds", "Start of the process since 1970.",
+	    (double)s->started_wall_ms / 1000);
+	series_gauge(out, "process_resident_memory_bytes", "Resident memory of the process.",
+	    (double)s->resident_bytes);
+	series_head(out, "process_cpu_seconds_total", "counter", "User and system time of the process.");
+	buf_printf(out, "process_cpu_seconds_total %.3f\n", s->cpu_seconds);
+	series_gauge(out, "process_open_fds", "Open file descriptors.", (double)s->open_files);
+	series_gauge(out, "sluice_workers", "Worker threads.", (double)s->worker_count);
+	series_head(out, "sluice_worker_beat_age_seconds", "gauge",
+	    "Since the worker's loop last turned; above 60 /livez answers 503.");
+	for (size_t i = 0; i < s->worker_count; i++)
+		buf_printf(out, "sluice_worker_beat_age_seconds{worker=\"%d\"} %.3f\n",
+		    s->workers[i].index, s->workers[i].beat_age_seconds);
+	series_gauge(out, "sluice_memory_bytes", "Held in batches and replies.",
+	    (double)s->total.memory_bytes);
+	series_gauge(out, "sluice_memory_limit_bytes", "`memory` of the configuration.",
+	    (double)s->config->memory_bytes);
+	series_counter(out, "sluice_log_lines_suppressed_total",
+	    "Log lines (not events) dropped because an event repeated too often.",
+	    s->log_lines_suppressed);
+}
+
+static void
+print_work(const struct snapshot *s, struct buf *out)
+{
+	const struct snapshot_total *t = &s->total;
+
+	series_counter(out, "sluice_batches_total", "Batches committed.", t->batches);
+	series_counter(out, "sluice_entries_total", "Entries read.", t->entries);
+	series_counter(out, "sluice_changes_total", "Changes read.", t->changes);
+	series_counter(out, "sluice_folded_total", "Changes merged into another of their batch.", t->folded);
+	series_counter(out, "sluice_rows_total", "Rows inserted, changed or deleted.", t->rows);
+	series_counter(out, "sluice_older_total",
+	    "Changes refused because the row's version is the same or newer.", t->older);
+	series_counter(out, "sluice_statements_total", "Statements sent for rows.", t->statements);
+	series_counter(out, "sluice_retries_total", "Batches tried again.", t->retries);
+	series_counter(out, "sluice_fenced_total", "Lanes dropped because another owner moved the ledger.",
+	    t->fenced);
+	series_counter(out, "sluice_mismatches_total",
+	    "Transactions whose compare-and-set found another place in the ledger.", t->mismatches);
+	series_counter(out, "sluice_one_by_one_total", "Batches written entry by entry.", t->one_by_one);
+	series_head(out, "sluice_dead_letters_total", "counter", "Dead letters, by reason.");
+	for (int i = 0; dead_reason_name(i) != NULL; i++)
+		series_value(out, "sluice_dead_letters_total", "reason", dead_reason_name(i),
+		    t->dead_by_reason[i]);
+	series_counter(out, "sluice_invalidated_total", "Cache keys invalidated.", t->invalidated);
+	series_counter(out, "sluice_invalidations_skipped_total",
+	    "Cache keys not touched because they name a lane or a key of sluice.",
+	    t->invalidations_skipped);
+	series_counter(out, "sluice_invalidations_repeated_total",
+	    "Entries invalidated once more after a crash or an outage of the cache.",
+	    t->invalidations_repeated);
+	series_gauge(out, "sluice_workers_paused_for_cache",
+	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
+	    (double)t->workers_paused);
+	series_histogram(out, "sluice_batch_rows", "Entries of a batch.", &s->batch_rows);
+	series_histogram(out, "sluice_batch_seconds", "From a batch's first statement to its COMMIT.",
+	    &s->batch_seconds);
+	series_histogram(out, "sluice_commit_lag_seconds", "From the entry being added to its COMMIT.",
+	    &s->commit_lag_seconds);
+}
+
+static void
+print_dependencies(const struct snapshot *s, struct buf *out)
+{
+	series_head(out, "sluice_dependency_up", "gauge", "1 while every worker's breaker is closed.");
+	for (int i = 0; i < DEPENDENCIES; i++)
+		series_value(out, "sluice_dependency_up", "dependency", dependency_name((enum dependency)i),
+		    s->breakers[i].state == BREAKER_CLOSED);
+	series_head(out, "sluice_breaker_workers", "gauge", "Workers whose breaker is in this state.");
+	for (int i = 0; i < DEPENDENCIES; i++)
+		for (int state = BREAKER_CLOSED; state <= BREAKER_HALF_OPEN; state++)
+			buf_printf(out, "sluice_breaker_workers{dependency=\"%s\",state=\"%s\"} %u\n",
+			    dependency_name((enum dependency)i),
+			    breaker_state_name((enum breaker_state)state),
+			    s->breakers[i].workers_in[state]);
+	series_head(out, "sluice_dependency_failures_total", "counter", "Failed calls.");
+	for (int i = 0; i < DEPENDENCIES; i++)
+		series_value(out, "sluice_dependency_failures_total", "dependency",
+		    dependency_name((enum dependency)i), s->breakers[i].failures_total);
+	series_gauge(out, "sluice_redis_memory_used_bytes", "used_memory of the sources' Redis.",
+	    (double)s->redis_used_bytes);
+	series_gauge(out, "sluice_redis_memory_max_bytes",
+	    "maxmemory of the sources' Redis; 0: no limit, or not known yet.", (double)s->redis_max_bytes);
+	series_gauge(out, "sluice_streams_bytes", "Memory of all lanes' streams, as last seen.",
+	    (double)s->total.stream_bytes);
+}
+
+/* Lanes as series: one each, or one a source, or one in all. */
+struct lane_row {
+	struct buf label;
+	uint64_t lag, length, bytes, entries, dead, alarms;
+	unsigned in_state[LANE_HALTED + 1];
+	double oldest_pending_seconds;
+};
+
+static size_t
+lane_row_of(const struct snapshot *s, size_t lane)
+{
+	if (s->lane_count <= METRIC_LANES_MAX)
+		return lane;
+	if (s->config->source_count > METRIC_LANES_MAX)
+		return 0;
+	return (size_t)(s->lanes[lane].source - s->config->sources);
+}
+
+static void
+lane_row_label(const struct snapshot *s, const struct snapshot_lane *lane, struct buf *label)
+{
+	buf_reset(label);
+	if (s->lane_count <= METRIC_LANES_MAX)
+		buf_add_str(label, lane->name);
+	else if (s->config->source_count > METRIC_LANES_MAX)
+		buf_add_str(label, "all");
+	else
+		buf_printf(label, "%s/%s/%s", s->config->pool, s->config->redis.name,
+		    lane->source->written);
+}
+
+static void
+lane_row_add(struct lane_row *row, const struct snapshot_lane *lane)
+{
+	row->lag += lane->lag;
+	row->length += lane->stream_length;
+	row->bytes += lane->stream_bytes;
+	row->entries += lane->entries;
+	row->dead += lane->dead;
+	row->in_state[lane->state]++;
+	row->alarms += lane->alarm != NULL;
+	if (lane->oldest_pending_seconds > row->oldest_pending_seconds)
+		row->oldest_pending_seconds = lane->oldest_pending_seconds;
+}
+
+static void
+print_lane_state(const struct lane_row *rows, size_t count, struct buf *out)
+{
+	series_head(out, "sluice_lane_state", "gauge", "Lanes of this label in this state.");
+	for (size_t i = 0; i < count; i++)
+		for (int state = LANE_FREE; state <= LANE_HALTED; state++) {
+			buf_add_str(out, "sluice_lane_state{lane=\"");
+			series_add_label(out, rows[i].label.data);
+			buf_printf(out, "\",state=\"%s\"} %u\n",
+			    lane_state_name((enum lane_state)state), rows[i].in_state[state]);
+		}
+}
+
+/* A metric that is one number of each lane_row or snapshot_table. */
+struct column_series {
+	const char *name, *type, *help;
+	size_t offset; /* of a uint64_t */
+};
+
+static const struct column_series lane_series[] = {
+	{ "sluice_lane_lag_entries", "gauge", "Entries not yet written and invalidated.",
+	    offsetof(struct lane_row, lag) },
+	{ "sluice_lane_entries_total", "counter", "Entries read.", offsetof(struct lane_row, entries) },
+	{ "sluice_lane_dead_letters_total", "counter", "Entries that became dead letters.",
+	    offsetof(struct lane_row, dead) },
+	{ "sluice_lane_stream_entries", "gauge", "Entries in the stream.",
+	    offsetof(struct lane_row, length) },
+	{ "sluice_lane_stream_bytes", "gauge", "Memory of the stream.", offsetof(struct lane_row, bytes) },
+	{ "sluice_lane_alarms", "gauge", "Alarms that nobody has acknowledged.",
+	    offsetof(struct lane_row, alarms) },
+};
+
+static const struct column_series table_series[] = {
+	{ "sluice_table_changes_total", "counter", "Changes read, by table.",
+	    offsetof(struct snapshot_table, changes) },
+	{ "sluice_table_folded_total", "counter", "Changes merged into another, by table.",
+	    offsetof(struct snapshot_table, folded) },
+	{ "sluice_table_older_total", "counter", "Changes refused by version, by table.",
+	    offsetof(struct snapshot_table, older) },
+	{ "sluice_table_dead_letters_total", "counter", "Dead letters, by table.",
+	    offsetof(struct snapshot_table, dead) },
+	{ "sluice_table_invalidated_total", "counter", "Cache keys invalidated, by table.",
+	    offsetof(struct snapshot_table, invalidated) },
+};
+
+static uint64_t
+number_at(const void *row, size_t offset)
+{
+	uint64_t number;
+
+	memcpy(&number, (const char *)row + offset, sizeof(number));
+	return number;
+}
+
+static void
+print_lane_rows(const struct lane_row *rows, size_t count, struct buf *out)
+{
+	for (size_t j = 0; j < sizeof(lane_series) / sizeof(*lane_series); j++) {
+		const struct column_series *series = &lane_series[j];
+		series_head(out, series->name, series->type, series->help);
+		for (size_t i = 0; i < count; i++)
+			series_value(out, series->name, "lane", rows[i].label.data,
+			    number_at(&rows[i], series->offset));
+	}
+	series_head(out, "sluice_lane_oldest_pending_seconds", "gauge",
+	    "Age of the oldest pending change; 0: nothing pending.");
+	for (size_t i = 0; i < count; i++)
+		series_real(out, "sluice_lane_oldest_pending_seconds", "lane", rows[i].label.data,
+		    rows[i].oldest_pending_seconds);
+	print_lane_state(rows, count, out);
+}
+
+static void
+print_whys(const struct snapshot *s, struct buf *out)
+{
+	unsigned waiting[sizeof(whys) / sizeof(*whys)] = { 0 }, alarms[sizeof(whys) / sizeof(*whys)] = { 0 };
+
+	for (size_t i = 0; i < s->lane_count; i++)
+		for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++) {
+			const struct snapshot_lane *lane = &s->lanes[i];
+			waiting[j] += lane->why != NULL && strcmp(lane->why, whys[j]) == 0;
+			alarms[j] += lane->alarm != NULL && strcmp(lane->alarm, whys[j]) == 0;
+		}
+	series_head(out, "sluice_lanes_waiting", "gauge", "Lanes held or halted, by why.");
+	for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++)
+		series_value(out, "sluice_lanes_waiting", "why", whys[j], waiting[j]);
+	series_head(out, "sluice_alarms", "gauge", "Lanes with an alarm not acknowledged, by alarm.");
+	for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++)
+		series_value(out, "sluice_alarms", "alarm", whys[j], alarms[j]);
+}
+
+static void
+print_lanes(const struct snapshot *s, struct buf *out)
+{
+	size_t count = 0;
+	struct lane_row *rows = calloc(METRIC_LANES_MAX, sizeof(*rows));
+
+	CHECK(rows != NULL);
+	for (size_t i = 0; i < s->lane_count; i++) {
+		size_t at = lane_row_of(s, i);
+		lane_row_label(s, &s->lanes[i], &rows[at].label);
+		lane_row_add(&rows[at], &s->lanes[i]);
+		if (at >= count)
+			count = at + 1;
+	}
+	series_gauge(out, "sluice_lanes_owned", "Lanes that this process owns.", s->total.lanes_owned);
+	print_lane_rows(rows, count, out);
+	print_whys(s, out);
+	for (size_t i = 0; i < METRIC_LANES_MAX; i++)
+		buf_deinit(&rows[i].label);
+	free(rows);
+}
+
+static void
+table_add(struct snapshot_table *to, const struct snapshot_table *from)
+{
+	to->changes += from->changes;
+	to->folded += from->folded;
+	to->older += from->older;
+	to->dead += from->dead;
+	to->invalidated += from->invalidated;
+}
+
+static void
+print_tables(const struct snapshot *s, struct buf *out)
+{
+	struct snapshot_table rows[METRIC_TABLES_MAX + 1] = { 0 };
+	size_t count = s->table_count;
+
+	for (size_t i = 0; i < s->table_count; i++) {
+		size_t at = i < METRIC_TABLES_MAX ? i : METRIC_TABLES_MAX;
+		rows[at].name = i < METRIC_TABLES_MAX ? s->tables[i].name : "other";
+		table_add(&rows[at], &s->tables[i]);
+	}
+	if (count > METRIC_TABLES_MAX + 1)
+		count = METRIC_TABLES_MAX + 1;
+	for (size_t j = 0; j < sizeof(table_series) / sizeof(*table_series); j++) {
+		const struct column_series *series = &table_series[j];
+		series_head(out, series->name, series->type, series->help);
+		for (size_t i = 0; i < count; i++)
+			series_value(out, series->name, "table", rows[i].name,
+			    number_at(&rows[i], series->offset));
+	}
+}
+
+void
+metrics_print(const struct snapshot *s, struct buf *out)
+{
+	print_process(s, out);
+	print_work(s, out);
+	print_dependencies(s, out);
+	print_lanes(s, out);
+	print_tables(s, out);
+}

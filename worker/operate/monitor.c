@@ -1,0 +1,197 @@
+#include "worker/operate/monitor.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/number.h"
+#include "common/redis.h"
+#include "worker/operate/access.h"
+#include "worker/operate/backlog.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { TICK_MS = 1000, REDIS_EVERY_MS = 10000, BACKLOG_EVERY_MS = 2000 };
+
+struct monitor {
+	struct watched *watched;
+	pthread_t thread;
+	pthread_mutex_t mutex; /* only for the condition: the thread sleeps on it */
+	pthread_cond_t wake;
+	bool stop;
+	struct rates rates;
+	int64_t redis_asked_ms, backlog_asked_ms;
+	struct access_redis access;
+	struct redis *redis;
+	struct monitor_view view;
+};
+
+const char *
+rate_name(enum rate rate)
+{
+	static const char *const names[RATES] = { "entries", "changes", "rows", "batches", "invalidated" };
+
+	return rate < RATES ? names[rate] : NULL;
+}
+
+void
+rates_sample(struct rates *r, int64_t now_ms, const uint64_t totals[RATES], double a_second[RATES])
+{
+	unsigned oldest = r->count < RATE_SAMPLES ? 0 : r->next;
+
+	/* the slot about to be overwritten is the oldest one */
+	int64_t elapsed_ms = r->count == 0 ? 0 : now_ms - r->at_ms[oldest];
+	for (int i = 0; i < RATES; i++) {
+		uint64_t before = r->count == 0 ? 0 : r->totals[oldest][i];
+		a_second[i] = elapsed_ms > 0 ? (double)(totals[i] - before) * 1000 / (double)elapsed_ms : 0;
+	}
+	memcpy(r->totals[r->next], totals, sizeof(r->totals[0]));
+	r->at_ms[r->next] = now_ms;
+	r->next = (r->next + 1) % RATE_SAMPLES;
+	if (r->count < RATE_SAMPLES)
+		r->count++;
+}
+
+static void
+look_at_rates(struct monitor *m)
+{
+	uint64_t totals[RATES] = { 0 };
+	double a_second[RATES];
+
+	for (size_t i = 0; i < m->watched->worker_count; i++) {
+		struct counters *c = &m->watched->workers[i].counters;
+		totals[RATE_ENTRIES] += SEE(c->entries);
+		totals[RATE_CHANGES] += SEE(c->changes);
+		totals[RATE_ROWS] += SEE(c->rows);
+		totals[RATE_BATCHES] += SEE(c->batches);
+		totals[RATE_INVALIDATED] += SEE(c->invalidated);
+	}
+	rates_sample(&m->rates, clock_ms(), totals, a_second);
+	for (int i = 0; i < RATES; i++)
+		SHOW(m->view.rates_thousandths[i], (uint64_t)(a_second[i] * 1000 + 0.5));
+}
+
+static void
+look_at_redis(struct monitor *m)
+{
+	struct arena arena;
+	struct redis_reply *reply;
+	uint64_t used, max;
+
+	if (m->redis_asked_ms != 0 && clock_ms() - m->redis_asked_ms < REDIS_EVERY_MS)
+		return;
+	m->redis_asked_ms = clock_ms();
+	if (!redis_is_open(m->redis) && redis_open(m->redis, NULL) != 0)
+		return;
+
+	arena_init(&arena, 0);
+	reply = redis_call(m->redis, &arena, NULL, "INFO memory");
+	if (reply != NULL && access_info_number(reply->text, "used_memory", &used) &&
+	    access_info_number(reply->text, "maxmemory", &max)) {
+		SHOW(m->view.redis_used_bytes, used);
+		SHOW(m->view.redis_max_bytes, max);
+		SHOW(m->view.redis_seen_wall_ms, clock_wall_ms());
+	}
+	arena_deinit(&arena);
+}
+
+/* While MySQL is away no worker looks at its lanes: somebody must see them grow. */
+static void
+look_at_backlog(struct monitor *m)
+{
+	bool away = false;
+
+	for (size_t i = 0; i < m->watched->worker_count; i++)
+		away |= atomic_load(&m->watched->workers[i].counters.mysql.state) != BREAKER_CLOSED;
+	if (!away || clock_ms() - m->backlog_asked_ms < BACKLOG_EVERY_MS)
+		return;
+	m->backlog_asked_ms = clock_ms();
+	backlog_look(m->redis, m->watched->config, m->watched->lanes, m->watched->lane_count, NULL);
+}
+
+/* Sleep one tick; false when it is time to end. */
+static bool
+rest(struct monitor *m)
+{
+	struct timespec until;
+	bool stop;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += TICK_MS / 1000;
+	pthread_mutex_lock(&m->mutex);
+	while (!m->stop && pthread_cond_timedwait(&m->wake, &m->mutex, &until) != ETIMEDOUT)
+		;
+	stop = m->stop;
+	pthread_mutex_unlock(&m->mutex);
+	return !stop;
+}
+
+static void *
+monitor_thread(void *arg)
+{
+	struct monitor *m = arg;
+
+	pthread_setname_np(pthread_self(), "monitor");
+	do {
+		look_at_rates(m);
+		look_at_redis(m);
+		look_at_backlog(m);
+	} while (rest(m));
+	return NULL;
+}
+
+struct monitor *
+monitor_new(struct watched *watched, struct err *err)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	pthread_condattr_t attributes;
+
+	CHECK(m != NULL);
+	m->watched = watched;
+	pthread_mutex_init(&m->mutex, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	access_redis_init(&m->access, &watched->config->redis, "sluice-monitor");
+	m->redis = redis_new(&m->access.options);
+	watched->monitor = m;
+
+	int code = pthread_create(&m->thread, NULL, monitor_thread, m);
+	if (code == 0)
+		return m;
+	err_set(err, ERR_FATAL, code, "cannot start the monitor's thread: %s", strerror(code));
+	m->thread = 0;
+	monitor_free(&m);
+	return NULL;
+}
+
+void
+monitor_free(struct monitor **monitor)
+{
+	struct monitor *m = *monitor;
+
+	if (m == NULL)
+		return;
+	pthread_mutex_lock(&m->mutex);
+	m->stop = true;
+	pthread_cond_signal(&m->wake);
+	pthread_mutex_unlock(&m->mutex);
+	if (m->thread != 0)
+		pthread_join(m->thread, NULL);
+	m->watched->monitor = NULL;
+	redis_free(&m->redis);
+	access_redis_deinit(&m->access);
+	pthread_cond_destroy(&m->wake);
+	pthread_mutex_destroy(&m->mutex);
+	free(m);
+	*monitor = NULL;
+}
+
+struct monitor_view *
+monitor_view(struct monitor *monitor)
+{
+	return &monitor->view;
+}

@@ -1,0 +1,247 @@
+#include "worker/operate/snapshot.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+const char *
+dependency_name(enum dependency dependency)
+{
+	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache" };
+
+	return dependency < DEPENDENCIES ? names[dependency] : NULL;
+}
+
+static void
+take_lane(struct snapshot *s, const struct watched *watched, size_t i)
+{
+	struct lane *lane = &watched->lanes[i];
+	struct snapshot_lane *out = &s->lanes[i];
+	int64_t oldest_ms = SEE(lane->oldest_pending_ms);
+
+	out->name = lane->name;
+	out->stream = lane->stream;
+	out->source = lane->source;
+	out->worker = (int)(i % watched->worker_count);
+	out->state = (enum lane_state)SEE(lane->shown_state);
+	out->why = SEE(lane->why);
+	out->alarm = SEE(lane->alarm);
+	out->position = (struct position){ SEE(lane->shown_position_ms), SEE(lane->shown_position_minor) };
+	out->done = (struct position){ SEE(lane->shown_done_ms), SEE(lane->shown_done_minor) };
+	out->lag = SEE(lane->lag);
+	out->stream_length = SEE(lane->stream_length);
+	out->stream_bytes = SEE(lane->stream_bytes);
+	out->entries = SEE(lane->entries);
+	out->dead = SEE(lane->dead);
+	/* clocks of producers may run ahead of ours */
+	if (oldest_ms > 0 && oldest_ms < s->taken_wall_ms)
+		out->oldest_pending_seconds = (double)(s->taken_wall_ms - oldest_ms) / 1000;
+
+	s->total.lanes_in[out->state]++;
+	s->total.alarms += out->alarm != NULL;
+	s->total.stream_bytes += out->stream_bytes;
+	if (out->state == LANE_FREE)
+		return; /* somebody else's: what we saw of it last is old */
+	s->total.lag += out->lag;
+	if (out->oldest_pending_seconds > s->total.oldest_pending_seconds)
+		s->total.oldest_pending_seconds = out->oldest_pending_seconds;
+}
+
+static int
+breaker_badness(enum breaker_state state)
+{
+	return state == BREAKER_OPEN ? 2 : state == BREAKER_HALF_OPEN ? 1 : 0;
+}
+
+static void
+take_breaker(struct snapshot_breaker *out, struct breaker *b, bool first)
+{
+	enum breaker_state state = (enum breaker_state)atomic_load(&b->state);
+	unsigned failures = atomic_load(&b->failures);
+
+	out->workers_in[state]++;
+	out->failures_total += atomic_load(&b->failures_total);
+	out->worked_ever = (first || out->worked_ever) && atomic_load(&b->worked_ever) != 0;
+	if (failures > out->failures)
+		out->failures = failures;
+	if (!first && breaker_badness(state) <= breaker_badness(out->state))
+		return;
+	out->state = state;
+	out->since_wall_ms = atomic_load(&b->since_wall_ms);
+	breaker_why(b, out->why, sizeof(out->why));
+}
+
+static void
+take_histogram(struct snapshot_histogram *out, const struct histogram *h)
+{
+	out->bounds = h->bounds;
+	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+		out->counts[i] += SEE(h->counts[i]);
+	out->sum += (double)SEE(h->sum_us) / histogram_scale(h);
+}
+
+static void
+take_counters(struct snapshot *s, struct counters *c)
+{
+	struct snapshot_total *total = &s->total;
+
+	total->batches += SEE(c->batches);
+	total->entries += SEE(c->entries);
+	total->changes += SEE(c->changes);
+	total->folded += SEE(c->folded);
+	total->rows += SEE(c->rows);
+	total->older += SEE(c->older);
+	total->statements += SEE(c->statements);
+	total->retries += SEE(c->retries);
+	total->fenced += SEE(c->fenced);
+	total->mismatches += SEE(c->mismatches);
+	total->invalidated += SEE(c->invalidated);
+	total->invalidations_skipped += SEE(c->invalidations_skipped);
+	total->invalidations_repeated += SEE(c->invalidations_repeated);
+	total->one_by_one += SEE(c->one_by_one);
+	total->memory_bytes += SEE(c->memory_bytes);
+	total->lanes_owned += SEE(c->lanes_owned);
+	total->workers_paused += SEE(c->paused_for_cache) != 0;
+	for (int i = 0; i < DEAD_REASONS; i++) {
+		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);
+		total->dead += SEE(c->dead_by_reason[i]);
+	}
+	for (size_t i = 0; i < c->table_count && i < s->table_count; i++) {
+		s->tables[i].changes += SEE(c->tables[i].changes);
+		s->tables[i].folded += SEE(c->tables[i].folded);
+		s->tables[i].older += SEE(c->tables[i].older);
+		s->tables[i].dead += SEE(c->tables[i].dead);
+		s->tables[i].invalidated += SEE(c->tables[i].invalidated);
+	}
+	take_histogram(&s->batch_rows, &c->batch_rows);
+	take_histogram(&s->batch_seconds, &c->batch_seconds);
+	take_histogram(&s->commit_lag_seconds, &c->commit_lag_seconds);
+}
+
+static void
+take_worker(struct snapshot *s, const struct watched *watched, size_t i)
+{
+	struct worker *worker = &watched->workers[i];
+	struct counters *c = &worker->counters;
+	struct snapshot_worker *out = &s->workers[i];
+	int64_t beat_ms = (int64_t)SEE(c->beat_ms);
+
+	if (beat_ms == 0)
+		beat_ms = watched->started_ms; /* it hasn't turned yet */
+	int64_t age_ms = clock_ms() - beat_ms;
+	out->index = worker->index;
+	out->lanes = (int)worker->lane_count;
+	out->lanes_owned = SEE(c->lanes_owned);
+	out->beat_age_seconds = age_ms > 0 ? (double)age_ms / 1000 : 0;
+	out->stuck = age_ms > BEAT_AGE_MAX_MS;
+	take_breaker(&s->breakers[DEPENDENCY_MYSQL], &c->mysql, i == 0);
+	take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis, i == 0);
+	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache, i == 0);
+	take_counters(s, c);
+}
+
+static void
+take_monitor(struct snapshot *s, struct monitor *monitor)
+{
+	if (monitor == NULL)
+		return;
+	struct monitor_view *view = monitor_view(monitor);
+	for (int i = 0; i < RATES; i++)
+		s->rates[i] = (double)SEE(view->rates_thousandths[i]) / 1000;
+	s->redis_used_bytes = SEE(view->redis_used_bytes);
+	s->redis_max_bytes = SEE(view->redis_max_bytes);
+	s->redis_memory_known = SEE(view->redis_seen_wall_ms) != 0;
+}
+
+static uint64_t
+resident_bytes(void)
+{
+	unsigned long size, resident;
+	FILE *file = fopen("/proc/self/statm", "re");
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%lu %lu", &size, &resident) != 2)
+		resident = 0;
+	fclose(file);
+	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t
+open_files(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	uint64_t count = 0;
+
+	if (directory == NULL)
+		return 0;
+	while (readdir(directory) != NULL)
+		count++;
+	closedir(directory);
+	return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+static double
+cpu_seconds(void)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_SELF, &usage) != 0)
+		return 0;
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static void *
+rows_of(size_t count, size_t bytes)
+{
+	void *rows = calloc(count > 0 ? count : 1, bytes);
+
+	CHECK(rows != NULL);
+	return rows;
+}
+
+void
+snapshot_take(struct snapshot *s, const struct watched *watched)
+{
+	memset(s, 0, sizeof(*s));
+	s->config = watched->config;
+	s->taken_wall_ms = clock_wall_ms();
+	s->started_wall_ms = watched->started_wall_ms;
+	s->uptime_seconds = (double)(clock_ms() - watched->started_ms) / 1000;
+	s->stopping = watched->stop != NULL && atomic_load(watched->stop) != 0;
+
+	s->worker_count = watched->worker_count;
+	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
+	s->lane_count = watched->lane_count;
+	s->lanes = rows_of(s->lane_count, sizeof(*s->lanes));
+	s->table_count = watched->config->table_count;
+	s->tables = rows_of(s->table_count, sizeof(*s->tables));
+
+	for (size_t i = 0; i < s->table_count; i++)
+		s->tables[i].name = watched->config->tables[i].name;
+	for (size_t i = 0; i < s->lane_count; i++)
+		take_lane(s, watched, i);
+	for (size_t i = 0; i < s->worker_count; i++)
+		take_worker(s, watched, i);
+	take_monitor(s, watched->monitor);
+	s->resident_bytes = resident_bytes();
+	s->open_files = open_files();
+	s->cpu_seconds = cpu_seconds();
+	s->log_lines_suppressed = log_suppressed();
+}
+
+void
+snapshot_deinit(struct snapshot *s)
+{
+	free(s->workers);
+	free(s->lanes);
+	free(s->tables);
+	memset(s, 0, sizeof(*s));
+}

@@ -1,0 +1,98 @@
+#ifndef WORKER_OPERATE_SNAPSHOT_H
+#define WORKER_OPERATE_SNAPSHOT_H
+
+#include "worker/operate/monitor.h"
+#include "worker/operate/watched.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One look at the running process.  Every page and metric is printed from a snapshot, so that numbers
+ * on one page agree with each other and two pages mean the same by the same name.
+ * Strings are borrowed from the configuration and the lanes.  Thread: the one that took it.
+ */
+struct snapshot_lane {
+	const char *name, *stream;
+	const struct config_source *source;
+	int worker;
+	enum lane_state state;
+	const char *why, *alarm;	/* a LANE_WHY or NULL */
+	struct position position, done;
+	uint64_t lag, stream_length, stream_bytes, entries, dead;
+	double oldest_pending_seconds;	/* 0: nothing pending */
+};
+
+struct snapshot_table {
+	const char *name;
+	uint64_t changes, folded, older, dead, invalidated;
+};
+
+struct snapshot_histogram {
+	const double *bounds;
+	uint64_t counts[HISTOGRAM_BUCKETS]; /* each bucket by itself */
+	double sum;			    /* seconds, or rows */
+};
+
+enum dependency { DEPENDENCY_MYSQL, DEPENDENCY_REDIS, DEPENDENCY_CACHE, DEPENDENCIES };
+const char *dependency_name(enum dependency dependency);
+
+/* A dependency as the workers see it together: the state is the worst of theirs (open before half-open
+ * before closed), since and why are of the worker that has it. */
+struct snapshot_breaker {
+	enum breaker_state state;
+	unsigned workers_in[BREAKER_HALF_OPEN + 1]; /* how many workers are in each state */
+	int64_t since_wall_ms;
+	unsigned failures;	/* in a row, the most of any worker */
+	uint64_t failures_total;
+	bool worked_ever;	/* for every worker */
+	char why[256];
+};
+
+struct snapshot_worker {
+	int index, lanes, lanes_owned;
+	double beat_age_seconds;
+	bool stuck;		/* no turn of its loop for BEAT_AGE_MAX_MS */
+};
+
+struct snapshot_total {
+	uint64_t batches, entries, changes, folded, rows, statements, retries, fenced, mismatches, older;
+	uint64_t dead, dead_by_reason[DEAD_REASONS];
+	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
+	uint64_t memory_bytes, lag, stream_bytes;
+	int lanes_owned, lanes_in[LANE_HALTED + 1], alarms, workers_paused;
+	double oldest_pending_seconds;
+};
+
+enum { BEAT_AGE_MAX_MS = 60000 };
+
+struct snapshot {
+	const struct config *config;
+	int64_t taken_wall_ms, started_wall_ms;
+	double uptime_seconds;
+	bool stopping;
+
+	struct snapshot_worker *workers;
+	size_t worker_count;
+	struct snapshot_lane *lanes;
+	size_t lane_count;
+	struct snapshot_table *tables;
+	size_t table_count;
+	struct snapshot_breaker breakers[DEPENDENCIES];
+	struct snapshot_total total;
+	struct snapshot_histogram batch_rows, batch_seconds, commit_lag_seconds;
+
+	double rates[RATES];
+	uint64_t redis_used_bytes, redis_max_bytes;
+	bool redis_memory_known;
+
+	uint64_t resident_bytes, open_files;
+	double cpu_seconds;
+	unsigned long long log_lines_suppressed;
+};
+
+void snapshot_take(struct snapshot *s, const struct watched *watched);
+void snapshot_deinit(struct snapshot *s);
+
+#endif

@@ -1,0 +1,189 @@
+#include "worker/operate/status.h"
+
+#include "worker/operate/health.h"
+#include "worker/operate/json.h"
+
+#include <string.h>
+
+static void
+print_workers(const struct snapshot *s, struct json *j)
+{
+	json_open(j, "workers", '[');
+	for (size_t i = 0; i < s->worker_count; i++) {
+		const struct snapshot_worker *w = &s->workers[i];
+		json_open(j, NULL, '{');
+		json_number(j, "index", (uint64_t)w->index);
+		json_number(j, "lanes", (uint64_t)w->lanes);
+		json_number(j, "lanes_owned", (uint64_t)w->lanes_owned);
+		json_real(j, "beat_age_seconds", w->beat_age_seconds);
+		json_bool(j, "stuck", w->stuck);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void
+print_lanes(const struct snapshot *s, struct json *j)
+{
+	char text[POSITION_TEXT];
+
+	json_open(j, "lanes", '[');
+	for (size_t i = 0; i < s->lane_count; i++) {
+		const struct snapshot_lane *lane = &s->lanes[i];
+		json_open(j, NULL, '{');
+		json_text(j, "name", lane->name);
+		json_text(j, "source", lane->source->written);
+		json_text(j, "stream", lane->stream);
+		json_number(j, "worker", (uint64_t)lane->worker);
+		json_text(j, "state", lane_state_name(lane->state));
+		json_text(j, "why", lane->why);
+		json_text(j, "alarm", lane->alarm);
+		json_text(j, "position", position_text(lane->position, text));
+		json_text(j, "done", position_text(lane->done, text));
+		json_number(j, "lag", lane->lag);
+		json_real(j, "oldest_pending_seconds", lane->oldest_pending_seconds);
+		json_number(j, "entries", lane->entries);
+		json_number(j, "dead", lane->dead);
+		json_number(j, "stream_entries", lane->stream_length);
+		json_number(j, "stream_bytes", lane->stream_bytes);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void
+print_tables(const struct snapshot *s, struct json *j)
+{
+	json_open(j, "tables", '{');
+	for (size_t i = 0; i < s->table_count; i++) {
+		const struct snapshot_table *table = &s->tables[i];
+		json_open(j, table->name, '{');
+		json_number(j, "changes", table->changes);
+		json_number(j, "folded", table->folded);
+		json_number(j, "older", table->older);
+		json_number(j, "dead", table->dead);
+		json_number(j, "invalidated", table->invalidated);
+		json_close(j, '}');
+	}
+	json_close(j, '}');
+}
+
+static void
+print_breakers(const struct snapshot *s, struct json *j)
+{
+	json_open(j, "breakers", '{');
+	for (int i = 0; i < DEPENDENCIES; i++) {
+		const struct snapshot_breaker *b = &s->breakers[i];
+		json_open(j, dependency_name((enum dependency)i), '{');
+		json_text(j, "state", breaker_state_name(b->state));
+		json_time(j, "since", b->since_wall_ms);
+		json_number(j, "failures", b->failures);
+		json_number(j, "failures_total", b->failures_total);
+		json_text(j, "why", b->state == BREAKER_CLOSED ? NULL : b->why);
+		json_close(j, '}');
+	}
+	json_close(j, '}');
+}
+
+static void
+print_totals(const struct snapshot *s, struct json *j)
+{
+	const struct snapshot_total *t = &s->total;
+
+	json_open(j, "totals", '{');
+	json_number(j, "batches", t->batches);
+	json_number(j, "entries", t->entries);
+	json_number(j, "changes", t->changes);
+	json_number(j, "folded", t->folded);
+	json_number(j, "rows", t->rows);
+	json_number(j, "older", t->older);
+	json_number(j, "dead", t->dead);
+	json_number(j, "statements", t->statements);
+	json_number(j, "retries", t->retries);
+	json_number(j, "fenced", t->fenced);
+	json_number(j, "mismatches", t->mismatches);
+	json_number(j, "one_by_one", t->one_by_one);
+	json_number(j, "invalidated", t->invalidated);
+	json_number(j, "invalidations_skipped", t->invalidations_skipped);
+	json_number(j, "invalidations_repeated", t->invalidations_repeated);
+	json_number(j, "lag", t->lag);
+	json_real(j, "oldest_pending_seconds", t->oldest_pending_seconds);
+	json_number(j, "lanes_owned", (uint64_t)t->lanes_owned);
+	json_number(j, "alarms", (uint64_t)t->alarms);
+	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);
+	json_number(j, "log_lines_suppressed", s->log_lines_suppressed);
+	json_close(j, '}');
+	json_open(j, "dead_by_reason", '{');
+	for (int i = 0; dead_reason_name(i) != NULL; i++)
+		json_number(j, dead_reason_name(i), t->dead_by_reason[i]);
+	json_close(j, '}');
+}
+
+static void
+print_machine(const struct snapshot *s, struct json *j)
+{
+	json_open(j, "rates", '{');
+	for (int i = 0; i < RATES; i++)
+		json_real(j, rate_name((enum rate)i), s->rates[i]);
+	json_close(j, '}');
+	json_open(j, "memory", '{');
+	json_number(j, "held_bytes", s->total.memory_bytes);
+	json_number(j, "limit_bytes", (uint64_t)s->config->memory_bytes);
+	json_number(j, "resident_bytes", s->resident_bytes);
+	json_number(j, "redis_used_bytes", s->redis_used_bytes);
+	json_number(j, "redis_max_bytes", s->redis_max_bytes);
+	json_number(j, "streams_bytes", s->total.stream_bytes);
+	json_close(j, '}');
+	json_real(j, "cpu_seconds", s->cpu_seconds);
+}
+
+void
+status_print(const struct snapshot *s, struct buf *out)
+{
+	struct json j = { .out = out };
+	struct buf reasons = { 0 };
+	bool healthy = health_healthy(s, &reasons);
+
+	json_open(&j, NULL, '{');
+	json_text(&j, "pool", s->config->pool);
+	json_text(&j, "version", SLUICE_VERSION);
+	json_time(&j, "time", s->taken_wall_ms);
+	json_real(&j, "uptime_seconds", s->uptime_seconds);
+	json_bool(&j, "stopping", s->stopping);
+	json_bool(&j, "healthy", healthy);
+	json_raw(&j, "reasons", reasons.data);
+	print_workers(s, &j);
+	print_lanes(s, &j);
+	print_tables(s, &j);
+	print_breakers(s, &j);
+	print_totals(s, &j);
+	print_machine(s, &j);
+	json_close(&j, '}');
+	buf_add_char(out, '\n');
+	buf_deinit(&reasons);
+}
+
+bool
+status_print_health(const struct snapshot *s, struct buf *out)
+{
+	struct json j = { .out = out };
+	struct buf reasons = { 0 };
+	bool healthy = health_healthy(s, &reasons);
+
+	json_open(&j, NULL, '{');
+	json_bool(&j, "healthy", healthy);
+	json_raw(&j, "reasons", reasons.data);
+	json_number(&j, "lag", s->total.lag);
+	json_real(&j, "oldest_pending_seconds", s->total.oldest_pending_seconds);
+	print_breakers(s, &j);
+	json_open(&j, "lanes", '{');
+	for (int state = LANE_FREE; state <= LANE_HALTED; state++)
+		json_number(&j, lane_state_name((enum lane_state)state),
+		    (uint64_t)s->total.lanes_in[state]);
+	json_close(&j, '}');
+	json_number(&j, "alarms", (uint64_t)s->total.alarms);
+	json_close(&j, '}');
+	buf_add_char(out, '\n');
+	buf_deinit(&reasons);
+	return healthy;
+}

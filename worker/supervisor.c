@@ -1,0 +1,373 @@
+#include "worker/supervisor.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mysql.h"
+#include "worker/operate/access.h"
+#include "worker/operate/backlog.h"
+#include "worker/operate/exit_code.h"
+#include "worker/operate/http.h"
+#include "worker/operate/monitor.h"
+#include "worker/operate/watched.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A worker tells the main thread that it has ended by this signal. */
+#define SIGNAL_ENDED SIGUSR1
+
+/* After the deadline workers get this long to let go of their lanes. */
+enum { GRACE_MS = 500, LANES_LISTED_MAX = 100 };
+
+struct thread {
+	pthread_t id;
+	struct worker *worker;
+	pthread_t main;
+	bool started;
+	/* shared, atomic */
+	_Atomic int ended;
+	_Atomic int nothing_left;
+};
+
+struct supervisor {
+	const struct config *config;
+	struct lane *lanes;
+	size_t lane_count;
+	struct worker *workers;
+	struct thread *threads;
+	struct lane ***lanes_of; /* by worker */
+	size_t worker_count, workers_made;
+	_Atomic int stop;
+	struct watched watched;
+	struct monitor *monitor;
+	struct http *http;
+	sigset_t signals;
+};
+
+/* ---- set up ---- */
+
+static void
+block_signals(struct supervisor *s)
+{
+	sigemptyset(&s->signals);
+	sigaddset(&s->signals, SIGTERM);
+	sigaddset(&s->signals, SIGINT);
+	sigaddset(&s->signals, SIGHUP);
+	sigaddset(&s->signals, SIGNAL_ENDED);
+	pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a client that hangs up is no reason to die */
+}
+
+static void *
+rows_of(size_t count, size_t bytes)
+{
+	void *rows = calloc(count > 0 ? count : 1, bytes);
+
+	CHECK(rows != NULL);
+	return rows;
+}
+
+static void
+make_lanes(struct supervisor *s)
+{
+	int index = 0;
+
+	s->lane_count = config_lane_count(s->config);
+	s->lanes = rows_of(s->lane_count, sizeof(*s->lanes));
+	for (size_t i = 0; i < s->config->source_count; i++)
+		for (size_t j = 0; j < s->config->sources[i].stream_count; j++, index++)
+			lane_init(&s->lanes[index], s->config, &s->config->sources[i], j, index);
+	CHECK((size_t)index == s->lane_count);
+}
+
+static void
+make_worker(struct supervisor *s, size_t index)
+{
+	struct worker *worker = &s->workers[index];
+	size_t count = 0;
+
+	s->lanes_of[index] = rows_of(s->lane_count / s->worker_count + 1, sizeof(struct lane *));
+	for (size_t i = index; i < s->lane_count; i += s->worker_count)
+		s->lanes_of[index][count++] = &s->lanes[i];
+	worker_init(worker, s->config, (int)index, s->lanes_of[index], count, &s->stop);
+	worker->source = redis_stream_new(s->config, (int)index);
+	worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
+	worker->cache = invalidate_new(s->config, (int)index);
+	worker->cache->counters = &worker->counters;
+	s->threads[index].worker = worker;
+	s->threads[index].main = pthread_self();
+	s->workers_made++;
+}
+
+static void
+make_workers(struct supervisor *s)
+{
+	s->worker_count = (size_t)s->config->workers;
+	if (s->worker_count > s->lane_count)
+		s->worker_count = s->lane_count;
+	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
+	s->threads = rows_of(s->worker_count, sizeof(*s->threads));
+	s->lanes_of = rows_of(s->worker_count, sizeof(*s->lanes_of));
+	for (size_t i = 0; i < s->worker_count; i++)
+		make_worker(s, i);
+	s->watched = (struct watched){
+		.config = s->config,
+		.lanes = s->lanes,
+		.lane_count = s->lane_count,
+		.workers = s->workers,
+		.worker_count = s->worker_count,
+		.started_ms = clock_ms(),
+		.started_wall_ms = clock_wall_ms(),
+		.stop = &s->stop,
+	};
+}
+
+static int
+start_pages(struct supervisor *s, struct err *err)
+{
+	if (s->config->http_host == NULL)
+		return 0;
+	s->http = http_new(s->config->http_host, s->config->http_port, &s->watched, err);
+	if (s->http == NULL)
+		return -1;
+	log_event(LOG_INFO, "http_listening", "host", "%s", s->config->http_host, "port", "%d",
+	    http_port(s->http), NULL);
+	return 0;
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct thread *thread = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "worker%d", thread->worker->index);
+	pthread_setname_np(pthread_self(), name);
+	atomic_store(&thread->nothing_left, worker_run(thread->worker));
+	atomic_store(&thread->ended, 1);
+	pthread_kill(thread->main, SIGNAL_ENDED);
+	return NULL;
+}
+
+static int
+start_workers(struct supervisor *s, struct err *err)
+{
+	for (size_t i = 0; i < s->worker_count; i++) {
+		int code = pthread_create(&s->threads[i].id, NULL, thread_main, &s->threads[i]);
+		if (code != 0)
+			return err_set(err, ERR_FATAL, code, "cannot start worker %zu: %s", i,
+			    strerror(code));
+		s->threads[i].started = true;
+	}
+	return 0;
+}
+
+static int
+start(struct supervisor *s, struct err *err)
+{
+	log_event(LOG_INFO, "start", "version", "%s", SLUICE_VERSION, "pool", "%s", s->config->pool,
+	    "lanes", "%zu", s->lane_count, "workers", "%zu", s->worker_count, "pid", "%d", (int)getpid(),
+	    "config", "%s", s->config->file, NULL);
+	if (s->worker_count < (size_t)s->config->workers)
+		log_event(LOG_WARN, "fewer_workers", "workers", "%zu", s->worker_count, "why", "%s",
+		    "a lane belongs to one worker and there are no more lanes", NULL);
+	if (start_pages(s, err) != 0)
+		return -1;
+	s->monitor = monitor_new(&s->watched, err);
+	if (s->monitor == NULL)
+		return -1;
+	return start_workers(s, err);
+}
+
+/* ---- running and stopping ---- */
+
+static bool
+all_ended(const struct supervisor *s)
+{
+	for (size_t i = 0; i < s->worker_count; i++)
+		if (s->threads[i].started && !atomic_load(&s->threads[i].ended))
+			return false;
+	return true;
+}
+
+static bool
+nothing_left(const struct supervisor *s)
+{
+	for (size_t i = 0; i < s->worker_count; i++)
+		if (!atomic_load(&s->threads[i].ended) || !atomic_load(&s->threads[i].nothing_left))
+			return false;
+	return true;
+}
+
+/* The next signal within timeout_ms, or 0. */
+static int
+next_signal(const struct supervisor *s, int64_t timeout_ms)
+{
+	struct timespec timeout;
+
+	if (timeout_ms < 0)
+		timeout_ms = 0;
+	timeout.tv_sec = (time_t)(timeout_ms / 1000);
+	timeout.tv_nsec = (long)(timeout_ms % 1000) * 1000000;
+	int signal_number = sigtimedwait(&s->signals, NULL, &timeout);
+	return signal_number > 0 ? signal_number : 0;
+}
+
+static void
+log_what_is_left(const struct supervisor *s, const char *why)
+{
+	char text[POSITION_TEXT];
+	size_t listed = 0;
+
+	for (size_t i = 0; i < s->lane_count; i++) {
+		struct lane *lane = &s->lanes[i];
+		struct position done = { SEE(lane->shown_done_ms), SEE(lane->shown_done_minor) };
+		uint64_t lag = SEE(lane->lag);
+		if (lag == 0 || listed++ >= LANES_LISTED_MAX)
+			continue;
+		log_event(LOG_WARN, "left_in_stream", "lane", "%s", lane->name, "lag", "%llu",
+		    (unsigned long long)lag, "done", "%s", position_text(done, text), NULL);
+	}
+	log_event(LOG_ERROR, "stopped_with_work_left", "why", "%s", why, "lanes_with_lag", "%zu", listed,
+	    "next", "%s", "nothing is lost: the streams hold it and the next start goes on from the ledger",
+	    NULL);
+}
+
+/* The workers may not have looked for a while; asks at most for the time of a few round trips. */
+static void
+look_at_backlog(struct supervisor *s)
+{
+	struct access_redis access;
+	struct err err = { 0 };
+
+	access_redis_init(&access, &s->config->redis, "sluice-stop");
+	struct redis *redis = redis_new(&access.options);
+	if (backlog_look(redis, s->config, s->lanes, s->lane_count, &err) != 0)
+		log_event(LOG_WARN, "backlog_unknown", "error", "%s", err.text, NULL);
+	redis_free(&redis);
+	access_redis_deinit(&access);
+}
+
+/* A second signal: the main thread answers it, so it works however stuck a worker is. */
+static _Noreturn void
+leave_at_once(const struct supervisor *s)
+{
+	if (nothing_left(s))
+		_exit(EXIT_CODE_OK);
+	log_what_is_left(s, "a second signal");
+	_exit(EXIT_CODE_WORK_LEFT);
+}
+
+static void
+wait_for_workers(struct supervisor *s, int64_t deadline_ms)
+{
+	while (!all_ended(s) && clock_ms() < deadline_ms) {
+		int signal_number = next_signal(s, deadline_ms - clock_ms());
+		if (signal_number == SIGTERM || signal_number == SIGINT)
+			leave_at_once(s);
+	}
+}
+
+static void
+run(struct supervisor *s)
+{
+	/* a worker ends by itself only when it was told to: no need to look for that here */
+	for (;;) {
+		int signal_number = next_signal(s, 3600 * 1000);
+		if (signal_number == SIGHUP)
+			log_event(LOG_INFO, "signal_ignored", "signal", "%s", "SIGHUP", "why", "%s",
+			    "the configuration is read at start only", NULL);
+		if (signal_number != SIGTERM && signal_number != SIGINT)
+			continue;
+		log_event(LOG_INFO, "stopping", "signal", "%s", signal_number == SIGTERM ? "SIGTERM" : "SIGINT",
+		    "timeout_ms", "%d", s->config->shutdown_timeout_ms, NULL);
+		return;
+	}
+}
+
+/* Workers that had nothing in hand, because MySQL was away, end at once; the streams may not be empty. */
+static bool
+mysql_is_away(const struct supervisor *s)
+{
+	for (size_t i = 0; i < s->worker_count; i++)
+		if (atomic_load(&s->workers[i].counters.mysql.state) != BREAKER_CLOSED)
+			return true;
+	return false;
+}
+
+static bool
+backlog_is_empty(struct supervisor *s)
+{
+	uint64_t lag = 0;
+
+	look_at_backlog(s);
+	for (size_t i = 0; i < s->lane_count; i++)
+		lag += SEE(s->lanes[i].lag);
+	return lag == 0;
+}
+
+static int
+stop(struct supervisor *s)
+{
+	atomic_store(&s->stop, 1);
+	wait_for_workers(s, clock_ms() + s->config->shutdown_timeout_ms);
+	if (!all_ended(s)) {
+		atomic_store(&s->stop, 2);
+		wait_for_workers(s, clock_ms() + GRACE_MS);
+	}
+	bool away = mysql_is_away(s);
+	if (nothing_left(s) && (!away || backlog_is_empty(s))) {
+		log_event(LOG_INFO, "stopped", NULL);
+		return EXIT_CODE_OK;
+	}
+	if (!nothing_left(s))
+		look_at_backlog(s);
+	log_what_is_left(s, away ? "mysql is away" : "not finished within shutdown_timeout");
+	if (!all_ended(s))
+		_exit(EXIT_CODE_WORK_LEFT); /* a thread that hangs can't be joined */
+	return EXIT_CODE_WORK_LEFT;
+}
+
+static void
+supervisor_deinit(struct supervisor *s)
+{
+	http_free(&s->http);
+	monitor_free(&s->monitor);
+	for (size_t i = 0; i < s->worker_count; i++)
+		if (s->threads[i].started)
+			pthread_join(s->threads[i].id, NULL);
+	for (size_t i = 0; i < s->workers_made; i++) {
+		worker_deinit(&s->workers[i]);
+		free(s->lanes_of[i]);
+	}
+	free(s->lanes_of);
+	free(s->threads);
+	free(s->workers);
+	free(s->lanes);
+}
+
+int
+supervisor_run(const struct config *config)
+{
+	struct supervisor s = { .config = config };
+	struct err err = { 0 };
+	int code = EXIT_CODE_RUNTIME;
+
+	block_signals(&s);
+	sql_library_init();
+	make_lanes(&s);
+	make_workers(&s);
+	if (start(&s, &err) == 0) {
+		run(&s);
+		code = stop(&s);
+	} else {
+		log_event(LOG_ERROR, "start_failed", "error", "%s", err.text, NULL);
+		atomic_store(&s.stop, 2);
+	}
+	supervisor_deinit(&s);
+	return code;
+}

@@ -1,0 +1,732 @@
+#include "worker/worker.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mysql.h"
+#include "worker/tend.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#define BLOCK_MS 1000	   /* the longest XREAD; also how soon a lane that was just owned is read */
+#define PING_MS 3000
+#define RECORD_MS 500	   /* how long `done` may trail when there is nothing more to do */
+#define SCHEMA_MS 200	   /* schema loads are at least so far apart */
+
+/*
+ * ---- the data path, top to bottom ----
+ *
+ *	worker_turn
+ *	  store_ready	connect, settle what became of the last batch
+ *	  tend_lanes	ownership, orders, notice board (tend.c)
+ *	  start_write	seal what was filled
+ *	  write_batch	ledger, rows, dead letters, COMMIT	   meanwhile worker_wait -> fill
+ *	  invalidate	send the keys; collect the answers
+ *	  fill		request, receive, decode, fold
+ */
+static bool store_ready(struct worker *w);
+static bool may_write(struct worker *w);
+static void start_write(struct worker *w);
+static void write_batch(struct worker *w);
+static void invalidate(struct worker *w, int timeout_ms);
+static void fill(struct worker *w, int timeout_ms);
+static bool is_full(const struct worker *w);
+
+void
+worker_turn(struct worker *w, int block_ms)
+{
+	SHOW(w->counters.beat_ms, (uint64_t)clock_ms());
+	if (!store_ready(w)) {
+		fill(w, (int)breaker_wait_ms(&w->counters.mysql) < block_ms ?
+			(int)breaker_wait_ms(&w->counters.mysql) : block_ms);
+		return;
+	}
+	tend_lanes(w);
+	invalidate(w, 0);
+	if (may_write(w))
+		start_write(w);
+	if (w->writing != NULL && breaker_ready(&w->counters.mysql))
+		write_batch(w);
+	else
+		fill(w, block_ms);
+}
+
+/* ---- set up ---- */
+
+void
+worker_init(struct worker *w, const struct config *config, int index, struct lane **lanes,
+    size_t lane_count, _Atomic int *stop)
+{
+	size_t i;
+
+	memset(w, 0, sizeof(*w));
+	w->config = config;
+	w->index = index;
+	w->lanes = lanes;
+	w->lane_count = lane_count;
+	w->stop = stop;
+	random_init(&w->random, random_seed());
+	counters_init(&w->counters, config->table_count, &w->random);
+	for (i = 0; i < 3; i++) {
+		batch_init(&w->batches[i]);
+		batch_reset(&w->batches[i], NULL);
+	}
+	w->filling = &w->batches[0];
+	for (i = 0; i < config->table_count; i++)
+		if (config->tables[i].template_count > 0)
+			w->needs_cache = true;
+	w->rate_ms = clock_ms();
+}
+
+/* Give back what a batch holds and empty it. */
+static void
+empty_batch(struct worker *w, struct batch *b)
+{
+	struct delivery *d, *next;
+
+	if (w->store != NULL)
+		w->store->ops->forget(w->store, b);
+	for (d = b->deliveries; d != NULL; d = next) {
+		next = d->next;
+		w->source->ops->recycle(w->source, &d);
+	}
+	b->deliveries = NULL;
+	batch_reset(b, w->store != NULL ? w->store->ops->schema(w->store) : NULL);
+}
+
+void
+worker_deinit(struct worker *w)
+{
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		empty_batch(w, &w->batches[i]);
+		batch_deinit(&w->batches[i]);
+	}
+	if (w->cache != NULL)
+		w->cache->ops->free(&w->cache);
+	if (w->source != NULL)
+		w->source->ops->free(&w->source);
+	if (w->store != NULL)
+		w->store->ops->free(&w->store);
+	counters_deinit(&w->counters);
+}
+
+/* A batch that is neither being filled, written nor invalidated; NULL: none. */
+static struct batch *
+spare_batch(struct worker *w)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		if (&w->batches[i] != w->filling && &w->batches[i] != w->writing &&
+		    &w->batches[i] != w->invalidating)
+			return &w->batches[i];
+	return NULL;
+}
+
+void
+worker_drop_writing(struct worker *w)
+{
+	if (w->writing != NULL)
+		empty_batch(w, w->writing);
+	w->writing = NULL;
+}
+
+void
+worker_drop_read(struct worker *w)
+{
+	worker_drop_writing(w);
+	empty_batch(w, w->filling);
+}
+
+/* ---- the store ---- */
+
+static bool
+store_failed(struct worker *w, const char *event, const struct err *err)
+{
+	breaker_failed(&w->counters.mysql, err->text);
+	COUNT(w->counters.retries, 1);
+	log_event(LOG_WARN, event, "worker", "%d", w->index, "class", "%s",
+	    err_class_name(err->class), "code", "%d", err->code, "wait_ms", "%lld",
+	    (long long)breaker_wait_ms(&w->counters.mysql), "error", "%s", err->text, NULL);
+	return false;
+}
+
+static void
+rebuild(struct worker *w, struct batch *b)
+{
+	w->store->ops->forget(w->store, b);
+	batch_rebuild(b, w->store->ops->schema(w->store));
+}
+
+/* Tables are freed and made anew: everything that points to one is resolved again. */
+static int
+load_schema(struct worker *w, struct err *err)
+{
+	if (w->invalidating != NULL)
+		w->invalidating->touched = NULL; /* they were rendered when they were sent */
+	w->store->ops->forget(w->store, w->filling);
+	if (w->writing != NULL)
+		w->store->ops->forget(w->store, w->writing);
+	w->schema_ms = clock_ms();
+	if (w->store->ops->load_schema(w->store, err) != 0)
+		return -1;
+	rebuild(w, w->filling);
+	if (w->writing != NULL)
+		rebuild(w, w->writing);
+	return 0;
+}
+
+static bool
+store_ready(struct worker *w)
+{
+	struct err err = { 0 };
+
+	if (w->store->ops->is_open(w->store)) {
+		if (clock_ms() - w->pinged_ms < PING_MS)
+			return true;
+		w->pinged_ms = clock_ms();
+		if (w->store->ops->ping(w->store, &err) == 0)
+			return true;
+		return store_failed(w, "store_lost", &err);
+	}
+	if (!breaker_ready(&w->counters.mysql))
+		return false;
+	if (w->store->ops->open(w->store, &err) != 0)
+		return store_failed(w, "store_unreachable", &err);
+	if (w->filling->schema == NULL)
+		batch_reset(w->filling, w->store->ops->schema(w->store));
+	w->pinged_ms = w->schema_ms = clock_ms();
+	if (tend_recover(w, &err) != 0)
+		return store_failed(w, "store_lost", &err);
+	if (breaker_worked(&w->counters.mysql))
+		log_event(LOG_INFO, "store_connected", "worker", "%d", w->index, NULL);
+	return true;
+}
+
+/* ---- writing ---- */
+
+/* max_rows_per_second is of the process; each worker has its share. */
+static bool
+rate_allows(struct worker *w)
+{
+	int64_t now = clock_ms();
+	double rate = (double)w->config->max_rows_per_second / (double)w->config->workers;
+
+	if (w->config->max_rows_per_second == 0)
+		return true;
+	w->rate_credit += rate * (double)(now - w->rate_ms) / 1000.0;
+	if (w->rate_credit > rate)
+		w->rate_credit = rate;
+	w->rate_ms = now;
+	return w->rate_credit > 0;
+}
+
+/*
+ * How long to go on filling while the store is free.  Nothing is held back when the last COMMIT is
+ * longer ago than max_delay; under a steady stream batches are that far apart, or full.
+ */
+static int
+seal_wait_ms(const struct worker *w)
+{
+	int64_t now = clock_ms(), since = w->filling->opened_ms;
+
+	if (w->written_ms < since)
+		since = w->written_ms;
+	if (is_full(w) || SEE(*w->stop) || now - since >= w->config->batch_max_delay_ms)
+		return 0;
+	return (int)(w->config->batch_max_delay_ms - (now - since));
+}
+
+static bool
+may_write(struct worker *w)
+{
+	if (w->writing != NULL || batch_is_empty(w->filling) || spare_batch(w) == NULL)
+		return false;
+	return seal_wait_ms(w) == 0 && rate_allows(w);
+}
+
+static void
+start_write(struct worker *w)
+{
+	batch_seal(w->filling);
+	w->writing = w->filling;
+	w->filling = spare_batch(w);
+	batch_reset(w->filling, w->store->ops->schema(w->store));
+}
+
+static struct table_counters *
+counters_of(struct worker *w, const struct table *table)
+{
+	return &w->counters.tables[table->config - w->config->tables];
+}
+
+static void
+count_entry(struct worker *w, const struct entry *e)
+{
+	size_t i;
+	bool dead = e->refusal.reason != NULL;
+
+	lane_recent_add(&e->lane->recent, dead);
+	COUNT(e->lane->entries, 1);
+	for (i = 0; i < e->change_count; i++) {
+		if (e->changes[i].table == NULL)
+			continue;
+		COUNT(counters_of(w, e->changes[i].table)->changes, 1);
+		if (dead)
+			COUNT(counters_of(w, e->changes[i].table)->dead, 1);
+	}
+	if (!dead)
+		return;
+	COUNT(e->lane->dead, 1);
+	COUNT(w->counters.dead_by_reason[dead_reason_index(e->refusal.reason)], 1);
+}
+
+static void
+log_dead(struct worker *w, const struct entry *e)
+{
+	char id[POSITION_TEXT];
+
+	log_event(LOG_WARN, "dead_letter", "worker", "%d", w->index, "lane", "%s", e->lane->name,
+	    "entry", "%s", position_text(e->id, id), "reason", "%s", e->refusal.reason, "error",
+	    "%s", e->refusal.text != NULL ? e->refusal.text : "", NULL);
+}
+
+static void
+count_batch(struct worker *w, const struct batch *b, const struct write_report *report)
+{
+	COUNT(w->counters.batches, 1);
+	COUNT(w->counters.entries, b->entries);
+	COUNT(w->counters.changes, b->changes);
+	COUNT(w->counters.folded, b->folded);
+	COUNT(w->counters.older, b->older + report->older);
+	COUNT(w->counters.rows, report->rows);
+	COUNT(w->counters.statements, report->statements);
+	histogram_add(&w->counters.batch_rows, b->entries);
+	histogram_add(&w->counters.batch_seconds, (uint64_t)(clock_ms() - b->sealed_ms) * 1000);
+}
+
+/* The batch is committed: count it and move the lanes' places. */
+static void
+written(struct worker *w, struct batch *b, const struct write_report *report)
+{
+	int64_t now = clock_wall_ms();
+	struct batch_lane *bl;
+	struct entry *e;
+
+	for (e = b->first; e != NULL; e = e->next_kept) {
+		if (e->done_before)
+			continue;
+		count_entry(w, e);
+		if (e->refusal.reason != NULL)
+			log_dead(w, e);
+		if (now > e->at_ms)
+			histogram_add(&w->counters.commit_lag_seconds, (uint64_t)(now - e->at_ms) * 1000);
+	}
+	for (bl = b->lanes; bl != NULL; bl = bl->next) {
+		if (bl->writes) {
+			bl->lane->position = bl->to;
+			bl->lane->done = bl->done;
+			bl->lane->mismatches = 0;
+		}
+		bl->lane->hold_tries = 0;
+		bl->lane->probe = false;
+		if (bl->writes)
+			bl->lane->parent_wait_ms = 0;
+		lane_show(bl->lane);
+	}
+	count_batch(w, b, report);
+	w->rate_credit -= (double)b->steps;
+	w->written_ms = clock_ms();
+	batch_mark_written(b);
+}
+
+void
+worker_committed(struct worker *w)
+{
+	struct write_report report = { 0 };
+
+	log_event(LOG_INFO, "commit_settled", "worker", "%d", w->index, "rows", "%u",
+	    w->writing->steps, "next", "%s", "the lost reply of COMMIT was yes", NULL);
+	written(w, w->writing, &report);
+}
+
+/* An entry was refused for a name we don't know: maybe the table changed.  Look again, at most every
+ * SCHEMA_MS; false: the store failed. */
+static bool
+look_again(struct worker *w, struct err *err)
+{
+	struct batch *b = w->writing;
+
+	if (w->schema_stale) {
+		w->schema_stale = false;
+		return load_schema(w, err) == 0;
+	}
+	if (!b->wants_schema || b->schema_tried)
+		return true;
+	b->schema_tried = true;
+	if (clock_ms() - w->schema_ms < SCHEMA_MS && w->schema_ms > b->sealed_ms)
+		return true;
+	return load_schema(w, err) == 0;
+}
+
+static enum write_result
+try_write(struct worker *w, struct write_report *report, struct err *err)
+{
+	enum write_result result;
+
+	if (!look_again(w, err))
+		return WRITE_ERROR;
+	batch_place(w->writing);
+	if (w->writing->writes == 0)
+		return WRITE_OK;
+	w->overlapping = true;
+	result = w->store->ops->write(w->store, w->writing, report, err);
+	w->overlapping = false;
+	w->pinged_ms = clock_ms();
+	return result;
+}
+
+static void
+write_batch(struct worker *w)
+{
+	struct batch *b = w->writing;
+	struct write_report report = { 0 };
+	struct err err = { 0 };
+
+	if (b->state == BATCH_SEALED) { /* else it turned out to be committed: tend_recover */
+		switch (try_write(w, &report, &err)) {
+		case WRITE_OK:
+			break;
+		case WRITE_ONE_BY_ONE:
+			COUNT(w->counters.one_by_one, 1);
+			b->one_by_one = true;
+			return;
+		case WRITE_LEAVE:
+			tend_leaving(w, b);
+			return;
+		case WRITE_SCHEMA:
+			if (load_schema(w, &err) != 0)
+				store_failed(w, "schema_load", &err);
+			return;
+		case WRITE_MISMATCH:
+			if (tend_mismatch(w, &err) != 0)
+				store_failed(w, "store_lost", &err);
+			return;
+		case WRITE_ERROR:
+			store_failed(w, "store_retry", &err);
+			return;
+		}
+		if (breaker_worked(&w->counters.mysql))
+			log_event(LOG_INFO, "store_works", "worker", "%d", w->index, NULL);
+		written(w, b, &report);
+	}
+	while (w->invalidating != NULL && w->cache->ops->is_open(w->cache))
+		invalidate(w, 100);
+	w->invalidating = b;
+	w->writing = NULL;
+	invalidate(w, 0);
+}
+
+/* ---- invalidating ---- */
+
+/* Every key of the batch was answered: its lanes may be done up to there, unless an earlier batch's
+ * invalidations are still owed. */
+static void
+invalidated(struct worker *w)
+{
+	struct batch_lane *bl;
+
+	batch_mark_invalidated(w->invalidating);
+	for (bl = w->invalidating->lanes; bl != NULL; bl = bl->next) {
+		struct lane *lane = bl->lane;
+
+		if (lane->state == LANE_FREE || position_compare(bl->after, lane->answered) > 0)
+			continue;
+		if (position_compare(bl->last, lane->answered) > 0)
+			lane->answered = bl->last;
+		lane->unreleased_bytes -= (int64_t)bl->bytes < lane->unreleased_bytes ?
+		    (int64_t)bl->bytes : lane->unreleased_bytes;
+	}
+	empty_batch(w, w->invalidating);
+	w->invalidating = NULL;
+}
+
+/* The keys of this batch can't be invalidated now: `done` stays, and once the cache is back they are
+ * derived again from there. */
+static void
+cache_failed(struct worker *w, const struct err *err)
+{
+	if (breaker_failed(&w->counters.cache, err->text))
+		log_event(LOG_WARN, "cache_unreachable", "worker", "%d", w->index, "error", "%s",
+		    err->text, NULL);
+	w->cache->ops->close(w->cache);
+	w->rewind = true;
+	empty_batch(w, w->invalidating);
+	w->invalidating = NULL;
+}
+
+static bool
+cache_ready(struct worker *w, struct err *err)
+{
+	if (w->cache->ops->is_open(w->cache))
+		return true;
+	if (!breaker_ready(&w->counters.cache)) {
+		breaker_why(&w->counters.cache, err->text, sizeof(err->text));
+		return false;
+	}
+	return w->cache->ops->open(w->cache, err) == 0;
+}
+
+static void
+invalidate(struct worker *w, int timeout_ms)
+{
+	struct batch *b = w->invalidating;
+	struct err err = { 0 };
+	int answered;
+
+	if (b == NULL)
+		return;
+	if (b->touched == NULL && !b->keys_sent) {
+		invalidated(w);
+		return;
+	}
+	if (!b->keys_sent) {
+		if (!cache_ready(w, &err) || w->cache->ops->start(w->cache, b, &err) != 0) {
+			cache_failed(w, &err);
+			return;
+		}
+		b->keys_sent = true;
+		b->keys_sent_ms = clock_ms();
+	}
+	answered = w->cache->ops->poll(w->cache, timeout_ms, &err);
+	if (answered == 0 && clock_ms() - b->keys_sent_ms > w->config->cache.timeout_ms)
+		answered = err_set(&err, ERR_RETRY, 0, "no answer within %d ms", w->config->cache.timeout_ms);
+	if (answered < 0) {
+		cache_failed(w, &err);
+	} else if (answered > 0) {
+		if (breaker_worked(&w->counters.cache))
+			log_event(LOG_INFO, "cache_works", "worker", "%d", w->index, NULL);
+		invalidated(w);
+	}
+}
+
+/* The cache is back: read again what was written but not invalidated. */
+static void
+rewind_lanes(struct worker *w)
+{
+	struct err err = { 0 };
+	size_t i;
+
+	if (!w->rewind || w->writing != NULL || w->invalidating != NULL ||
+	    !breaker_ready(&w->counters.cache))
+		return;
+	if (!w->cache->ops->is_open(w->cache) && w->cache->ops->open(w->cache, &err) != 0) {
+		breaker_failed(&w->counters.cache, err.text);
+		return;
+	}
+	if (breaker_worked(&w->counters.cache))
+		log_event(LOG_INFO, "cache_connected", "worker", "%d", w->index, "next", "%s",
+		    "invalidating again from done", NULL);
+	w->rewind = false;
+	empty_batch(w, w->filling);
+	for (i = 0; i < w->lane_count; i++) {
+		if (w->lanes[i]->state == LANE_FREE)
+			continue;
+		w->lanes[i]->cursor = w->lanes[i]->answered;
+		w->lanes[i]->unreleased_bytes = 0;
+	}
+}
+
+/* ---- filling ---- */
+
+static bool
+source_ready(struct worker *w)
+{
+	struct err err = { 0 };
+
+	if (w->source->ops->is_open(w->source))
+		return true;
+	if (!breaker_ready(&w->counters.redis))
+		return false;
+	if (w->source->ops->open(w->source, &err) != 0 || tend_source_opened(w, &err) != 0) {
+		worker_source_failed(w, &err);
+		return false;
+	}
+	if (breaker_worked(&w->counters.redis))
+		log_event(LOG_INFO, "source_connected", "worker", "%d", w->index, NULL);
+	return true;
+}
+
+void
+worker_source_failed(struct worker *w, const struct err *err)
+{
+	w->source->ops->close(w->source);
+	COUNT(w->counters.retries, 1);
+	breaker_failed(&w->counters.redis, err->text);
+	log_event(LOG_WARN, "source_unreachable", "worker", "%d", w->index, "wait_ms", "%lld",
+	    (long long)breaker_wait_ms(&w->counters.redis), "error", "%s", err->text, NULL);
+}
+
+static bool
+is_full(const struct worker *w)
+{
+	return w->filling->state != BATCH_OPEN || w->filling->schema == NULL ||
+	    w->filling->steps >= (unsigned)w->config->batch_max_rows ||
+	    w->filling->bytes >= (size_t)w->config->batch_max_bytes;
+}
+
+/* While the cache is away rows go on, up to a limit. */
+static bool
+is_paused(struct worker *w)
+{
+	int64_t bytes = 0;
+	size_t i;
+
+	for (i = 0; i < w->lane_count && w->rewind; i++)
+		bytes += w->lanes[i]->unreleased_bytes;
+	SHOW(w->counters.paused_for_cache,
+	    bytes * w->config->workers > w->config->invalidate_lag_max_bytes);
+	return SEE(w->counters.paused_for_cache);
+}
+
+/* Ask for what is behind the cursors of the open lanes. */
+static int
+request(struct worker *w, int block_ms, struct err *err)
+{
+	struct lane *open[1024];
+	size_t i, count = 0;
+
+	if (w->source->ops->requested(w->source) || is_full(w) || is_paused(w) || SEE(*w->stop))
+		return 0;
+	for (i = 0; i < w->lane_count && count < 1024; i++)
+		if (w->lanes[i]->state == LANE_OPEN)
+			open[count++] = w->lanes[i];
+	if (count == 0)
+		return 0;
+	return w->source->ops->request(w->source, open, count, (unsigned)w->config->batch_max_rows,
+	    (size_t)w->config->batch_max_bytes - w->filling->bytes, block_ms, err);
+}
+
+/* Take what has arrived, and ask for more while there is room. */
+static void
+collect(struct worker *w)
+{
+	struct delivery *delivery = NULL;
+	struct err err = { 0 };
+	int got;
+
+	if (!w->source->ops->is_open(w->source) || w->filling->state != BATCH_OPEN ||
+	    w->filling->schema == NULL || !w->source->ops->requested(w->source))
+		return;
+	got = w->source->ops->receive(w->source, &delivery, &err);
+	if (got < 0) {
+		worker_source_failed(w, &err);
+		return;
+	}
+	if (got == 0 || delivery == NULL)
+		return;
+	batch_take(w->filling, &delivery, (unsigned)w->config->batch_max_rows,
+	    (size_t)w->config->batch_max_bytes);
+	if (request(w, BLOCK_MS, &err) != 0)
+		worker_source_failed(w, &err);
+	else if (is_full(w))
+		w->store->ops->prepare(w->store, w->filling);
+}
+
+static void
+fill(struct worker *w, int timeout_ms)
+{
+	struct pollfd fds[2];
+	struct err err = { 0 };
+	nfds_t count = 0;
+	int fd;
+
+	rewind_lanes(w);
+	if (source_ready(w) && request(w, BLOCK_MS, &err) != 0)
+		worker_source_failed(w, &err);
+	fd = w->source->ops->is_open(w->source) ? w->source->ops->fd(w->source) : -1;
+	if (fd >= 0 && !is_full(w))
+		fds[count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	fd = w->invalidating != NULL ? w->cache->ops->fd(w->cache) : -1;
+	if (fd >= 0)
+		fds[count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	if (!batch_is_empty(w->filling) && w->store->ops->is_open(w->store) && w->writing == NULL &&
+	    timeout_ms > seal_wait_ms(w))
+		timeout_ms = seal_wait_ms(w) > 0 ? seal_wait_ms(w) : 5; /* 5: max_rows_per_second */
+	if (timeout_ms > 0)
+		poll(fds, count, timeout_ms);
+	collect(w);
+	invalidate(w, 0);
+}
+
+/* The store waits for fd: meanwhile read the source and the cache's answers. */
+int
+worker_wait(void *arg, int fd, int timeout_ms)
+{
+	struct worker *w = arg;
+	int64_t end = clock_ms() + timeout_ms;
+
+	for (;;) {
+		struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
+		int64_t left = end - clock_ms();
+		nfds_t count = 1;
+		int ready, other;
+
+		other = w->overlapping && !is_full(w) && w->source->ops->is_open(w->source) &&
+			w->source->ops->requested(w->source) ? w->source->ops->fd(w->source) : -1;
+		if (other >= 0)
+			fds[count++] = (struct pollfd){ .fd = other, .events = POLLIN };
+		other = w->overlapping && w->invalidating != NULL ? w->cache->ops->fd(w->cache) : -1;
+		if (other >= 0)
+			fds[count++] = (struct pollfd){ .fd = other, .events = POLLIN };
+		ready = poll(fds, count, left > 0 ? (int)left : 0);
+		if (ready < 0 && errno != EINTR)
+			return -1;
+		SHOW(w->counters.beat_ms, (uint64_t)clock_ms());
+		if (fds[0].revents != 0)
+			return 1;
+		if (clock_ms() >= end || SEE(*w->stop) == 2)
+			return 0;
+		if (ready > 0 && w->overlapping) {
+			collect(w);
+			invalidate(w, 0);
+		}
+	}
+}
+
+/* ---- run ---- */
+
+static bool
+is_finished(const struct worker *w)
+{
+	size_t i;
+
+	if (w->writing != NULL || w->invalidating != NULL || !batch_is_empty(w->filling))
+		return false;
+	for (i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->state != LANE_FREE &&
+		    position_compare(w->lanes[i]->answered, w->lanes[i]->done) > 0)
+			return false;
+	return true;
+}
+
+bool
+worker_run(struct worker *w)
+{
+	struct err err = { 0 };
+
+	sql_thread_start();
+	while (!SEE(*w->stop))
+		worker_turn(w, BLOCK_MS);
+	while (SEE(*w->stop) == 1 && !is_finished(w)) {
+		worker_turn(w, 50);
+		if (w->store->ops->is_open(w->store) && w->writing == NULL)
+			tend_record(w, &err);
+	}
+	tend_leave(w);
+	sql_thread_stop();
+	return is_finished(w);
+}

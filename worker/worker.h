@@ -1,0 +1,73 @@
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "common/random.h"
+#include "config/config.h"
+#include "worker/batch.h"
+#include "worker/cache/cache.h"
+#include "worker/lane.h"
+#include "worker/operate/counters.h"
+#include "worker/source/source.h"
+#include "worker/store/store.h"
+
+/*
+ * A worker: one thread, its lanes, and the data path from source to store to cache.  It shares
+ * nothing with other workers but the immutable config, the stop flag, and atomic counters.
+ *
+ * worker_turn is the whole data path once through; worker_run repeats it until told to stop.  The
+ * simulation calls worker_turn itself, with its own source, store and cache.
+ */
+struct worker {
+	/* set before start */
+	const struct config *config;
+	int index;
+	struct lane **lanes;		/* that it may own */
+	size_t lane_count;
+	struct source *source;
+	struct store *store;
+	struct cache *cache;
+	_Atomic int *stop;		/* 1: finish and stop; 2: at once */
+
+	/* worker only */
+	struct random random;
+	struct batch batches[3];
+	struct batch *filling;		/* OPEN, being filled */
+	struct batch *writing;		/* SEALED, until it is written or dropped; NULL: none */
+	struct batch *invalidating;	/* sent to the cache, not all answered; NULL: none */
+	bool overlapping;		/* the store executes: reading into `filling` is allowed */
+	bool needs_cache;		/* some table has a template */
+	bool schema_stale;		/* load it before the next write */
+	int64_t schema_ms, written_ms;	/* clock_ms of the last schema load, of the last COMMIT */
+	int64_t tended_ms, pinged_ms, released_ms;
+	double rate_credit;		/* rows that max_rows_per_second still allows now */
+	int64_t rate_ms;
+	bool rewind;			/* the cache was away: read again from done */
+
+	/* shared, atomic */
+	struct counters counters;
+};
+
+void worker_init(struct worker *w, const struct config *config, int index, struct lane **lanes,
+    size_t lane_count, _Atomic int *stop);
+void worker_deinit(struct worker *w);
+
+/* One turn: own and tend lanes, fill a batch, write it, invalidate, release.  Waits at most about
+ * block_ms when there is nothing to do. */
+void worker_turn(struct worker *w, int block_ms);
+
+/* Until *stop; then finish what is read.  Returns true when nothing of ours is left undone. */
+bool worker_run(struct worker *w);
+
+/* Drop what was read and not yet written, and give its memory back.  The caller moves the cursors. */
+void worker_drop_read(struct worker *w);
+/* Drop only the batch being written; the caller moved the cursors. */
+void worker_drop_writing(struct worker *w);
+/* The batch being written turned out to be committed. */
+void worker_committed(struct worker *w);
+/* The source failed: close it, open the breaker, log. */
+void worker_source_failed(struct worker *w, const struct err *err);
+
+/* The store's wait: read the source and the cache while MySQL executes.  For mysql_store_new. */
+int worker_wait(void *worker, int fd, int timeout_ms);
+
+#endif
