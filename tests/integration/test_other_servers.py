@@ -1,0 +1,56 @@
+"""The same, short, on the other servers: fetched where they can be had, else skipped by name."""
+from support import Redis, equal, limit, other_mysql, other_server, wait_for
+
+
+def short_life(t):
+    """Operations, versions, dead letters and a kill, against whatever servers the case has."""
+    t.sql("""CREATE TABLE users (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(64), must INT NOT NULL, credits BIGINT NOT NULL DEFAULT 0,
+             low INT UNSIGNED NOT NULL DEFAULT 10, doc JSON, email VARCHAR(20) UNIQUE, CHECK (credits < 1000000)) CHARACTER SET utf8mb4""")
+    t.sql("CREATE TABLE notes (id VARCHAR(40) PRIMARY KEY, v INT, ver BIGINT UNSIGNED) CHARACTER SET utf8mb4")
+    notes = t.prefix + ":notes"
+    process = t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"}, {"streams": notes, "table": "notes"}],
+                       tables={"users": {"invalidate": ["user:{id}"]}, "notes": {"version": "ver"}})
+    for key in range(300):
+        t.user(key, name=f"n{key} ☃", must=key, doc='{"a": 1}'), t.user(key, _op="incr", credits=key), t.user(key, _op="incr", low=-1)
+        t.redis.xadd(notes, {"id": f"k{key % 50}", "v": key, "_version": 1000 + key % 7})
+        if key % 100 == 50:
+            process.kill()
+            process.start()
+    t.user(1, _op="incr", low=-100), t.user(2, must="x"), t.user(999, name="no must"), t.user(3, credits=2000000), t.user(4, nosuch=1)
+    t.user(5, email="e"), t.settle(), t.user(6, email="e"), t.user(7, _op="delete")
+    t.settle(40)
+    equal(t.row("SELECT COUNT(*), SUM(credits), MIN(low), MAX(low) FROM users"), (299, 300 * 299 // 2 - 7, 9, 9))
+    equal(t.row("SELECT COUNT(*), MIN(ver), MAX(ver) FROM notes"), (50, 1006, 1006))
+    equal(t.reasons(), sorted(["out_of_range", "bad_value", "no_default", "check", "unknown_column", "duplicate"]))
+    for stream in t.streams():
+        group = lambda: next(g for g in t.redis.xinfo_groups(stream) if g["name"] == b"sluice-default")
+        wait_for("the lag is 0", lambda: group()["lag"] == 0 and t.redis.xlen(stream) == 1)
+
+
+@limit(150)
+def test_redis_8(t):
+    t.own_redis(command=other_server("redis8")[0])
+    short_life(t)
+
+
+@limit(150)
+def test_valkey_8(t):
+    t.own_redis(command=other_server("valkey8")[0])
+    short_life(t)
+
+
+def with_mysql(t, name):
+    t.mysql = other_mysql(t.dir, name)
+    t.own.append(t.mysql)
+    t.mysql.sql(f"CREATE DATABASE {t.db}")
+    short_life(t)
+
+
+@limit(240)
+def test_mariadb_11(t):
+    with_mysql(t, "mariadb11")
+
+
+@limit(240)
+def test_mysql_9(t):
+    with_mysql(t, "mysql9")

@@ -1,0 +1,522 @@
+"""
+What the integration tests stand on: private Redis and MariaDB processes on free ports under build/run, the
+sluice under test, and waiting for a condition with a deadline.  Nothing here touches a server that it did not
+start.  Every process of ours is told by the kernel to die with the Python that started it, so nothing is left
+behind by a test that fails, is interrupted or is killed.
+
+Debian: python3-redis python3-pymysql python3-yaml redis-server mariadb-server-core
+"""
+import atexit, ctypes, fcntl, itertools, json, os, pwd, re, shutil, signal, socket, subprocess, sys, time, urllib.error, urllib.request
+import pymysql, redis, yaml
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(TOP, "build")
+SLUICE = os.path.abspath(os.environ.get("SLUICE") or os.path.join(BUILD, "release", "sluice"))
+PASSWORD = "pw-never-in-a-log-4711"
+# under a sanitizer or valgrind everything is slower
+PATIENCE = float(os.environ.get("PATIENCE") or (3 if os.environ.get("VARIANT") in ("asan", "tsan", "cover") else 1))
+os.environ["PATH"] += ":/usr/sbin:/sbin"  # servers live there, and not everybody looks there
+
+
+class Skip(Exception):
+    """Raised by a test that can't be run here; the text says why."""
+
+
+def limit(seconds):
+    """The longest a test may take (default 60 s)."""
+    def mark(test):
+        test.limit = seconds
+        return test
+    return mark
+
+
+# --- waiting
+
+def wait_for(what, probe, seconds=20, every=0.02):
+    """Call probe until it answers something true, and return that.  An exception counts as not yet."""
+    end = time.monotonic() + seconds * PATIENCE
+    while True:
+        try:
+            value = probe()
+            if value:
+                return value
+        except (OSError, redis.RedisError, pymysql.MySQLError, ValueError, KeyError, IndexError, TypeError) as error:
+            value = error
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds * PATIENCE:.0f} s for {what}; last seen: {value!r}")
+        time.sleep(every)
+
+
+def stays(what, probe, seconds):
+    """The opposite: the condition must hold all that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = probe()
+        assert value, f"{what} did not stay so: {value!r}"
+        time.sleep(0.05)
+
+
+def equal(got, want, what=""):
+    assert got == want, f"{what + ': ' if what else ''}got {got!r}, want {want!r}"
+
+
+# --- lanes and versions
+
+def crc16(data):
+    """CRC-16/XMODEM, as Redis Cluster has it."""
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+assert crc16(b"123456789") == 0x31C3
+
+
+def lane_of(prefix, key, lanes):
+    """The stream of a row; key: the primary key's values joined by ':'."""
+    return f"{prefix}:{crc16(str(key).encode()) % lanes}"
+
+
+def stream_id(text):
+    """'12-3' as something that compares."""
+    text = text.decode() if isinstance(text, bytes) else text
+    return tuple(int(part) for part in text.split("-"))
+
+
+def expand(streams):
+    """'wb:{0..2}' -> the names."""
+    match = re.search(r"(?<!\{)\{(\d+)\.\.(\d+)\}", streams)
+    if not match:
+        return [streams.replace("{{", "{").replace("}}", "}")]
+    return [name for i in range(int(match[1]), int(match[2]) + 1)
+            for name in expand(streams[:match.start()] + str(i) + streams[match.end():])]
+
+
+# --- processes
+
+_libc = ctypes.CDLL(None)
+_running = []
+
+
+def _die_with_parent():
+    _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+class Process:
+    """A child in its own session.  Start it only from the main thread: it dies with the thread that did."""
+
+    def __init__(self, argv, log, env=None):
+        self.argv, self.log, self.env, self.child = argv, log, env, None
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                                          start_new_session=True, preexec_fn=_die_with_parent)
+        _running.append(self)
+        return self
+
+    def alive(self):
+        return self.child is not None and self.child.poll() is None
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def signal(self, number):
+        if self.alive():
+            self.child.send_signal(number)
+
+    def kill(self):
+        """kill -9, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        if self.child is not None:
+            self.child.wait()
+
+    def wait(self, seconds=20):
+        """The exit code (negative: the signal)."""
+        try:
+            return self.child.wait(seconds * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.argv[0]} did not exit within {seconds} s") from None
+
+    def stop(self, seconds=20):
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+
+@atexit.register
+def kill_all():
+    for process in _running:
+        process.kill()
+    _running.clear()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def remove(path):
+    shutil.rmtree(path, ignore_errors=True)
+
+
+class Redis(Process):
+    """durable: it remembers over a restart."""
+    numbers = itertools.count()
+
+    def __init__(self, directory, *options, durable=False, command=("redis-server",)):
+        self.port = free_port()
+        self.dir = os.path.join(directory, f"redis{next(self.numbers)}")
+        os.makedirs(self.dir)
+        argv = [*command, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir, "--save", "",
+                "--appendonly", "yes" if durable else "no", *options]
+        super().__init__(argv, self.dir + "/log")
+
+    def up(self):
+        self.start()
+        wait_for("redis", lambda: self.client().ping())
+        return self
+
+    def client(self, **options):
+        return redis.Redis(port=self.port, socket_timeout=20, **options)
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}"
+
+
+ACCOUNT = f"""FLUSH PRIVILEGES;
+CREATE USER app@'%' IDENTIFIED BY '{PASSWORD}';
+GRANT ALL ON *.* TO app@'%' WITH GRANT OPTION;
+"""
+ME = pwd.getpwuid(os.getuid()).pw_name
+
+
+def mariadb_template():
+    """A data directory with an account `app`, made once under build/ and copied for each server."""
+    template = os.path.join(BUILD, "run", "mariadb-template")
+    os.makedirs(os.path.dirname(template), exist_ok=True)
+    with open(template + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.exists(template):
+            return template
+        fresh, sql = template + ".new", template + ".sql"
+        remove(fresh)
+        with open(sql, "w") as out:
+            out.write(ACCOUNT)
+        made = subprocess.run(["mariadb-install-db", "--no-defaults", f"--user={ME}", f"--datadir={fresh}", "--innodb-log-file-size=8M",
+                               "--skip-test-db", "--auth-root-authentication-method=normal", f"--extra-file={sql}"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if made.returncode != 0:
+            sys.exit("mariadb-install-db failed:\n" + made.stdout.decode(errors="replace"))
+        os.rename(fresh, template)
+    return template
+
+
+class MariaDB(Process):
+    numbers = itertools.count()
+
+    def __init__(self, directory, *options, command=("mariadbd", "--no-defaults", f"--user={ME}"), datadir=None):
+        self.port = free_port()
+        self.dir = os.path.join(directory, f"mariadb{next(self.numbers)}")
+        os.makedirs(self.dir)
+        subprocess.run(["cp", "-a", "--reflink=auto", datadir or mariadb_template(), self.dir + "/data"], check=True)
+        # the socket's path is relative to the data directory: absolute ones can be too long
+        super().__init__([*command, f"--datadir={self.dir}/data", f"--port={self.port}", "--socket=s", f"--pid-file={self.dir}/pid",
+                          "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
+                          "--innodb-flush-log-at-trx-commit=2", "--max-connections=200", *options], self.dir + "/log")
+
+    def up(self):
+        self.start()
+        wait_for("mariadb", lambda: self.connect().close() or True, 40)
+        return self
+
+    def connect(self, database=None, user="app", password=PASSWORD, **options):
+        return pymysql.connect(host="127.0.0.1", port=self.port, user=user, password=password, database=database,
+                               autocommit=True, charset="utf8mb4", connect_timeout=5, read_timeout=60, **options)
+
+    def sql(self, statement, arguments=None, database=None, cursor=None):
+        connection = self.connect(database)
+        try:
+            with connection.cursor(cursor) as c:
+                c.execute(statement, arguments)
+                return c.fetchall()
+        finally:
+            connection.close()
+
+    def url(self, database):
+        return f"mysql://app:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+
+def other_server(name):
+    """(command, datadir) of a server that this Debian doesn't have; see tests/support/server."""
+    got = subprocess.run([os.path.join(TOP, "tests", "support", "server"), name], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if got.returncode != 0:
+        raise Skip(got.stderr.strip().splitlines()[-1] if got.stderr.strip() else f"no {name}")
+    words = got.stdout.splitlines()
+    datadir = words.pop(0)[len("datadir="):] if words[0].startswith("datadir=") else None
+    return words, datadir
+
+
+def other_mysql(directory, name):
+    """That server with the account `app`, running."""
+    command, datadir = other_server(name)
+    sql = os.path.join(directory, name + ".sql")
+    with open(sql, "w") as out:
+        out.write(ACCOUNT)
+    server = MariaDB(directory, f"--init-file={sql}", command=command, datadir=datadir).up()
+    server.argv.remove(f"--init-file={sql}")
+    return server
+
+
+class Sluice(Process):
+    """The sluice under test."""
+
+    def __init__(self, config, log, env=None):
+        self.config = config
+        super().__init__([SLUICE, "run", config], log, {**os.environ, **(env or {})})
+
+    def start(self):
+        self.log_from = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        return super().start()
+
+    def text(self, whole=False):
+        """The log since the last start."""
+        with open(self.log, "rb") as log:
+            log.seek(0 if whole else self.log_from)
+            return log.read().decode(errors="replace")
+
+    def events(self, name):
+        return [line for line in self.text().splitlines() if f"event={name} " in line + " "]
+
+    def logged(self, *words, seconds=20):
+        """Wait for a log line that holds all the words."""
+        return wait_for(f"a log line with {words}",
+                        lambda: [line for line in self.text().splitlines() if all(word in line for word in words)], seconds)[0]
+
+    def port(self, seconds=20):
+        pattern = re.compile(r"http_listening.*?\bport\W+(\d+)")
+
+        def found():
+            assert self.alive(), f"sluice ended with {self.child.returncode}: {self.text()[-2000:]}"
+            return pattern.search(self.text())
+        return int(wait_for("the HTTP port in the log", found, seconds)[1])
+
+    def get(self, path):
+        """(status, text) of a page."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port()}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def status(self):
+        return json.loads(self.get("/status")[1])
+
+    def metrics(self):
+        """{'name{labels}': value}"""
+        lines = (line.rsplit(" ", 1) for line in self.get("/metrics")[1].splitlines() if line and line[0] != "#")
+        return {name: float(value) for name, value in lines}
+
+    def metric(self, name, **labels):
+        """The sum of the series with that name and these labels."""
+        return sum(value for series, value in self.metrics().items() if series.split("{")[0] == name and
+                   all(f'{label}="{wanted}"' in series for label, wanted in labels.items()))
+
+    def rss_mib(self):
+        with open(f"/proc/{self.pid}/status") as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1024
+
+
+# --- one test
+
+def merge(base, more):
+    """more over base, None removes."""
+    out = dict(base)
+    for key, value in more.items():
+        if value is None:
+            out.pop(key, None)
+        elif isinstance(value, dict) and isinstance(out.get(key), dict):
+            out[key] = merge(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+USERS = """CREATE TABLE users (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(64), email VARCHAR(128),
+	credits BIGINT NOT NULL DEFAULT 0, logins INT UNSIGNED) CHARACTER SET utf8mb4"""
+
+
+class Case:
+    """A test's own database, key prefix and processes, on the servers of its file."""
+
+    def __init__(self, servers, name, directory):
+        self.servers, self.name, self.dir = servers, name, directory
+        self.db = "d_" + re.sub(r"\W", "_", name)[:50]
+        self.prefix = f"wb:{crc16(name.encode()):04x}"
+        self.redis_server, self.mysql = servers.redis, servers.mysql
+        self.sluices, self.own, self.numbers = [], [], itertools.count()
+        os.makedirs(directory)
+        self.mysql.sql(f"DROP DATABASE IF EXISTS {self.db}")
+        self.mysql.sql(f"CREATE DATABASE {self.db}")
+
+    @property
+    def redis(self):
+        return self.redis_server.client()
+
+    def own_redis(self, *options, **keywords):
+        """A Redis of this test alone, used from now on."""
+        self.redis_server = Redis(self.dir, *options, **keywords).up()
+        self.own.append(self.redis_server)
+        return self.redis_server
+
+    def own_mysql(self, *options):
+        self.mysql = MariaDB(self.dir, *options).up()
+        self.own.append(self.mysql)
+        self.mysql.sql(f"CREATE DATABASE {self.db}")
+        return self.mysql
+
+    def sql(self, statement, arguments=None):
+        return self.mysql.sql(statement, arguments, self.db)
+
+    def row(self, statement, arguments=None):
+        rows = self.sql(statement, arguments)
+        return rows[0] if rows else None
+
+    def users(self):
+        self.sql(USERS)
+
+    # the configuration
+
+    def settings(self, **more):
+        """The small configuration over one `users` table; keywords are merged over it."""
+        base = {
+            "redis": {"url": self.redis_server.url},
+            "mysql": {"url": self.mysql.url(self.db)},
+            "http": {"listen": "127.0.0.1:0"},
+            "sources": [{"streams": self.prefix + ":users:{0..1}", "table": "users"}],
+            "tables": {"users": {}},
+        }
+        return merge(base, more)
+
+    def write_config(self, **more):
+        self.config = self.settings(**more)
+        path = os.path.join(self.dir, f"config{next(self.numbers)}.yaml")
+        with open(path, "w") as out:
+            yaml.safe_dump(self.config, out, allow_unicode=True, width=10000)
+        return path
+
+    def write_text(self, text, name="text.yaml"):
+        path = os.path.join(self.dir, name)
+        with open(path, "w") as out:
+            out.write(text)
+        return path
+
+    def sluice(self, path=None, env=None, start=True, **more):
+        """A running sluice; several of one test may share a file."""
+        process = Sluice(path or self.write_config(**more), os.path.join(self.dir, f"sluice{len(self.sluices)}.log"), env)
+        self.sluices.append(process)
+        return process.start() if start else process
+
+    def command(self, *words, env=None, seconds=30):
+        """Run `sluice words`; returns (exit code, stdout, stderr)."""
+        done = subprocess.run([SLUICE, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds * PATIENCE,
+                              env={**os.environ, **(env or {})})
+        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+    def lane(self, what, stream, *words):
+        """`sluice lane resume|skip|ack` of a stream's lane."""
+        return self.command("lane", what, self.sluices[-1].argv[-1], f"default/redis/{stream}", *words)
+
+    def lane_status(self, stream):
+        """The lane's part of /status, of the process that has it or else of any."""
+        lanes = [lane for process in self.sluices if process.alive() for lane in process.status()["lanes"] if lane["stream"] == stream]
+        return max(lanes, key=lambda lane: lane["state"] != "free")
+
+    def lane_state(self, stream):
+        return self.lane_status(stream)["state"]
+
+    # the stream's side
+
+    def streams(self):
+        return [name for source in self.config["sources"] for name in expand(source["streams"])]
+
+    def stream(self, key=0):
+        """The lane of a user, in the small configuration."""
+        return lane_of(self.prefix + ":users", key, 2)
+
+    def user(self, key, **fields):
+        """Add a change of user `key`: t.user(7, name="Bob", _op="update")."""
+        return self.redis.xadd(self.stream(key), {**{k: v for k, v in fields.items() if k[0] == "_"}, "id": key,
+                                                  **{k: v for k, v in fields.items() if k[0] != "_"}})
+
+    def add_many(self, entries):
+        """entries: (stream, fields)"""
+        client, entries = self.redis, iter(entries)
+        while chunk := list(itertools.islice(entries, 500)):
+            pipe = client.pipeline(transaction=False)
+            for stream, fields in chunk:
+                pipe.xadd(stream, fields)
+            pipe.execute()
+
+    # the database's side
+
+    def ledger(self):
+        """{stream: row}"""
+        rows = self.mysql.sql("SELECT * FROM sluice_ledger", None, self.db, pymysql.cursors.DictCursor)
+        return {text_of(row["lane"]).split("/", 2)[2]: row for row in rows}
+
+    def last_id(self, stream):
+        try:
+            return stream_id(self.redis.xinfo_stream(stream)["last-generated-id"])
+        except redis.ResponseError:
+            return (0, 0)
+
+    def behind(self, streams=None):
+        """The lanes whose entries are not all written and invalidated."""
+        ledger = self.ledger()
+        return [name for name in streams or self.streams() if self.last_id(name) > (0, 0) and
+                (name not in ledger or stream_id(ledger[name]["done"]) < self.last_id(name))]
+
+    def settle(self, seconds=20, streams=None):
+        """Wait until everything added is written, and its keys deleted."""
+        def settled():
+            for process in self.sluices:
+                if process.child and process.child.poll() not in (None, 0, 75, -signal.SIGKILL):
+                    raise RuntimeError(f"sluice ended with {process.child.returncode}:\n{process.text()[-3000:]}")
+            return not self.behind(streams)
+        wait_for("every lane written to its end", settled, seconds, 0.05)
+
+    def dead(self, columns="*"):
+        return self.mysql.sql(f"SELECT {columns} FROM sluice_dead_letter ORDER BY lane, id", None, self.db,
+                              pymysql.cursors.DictCursor)
+
+    def reasons(self):
+        return sorted(text_of(letter["reason"]) for letter in self.dead())
+
+    def close(self, failed):
+        for process in self.sluices + self.own:
+            process.kill()
+        if failed:
+            return
+        self.servers.mysql.sql(f"DROP DATABASE IF EXISTS {self.db}")
+        for name in self.servers.redis.client().scan_iter(self.prefix + "*", 1000):
+            self.servers.redis.client().unlink(name)
+        remove(self.dir)
+
+
+def text_of(value):
+    return value.decode() if isinstance(value, (bytes, bytearray)) else value
+
+
+class Servers:
+    """The Redis and the MariaDB of one file of tests."""
+
+    def __init__(self, directory):
+        os.makedirs(directory, exist_ok=True)
+        self.redis, self.mysql = Redis(directory).up(), MariaDB(directory).up()
