@@ -25,8 +25,8 @@ lane_state_name(enum lane_state state)
 const char *
 lane_why_of(const char *text)
 {
-	static const char *const words[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY, LANE_WHY_TABLE,
-		LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_ENTRY_TOO_LARGE,
+	static const char *const words[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY,
+		LANE_WHY_TABLE, LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_ENTRY_TOO_LARGE,
 		LANE_WHY_LEDGER_LOST, LANE_WHY_GAP, LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED,
 		LANE_WHY_WRONG_TYPE };
 

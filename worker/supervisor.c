@@ -170,8 +170,8 @@ static int
 start(struct supervisor *s, struct err *err)
 {
 	log_event(LOG_INFO, "start", "version", "%s", SLUICE_VERSION, "pool", "%s", s->config->pool,
-	    "lanes", "%zu", s->lane_count, "workers", "%zu", s->worker_count, "pid", "%d", (int)getpid(),
-	    "config", "%s", s->config->file, NULL);
+	    "lanes", "%zu", s->lane_count, "workers", "%zu", s->worker_count, "pid", "%d",
+	    (int)getpid(), "config", "%s", s->config->file, NULL);
 	if (s->worker_count < (size_t)s->config->workers)
 		log_event(LOG_WARN, "fewer_workers", "workers", "%zu", s->worker_count, "why", "%s",
 		    "a lane belongs to one worker and there are no more lanes", NULL);
@@ -232,8 +232,9 @@ log_what_is_left(const struct supervisor *s, const char *why)
 		log_event(LOG_WARN, "left_in_stream", "lane", "%s", lane->name, "lag", "%llu",
 		    (unsigned long long)lag, "done", "%s", position_text(done, text), NULL);
 	}
-	log_event(LOG_ERROR, "stopped_with_work_left", "why", "%s", why, "lanes_with_lag", "%zu", listed,
-	    "next", "%s", "nothing is lost: the streams hold it and the next start goes on from the ledger",
+	log_event(LOG_ERROR, "stopped_with_work_left", "why", "%s", why, "lanes_with_lag", "%zu",
+	    listed, "next", "%s",
+	    "nothing is lost: the streams hold it and the next start goes on from the ledger",
 	    NULL);
 }
 
@@ -283,13 +284,15 @@ run(struct supervisor *s)
 			    "the configuration is read at start only", NULL);
 		if (signal_number != SIGTERM && signal_number != SIGINT)
 			continue;
-		log_event(LOG_INFO, "stopping", "signal", "%s", signal_number == SIGTERM ? "SIGTERM" : "SIGINT",
-		    "timeout_ms", "%d", s->config->shutdown_timeout_ms, NULL);
+		log_event(LOG_INFO, "stopping", "signal", "%s",
+		    signal_number == SIGTERM ? "SIGTERM" : "SIGINT", "timeout_ms", "%d",
+		    s->config->shutdown_timeout_ms, NULL);
 		return;
 	}
 }
 
-/* Workers that had nothing in hand, because MySQL was away, end at once; the streams may not be empty. */
+/* Workers that had nothing in hand, because MySQL was away, end at once; the streams may not be
+ * empty. */
 static bool
 mysql_is_away(const struct supervisor *s)
 {

@@ -2,12 +2,14 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/census.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define TEND_MS 1000
 #define RELEASE_MS 1000
+#define CENSUS_MS 30000
 #define HOLD_MS_MIN 100
 #define HOLD_MS_MAX 5000
 #define MISMATCHES_MAX 3
@@ -115,27 +117,21 @@ obey_look(struct worker *w, struct lane *lane, const struct source_look *look)
 	}
 }
 
-static bool
-lanes_changed(struct worker *w, struct lane *lane, const struct ledger_row *row)
-{
-	char text[200];
-
-	if (row->lanes_of_source == 0 || row->lanes_of_source == lane->lanes_of_source ||
-	    position_compare(row->position, row->done) == 0)
-		return false;
-	snprintf(text, sizeof(text), "the ledger knows %u lanes of this source, the config %u, and "
-	    "entries beyond `done` are left", row->lanes_of_source, lane->lanes_of_source);
-	tend_halt(w, lane, LANE_WHY_LANES_CHANGED, text);
-	return true;
-}
-
 /* The lock is ours: ledger row, then the source beside it, then read. */
 static int
 adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 {
 	struct ledger_row row = { 0 };
 	struct source_look look = { 0 };
+	char text[400];
+	int settled = census_settled(w, lane, text, sizeof(text), err);
 
+	if (settled < 0)
+		return -1;
+	if (settled == 0) {
+		atomic_store(&lane->alarm, LANE_WHY_LANES_CHANGED);
+		return err_set(err, ERR_RETRY, 0, "lanes_changed: %s", text);
+	}
 	if (w->store->ops->load(w->store, lane, true, &row, err) != 0)
 		return -1;
 	place_lane(lane, &row);
@@ -154,7 +150,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	}
 	if (row.halted[0] != '\0')
 		lane_halt(lane, lane_why_of(row.halted));
-	else if (!lanes_changed(w, lane, &row))
+	else
 		obey_look(w, lane, &look);
 	if (row.found && (look.result == LOOK_OK || look.result == LOOK_FRESH || look.result == LOOK_GAP) &&
 	    w->source->ops->settle(w->source, lane, row.identity, err) != 0) {
@@ -353,6 +349,19 @@ release_lanes(struct worker *w)
 	}
 }
 
+static void
+take_census(struct worker *w)
+{
+	struct err err = { 0 };
+
+	if (w->index != 0 || !w->source->ops->is_open(w->source) ||
+	    (w->census_ms != 0 && clock_ms() - w->census_ms < CENSUS_MS))
+		return;
+	w->census_ms = clock_ms();
+	if (census_unread(w, &err) != 0 && !w->source->ops->is_open(w->source))
+		worker_source_failed(w, &err);
+}
+
 void
 tend_lanes(struct worker *w)
 {
@@ -369,6 +378,7 @@ tend_lanes(struct worker *w)
 		return;
 	}
 	release_lanes(w);
+	take_census(w);
 }
 
 /* ---- after something broke ---- */

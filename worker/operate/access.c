@@ -21,7 +21,8 @@ mysql_password(void *arg)
 }
 
 void
-access_redis_init(struct access_redis *a, const struct config_redis *config, const char *client_name)
+access_redis_init(struct access_redis *a, const struct config_redis *config,
+    const char *client_name)
 {
 	memset(a, 0, sizeof(*a));
 	buf_init(&a->password);

@@ -12,8 +12,8 @@
 
 /*
  * Connections for looking: what the monitor and the commands use to reach the servers of a
- * configuration.  The options point into the configuration and into this struct, so both outlive the
- * connection; the password is expanded again at each open.
+ * configuration.  The options point into the configuration and into this struct, so both outlive
+ * the connection; the password is expanded again at each open.
  */
 struct access_redis {
 	struct redis_options options;
@@ -26,7 +26,8 @@ struct access_mysql {
 	struct buf password;
 };
 
-void access_redis_init(struct access_redis *a, const struct config_redis *config, const char *client_name);
+void access_redis_init(struct access_redis *a, const struct config_redis *config,
+    const char *client_name);
 void access_redis_deinit(struct access_redis *a);
 void access_mysql_init(struct access_mysql *a, const struct config_mysql *config);
 void access_mysql_deinit(struct access_mysql *a);

@@ -48,8 +48,8 @@ receive(struct redis *redis, struct arena *arena, const struct config *config,
 }
 
 static int
-receive_lane(struct redis *redis, struct arena *arena, const struct config *config, const char *group,
-    struct lane *lane, struct err *err)
+receive_lane(struct redis *redis, struct arena *arena, const struct config *config,
+    const char *group, struct lane *lane, struct err *err)
 {
 	struct redis_reply *groups, *length;
 	uint64_t lag;

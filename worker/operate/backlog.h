@@ -9,12 +9,12 @@
 #include <stddef.h>
 
 /*
- * What waits in the streams, asked without the workers: while MySQL is away none of them owns a lane
- * or looks at one, and that is when people want to know.  Reads only the notice-board group's lag (or
- * the stream's length where that isn't known), never an entry, which may be megabytes.
+ * What waits in the streams, asked without the workers: while MySQL is away none of them owns a
+ * lane or looks at one, and that is when people want to know.  Reads only the notice-board group's
+ * lag (or the stream's length where that isn't known), never an entry, which may be megabytes.
  *
- * Fills lag, stream_length and oldest_pending_ms of the lanes (the time of the first look that found
- * something, where nobody knew an older one); 64 lanes a round trip.
+ * Fills lag, stream_length and oldest_pending_ms of the lanes (the time of the first look that
+ * found something, where nobody knew an older one); 64 lanes a round trip.
  */
 int backlog_look(struct redis *redis, const struct config *config, struct lane *lanes, size_t count,
     struct err *err);

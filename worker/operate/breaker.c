@@ -91,7 +91,8 @@ breaker_failed(struct breaker *b, const char *why)
 	b->wait_ms = b->wait_ms == 0 ? WAIT_MS_MIN : b->wait_ms * 2;
 	if (b->wait_ms > WAIT_MS_MAX)
 		b->wait_ms = WAIT_MS_MAX;
-	b->until_ms = clock_ms() + (b->random != NULL ? random_jitter(b->random, b->wait_ms) : b->wait_ms);
+	b->until_ms =
+	    clock_ms() + (b->random != NULL ? random_jitter(b->random, b->wait_ms) : b->wait_ms);
 	why_set(b, why);
 	atomic_fetch_add(&b->failures, 1);
 	atomic_fetch_add(&b->failures_total, 1);

@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 /*
- * A breaker: the state of one dependency as one worker sees it.  On the write path it is the retry's
- * own state: closed while calls succeed; open for the back-off (100 ms doubling to 5 s, ± 25 %) after
- * a failure; half-open for the one try after that (Nygard, Release It!, 2007).
- * Thread: its worker's; pages read the atomic fields.
+ * A breaker: the state of one dependency as one worker sees it.  On the write path it is the
+ * retry's own state: closed while calls succeed; open for the back-off (100 ms doubling to 5 s, ±
+ * 25 %) after a failure; half-open for the one try after that (Nygard, Release It!, 2007). Thread:
+ * its worker's; pages read the atomic fields.
  */
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 const char *breaker_state_name(enum breaker_state state);
@@ -22,12 +22,11 @@ struct breaker {
 	int64_t wait_ms, until_ms;
 	/* shared, atomic */
 	_Atomic int state;
-	_Atomic int64_t since_wall_ms;	/* when the state last left or reached closed */
-	_Atomic unsigned failures;	/* in a row */
+	_Atomic int64_t since_wall_ms; /* when the state last left or reached closed */
+	_Atomic unsigned failures;     /* in a row */
 	_Atomic uint64_t failures_total;
-	_Atomic int worked_ever;	/* a call has succeeded since start; readiness asks */
-	char why[256];			/* why it isn't closed; written only while closed or by the worker
-					   under lock; read with breaker_why */
+	_Atomic int worked_ever; /* a call has succeeded since start; readiness asks */
+	char why[256];		 /* why it isn't closed; under lock, read with breaker_why */
 	_Atomic int lock;
 };
 
@@ -36,8 +35,8 @@ void breaker_init(struct breaker *b, struct random *random);
 bool breaker_ready(struct breaker *b);
 /* Milliseconds until it may be tried; 0: now. */
 int64_t breaker_wait_ms(const struct breaker *b);
-/* Each returns true when it left or reached closed (worth a log line): a failed try while it is open
- * or half-open only lengthens the back-off and answers false. */
+/* Each returns true when it left or reached closed (worth a log line): a failed try while it is
+ * open or half-open only lengthens the back-off and answers false. */
 bool breaker_failed(struct breaker *b, const char *why);
 bool breaker_worked(struct breaker *b);
 /* A copy of why. */

@@ -8,18 +8,18 @@
 #include <stddef.h>
 
 /*
- * `sluice check FILE --connect`: what only the servers know.  Nothing is changed on any of them: rights
- * are tried with statements that touch no row (WHERE 1=0, LIMIT 0) and commands that do nothing, since
- * reading SHOW GRANTS right (roles, wildcards, columns) is the server's business.
+ * `sluice check FILE --connect`: what only the servers know.  Nothing is changed on any of them:
+ * rights are tried with statements that touch no row (WHERE 1=0, LIMIT 0) and commands that do
+ * nothing, since reading SHOW GRANTS right (roles, wildcards, columns) is the server's business.
  *
- * Findings go to stderr, one a line, beginning FILE:line:column: where a line of the configuration is
- * the cause.
+ * Findings go to stderr, one a line, beginning FILE:line:column: where a line of the configuration
+ * is the cause.
  */
 struct check {
 	const struct config *config;
-	unsigned problems;	/* it won't work like this */
-	unsigned hints;		/* it works; better know it */
-	bool unreachable;	/* a server couldn't be asked */
+	unsigned problems;	      /* it won't work like this */
+	unsigned hints;		      /* it works; better know it */
+	bool unreachable;	      /* a server couldn't be asked */
 	struct ledger_listed *ledger; /* as MySQL has it; NULL without one */
 	size_t ledger_count;
 };
@@ -33,7 +33,8 @@ void check_unreachable(struct check *c, const char *server, const char *place, c
 
 /* Tables, columns, rights, clock; reads the ledger for check_redis. */
 void check_mysql(struct check *c);
-/* Eviction, persistence, clock, keys of the wrong type, rights; lanes in the ledger that nobody reads. */
+/* Eviction, persistence, clock, keys of the wrong type, rights; lanes in the ledger that nobody
+ * reads. */
 void check_redis(struct check *c);
 /* Log in and the right to delete keys. */
 void check_cache(struct check *c);

@@ -29,7 +29,8 @@ is_denied(int code)
 	return code == DENIED_DATABASE || code == DENIED_TABLE || code == DENIED_COLUMN;
 }
 
-/* Try a statement of ours that touches no row; what else may be wrong with it is not our question. */
+/* Try a statement of ours that touches no row; what else may be wrong with it is not our question.
+ * */
 static void
 try_right(struct mysql_check *m, const char *privilege, const struct buf *statement)
 {
@@ -38,7 +39,8 @@ try_right(struct mysql_check *m, const char *privilege, const struct buf *statem
 
 	if (!sql_is_open(m->sql) && sql_open(m->sql, &err) != 0)
 		return;
-	if (sql_query(m->sql, (struct str){ statement->data, statement->len }, &result, &err) == 0) {
+	if (sql_query(m->sql, (struct str){ statement->data, statement->len }, &result, &err) ==
+	    0) {
 		sql_result_free(&result);
 		return;
 	}
@@ -99,7 +101,8 @@ try_rights(struct mysql_check *m, const char *name, const struct table *table)
 		buf_add_str(&statement, " SELECT *");
 	}
 	buf_printf(&statement, " FROM %s WHERE 1=0", quoted.data);
-	/* the INSERT also reads: without SELECT its answer says nothing about INSERT, so both are named */
+	/* the INSERT also reads: without SELECT its answer says nothing about INSERT, so both are
+	 * named */
 	try_right(m, "INSERT", &statement);
 
 	buf_reset(&statement);
@@ -135,7 +138,11 @@ report_missing(struct mysql_check *m, const char *name, int line, int column)
 
 /* ---- our own tables ---- */
 
-enum own_table { OWN_TABLE_THERE, OWN_TABLE_MISSING, OWN_TABLE_DENIED /* there or not: who knows */ };
+enum own_table {
+	OWN_TABLE_THERE,
+	OWN_TABLE_MISSING,
+	OWN_TABLE_DENIED /* there or not: who knows */
+};
 
 static enum own_table
 own_table_look(struct mysql_check *m, const char *name)
@@ -181,8 +188,10 @@ check_own_tables(struct mysql_check *m)
 	}
 	if (missing > 0 && !create)
 		check_problem(m->check, 0, 0,
-		    "%u of sluice's own tables are missing and create_tables is off: feed `sluice schema` "
-		    "to mysql", missing);
+		    "%u of sluice's own tables are missing and create_tables is off: feed `sluice "
+		    "schema` "
+		    "to mysql",
+		    missing);
 }
 
 /* ---- tables ---- */
@@ -192,14 +201,16 @@ static const struct config_source *
 ranged_source_of(const struct config *config, const char *table)
 {
 	for (size_t i = 0; i < config->source_count; i++)
-		for (size_t j = 0; config->sources[i].ranged && j < config->sources[i].table_count; j++)
+		for (size_t j = 0; config->sources[i].ranged && j < config->sources[i].table_count;
+		    j++)
 			if (strcmp(config->sources[i].tables[j], table) == 0)
 				return &config->sources[i];
 	return NULL;
 }
 
 static void
-check_key_spelling(struct mysql_check *m, const struct table *table, const struct config_table *config)
+check_key_spelling(struct mysql_check *m, const struct table *table,
+    const struct config_table *config)
 {
 	const struct config_source *source = ranged_source_of(m->check->config, config->name);
 
@@ -209,8 +220,10 @@ check_key_spelling(struct mysql_check *m, const struct table *table, const struc
 		const struct column *column = &table->columns[table->key[i]];
 		if (column->kind == COLUMN_TEXT && !column->exact_collation)
 			check_hint(m->check, config->line, config->column,
-			    "table %s: the key column %s has the collation %s, to which several spellings "
-			    "are one row; the producers of %s must agree on one, or the row's changes come by "
+			    "table %s: the key column %s has the collation %s, to which several "
+			    "spellings "
+			    "are one row; the producers of %s must agree on one, or the row's "
+			    "changes come by "
 			    "several lanes and lose their order",
 			    config->name, column->name, column->collation, source->written);
 	}
@@ -224,10 +237,10 @@ check_table(struct mysql_check *m, const struct config_table *config)
 
 	try_rights(m, config->name, known ? table : NULL);
 	report_missing(m, config->name, config->line, config->column);
-	/* information_schema hides what one may not see: a missing right looks like a missing table */
+	/* information_schema hides what one may not see: a missing right looks like a missing table
+	 * */
 	if (table != NULL && table->problem != NULL && (known || m->missing.len == 0))
-		check_problem(m->check, config->line, config->column, "%s",
-		    table->problem);
+		check_problem(m->check, config->line, config->column, "%s", table->problem);
 	if (known)
 		check_key_spelling(m, table, config);
 }
@@ -271,9 +284,12 @@ check_server(struct mysql_check *m)
 	uint64_t number;
 
 	if (number_u64(ask_one(m, &result, "SELECT @@global.read_only"), &number) && number != 0)
-		check_hint(m->check, 0, 0, "mysql is read-only now: rows wait until it takes writes");
+		check_hint(m->check, 0, 0,
+		    "mysql is read-only now: rows wait until it takes writes");
 	sql_result_free(&result);
-	if (number_u64(ask_one(m, &result, "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)"), &number))
+	if (number_u64(ask_one(m, &result,
+			   "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)"),
+		&number))
 		check_clock(m->check, "mysql", (int64_t)number);
 	sql_result_free(&result);
 }
@@ -291,7 +307,8 @@ read_ledger(struct mysql_check *m)
 		if (row->halted[0] != '\0')
 			check_hint(m->check, 0, 0, "lane %s is halted: %s", row->name, row->halted);
 		if (row->alarm[0] != '\0')
-			check_hint(m->check, 0, 0, "lane %s has an alarm: %s", row->name, row->alarm);
+			check_hint(m->check, 0, 0, "lane %s has an alarm: %s", row->name,
+			    row->alarm);
 	}
 }
 

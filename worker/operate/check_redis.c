@@ -27,11 +27,12 @@ check_memory(struct redis_check *r, struct str info)
 	access_info_number(info, "maxmemory", &max);
 	if (policy.len > 8 && memcmp(policy.data, "allkeys-", 8) == 0) {
 		if (config->eviction_allowed)
-			check_hint(r->check, 0, 0, "redis may evict streams: maxmemory-policy is %.*s",
-			    STR_ARGS(policy));
+			check_hint(r->check, 0, 0,
+			    "redis may evict streams: maxmemory-policy is %.*s", STR_ARGS(policy));
 		else
 			check_problem(r->check, 0, 0,
-			    "redis would evict streams when memory runs out (maxmemory-policy %.*s%s): set "
+			    "redis would evict streams when memory runs out (maxmemory-policy "
+			    "%.*s%s): set "
 			    "volatile-lru or noeviction there, or eviction: allow here",
 			    STR_ARGS(policy), max == 0 ? ", with no maxmemory now" : "");
 	}
@@ -46,10 +47,12 @@ check_persistence(struct redis_check *r)
 	append = redis_call(r->redis, &r->arena, NULL, "CONFIG GET appendonly");
 	if (save == NULL || append == NULL)
 		return; /* CONFIG may be denied: then nobody knows */
-	const struct redis_reply *points = redis_pair(save, "save"), *on = redis_pair(append, "appendonly");
+	const struct redis_reply *points = redis_pair(save, "save"),
+				 *on = redis_pair(append, "appendonly");
 	if (points != NULL && points->text.len == 0 && on != NULL && str_equal(on->text, STR("no")))
 		check_hint(r->check, 0, 0,
-		    "redis has no persistence (no appendonly, no save): a restart loses what isn't written yet");
+		    "redis has no persistence (no appendonly, no save): a restart loses what isn't "
+		    "written yet");
 }
 
 static void
@@ -64,8 +67,9 @@ check_server(struct redis_check *r)
 	} else {
 		check_memory(r, info->text);
 		if (str_equal(access_info(info->text, "role"), STR("slave")))
-			check_problem(r->check, 0, 0, "redis is a replica: sluice trims and marks, so it needs the "
-						      "primary");
+			check_problem(r->check, 0, 0,
+			    "redis is a replica: sluice trims and marks, so it needs the "
+			    "primary");
 	}
 	int64_t seconds, us;
 	if (now != NULL && now->count == 2 && number_i64(now->element[0]->text, &seconds) &&
@@ -87,10 +91,12 @@ report_denied(struct redis_check *r, const char *command, const char *key, const
 {
 	if (!is_denied(err) || r->denied++ >= DENIED_LISTED_MAX)
 		return;
-	check_problem(r->check, 0, 0, "%s: the user may not %s on %s: %s", r->server, command, key, err->text);
+	check_problem(r->check, 0, 0, "%s: the user may not %s on %s: %s", r->server, command, key,
+	    err->text);
 }
 
-/* Each of these changes nothing: behind the last entry, before the first, a group that isn't there. */
+/* Each of these changes nothing: behind the last entry, before the first, a group that isn't there.
+ * */
 static void
 try_stream_rights(struct redis_check *r, const char *stream)
 {
@@ -103,7 +109,8 @@ try_stream_rights(struct redis_check *r, const char *stream)
 	if (redis_call(r->redis, &r->arena, &err, "XTRIM %b MINID 0", &key) == NULL)
 		report_denied(r, "XTRIM", stream, &err);
 	err_clear(&err);
-	if (redis_call(r->redis, &r->arena, &err, "XGROUP DELCONSUMER %b sluice-check nobody", &key) == NULL)
+	if (redis_call(r->redis, &r->arena, &err, "XGROUP DELCONSUMER %b sluice-check nobody",
+		&key) == NULL)
 		report_denied(r, "XGROUP", stream, &err);
 }
 
@@ -119,8 +126,8 @@ check_stream(struct redis_check *r, const struct config_source *source, const ch
 	if (type == NULL) {
 		report_denied(r, "TYPE", stream, &err);
 	} else if (!str_equal(type->text, STR("stream")) && !str_equal(type->text, STR("none"))) {
-		check_problem(r->check, source->line, source->column, "the key %s is a %.*s, not a stream",
-		    stream, STR_ARGS(type->text));
+		check_problem(r->check, source->line, source->column,
+		    "the key %s is a %.*s, not a stream", stream, STR_ARGS(type->text));
 		return;
 	}
 	try_stream_rights(r, stream);
@@ -132,7 +139,8 @@ check_streams(struct redis_check *r)
 	const struct config *config = r->check->config;
 
 	for (size_t i = 0; i < config->source_count; i++)
-		for (size_t j = 0; j < config->sources[i].stream_count && redis_is_open(r->redis); j++) {
+		for (size_t j = 0; j < config->sources[i].stream_count && redis_is_open(r->redis);
+		    j++) {
 			check_stream(r, &config->sources[i], config->sources[i].streams[j]);
 			arena_reset(&r->arena);
 		}
@@ -186,7 +194,8 @@ check_ledger(struct redis_check *r)
 			continue;
 		if (has_backlog(r, stream, c->ledger[i].done))
 			check_problem(r->check, 0, 0,
-			    "lane %s holds entries behind %s and no source of this configuration reads it: list its "
+			    "lane %s holds entries behind %s and no source of this configuration "
+			    "reads it: list its "
 			    "stream, or empty it",
 			    c->ledger[i].name, c->ledger[i].done);
 		arena_reset(&r->arena);
@@ -199,9 +208,9 @@ check_ledger(struct redis_check *r)
 static void
 add_probe_key(const char *template, struct buf *out)
 {
-	for (; *template != '\0'; template++) {
+	for (; *template != '\0'; template ++) {
 		if ((*template == '{' || *template == '}') && template[1] == *template) {
-			buf_add_char(out, *template++);
+			buf_add_char(out, *template ++);
 		} else if (*template == '{') {
 			buf_add_str(out, "\x01sluice-check");
 			template += strcspn(template, "}");
@@ -220,7 +229,8 @@ try_cache_rights(struct redis_check *r)
 	struct buf probe = { 0 };
 
 	for (size_t i = 0; i < config->table_count; i++)
-		for (size_t j = 0; j < config->tables[i].template_count && redis_is_open(r->redis); j++) {
+		for (size_t j = 0; j < config->tables[i].template_count && redis_is_open(r->redis);
+		    j++) {
 			const struct config_template *template = &config->tables[i].templates[j];
 			struct err err = { 0 };
 			if (template->mode != MODE_DELETE || strchr(template->written, '{') == NULL)
@@ -255,7 +265,8 @@ check_one(struct check *c, const struct config_redis *config, const char *server
 	} else {
 		look(&r);
 		if (!redis_is_open(r.redis))
-			check_unreachable(c, server, place.data, "the connection was lost while asking");
+			check_unreachable(c, server, place.data,
+			    "the connection was lost while asking");
 	}
 	redis_free(&r.redis);
 	arena_deinit(&r.arena);

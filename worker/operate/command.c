@@ -9,9 +9,11 @@ static const struct command commands[] = {
 	{ .name = "run",
 	    .usage = "run FILE",
 	    .summary = "carry the streams into MySQL",
-	    .help = "Runs until SIGTERM or SIGINT, then finishes what it has read.  A second signal ends\n"
+	    .help = "Runs until SIGTERM or SIGINT, then finishes what it has read.  A second "
+		    "signal ends\n"
 		    "it at once.  Servers that are away are waited for.\n"
-		    "Exit code: 0 finished, 75 stopped with work left in the streams (nothing is lost),\n"
+		    "Exit code: 0 finished, 75 stopped with work left in the streams (nothing is "
+		    "lost),\n"
 		    "78 mistakes in FILE, 1 could not start.\n",
 	    .words_min = 1,
 	    .words_max = 1,
@@ -24,7 +26,8 @@ static const struct command commands[] = {
 	    .words_min = 1,
 	    .words_max = 1,
 	    .options = { { "--connect", NULL,
-		"also ask the servers: tables, columns, rights, eviction, lanes that nobody reads" } },
+		"also ask the servers: tables, columns, rights, eviction, lanes that nobody "
+		"reads" } },
 	    .run = command_check },
 	{ .name = "config",
 	    .usage = "config FILE | --example | --readme-table",
@@ -37,16 +40,19 @@ static const struct command commands[] = {
 	{ .name = "schema",
 	    .usage = "schema",
 	    .summary = "print the SQL of sluice's own tables",
-	    .help = "They are created at start where the account may; otherwise feed this to mysql.\n",
+	    .help =
+		"They are created at start where the account may; otherwise feed this to mysql.\n",
 	    .run = command_schema },
 	{ .name = "status",
 	    .usage = "status [FILE | URL] [--probe live|ready]",
 	    .summary = "show what a running sluice does",
-	    .help = "Asks the address under http.listen of FILE, or a URL like http://127.0.0.1:9180\n"
-		    "(which is the default).\n"
-		    "Exit code: 0; with --probe 0 yes, 1 no; 69 nobody answers.\n",
+	    .help =
+		"Asks the address under http.listen of FILE, or a URL like http://127.0.0.1:9180\n"
+		"(which is the default).\n"
+		"Exit code: 0; with --probe 0 yes, 1 no; 69 nobody answers.\n",
 	    .words_max = 1,
-	    .options = { { "--probe", "live|ready", "print nothing but the reasons, exit by the answer" } },
+	    .options = { { "--probe", "live|ready",
+		"print nothing but the reasons, exit by the answer" } },
 	    .run = command_status },
 	{ .name = "lane",
 	    .usage = "lane list FILE\n"
@@ -54,19 +60,26 @@ static const struct command commands[] = {
 		     "       sluice lane skip FILE NAME ID\n"
 		     "       sluice lane ack FILE NAME",
 	    .summary = "list lanes, let a halted one go on, acknowledge an alarm",
-	    .help = "list    how far every lane is written and invalidated, and why one stands still\n"
-		    "resume  go on where the ledger stands, or behind --start ID (which the operator\n"
-		    "        then answers for: entries up to ID are not applied)\n"
-		    "skip    go on behind entry ID, which is too large to be held and is not applied\n"
-		    "ack     the alarm is known\n"
-		    "NAME is a lane (pool/source/stream) or the stream alone.  The order is left in the\n"
-		    "ledger, where the lane's owner finds it within a second.\n"
-		    "Exit code: 0 obeyed, 1 left but not taken within 5 s, 69 MySQL can't be reached.\n",
+	    .help =
+		"list    how far every lane is written and invalidated, and why one stands still\n"
+		"resume  go on where the ledger stands, or behind --start ID (which the operator\n"
+		"        then answers for: entries up to ID are not applied)\n"
+		"skip    go on behind entry ID, which is too large to be held and is not applied\n"
+		"ack     the alarm is known\n"
+		"NAME is a lane (pool/source/stream) or the stream alone.  The order is left in "
+		"the\n"
+		"ledger, where the lane's owner finds it within a second.\n"
+		"Exit code: 0 obeyed, 1 left but not taken within 5 s, 69 MySQL can't be "
+		"reached.\n",
 	    .words_min = 2,
 	    .words_max = 4,
 	    .options = { { "--start", "ID", "resume: a stream id such as 1735689600000-0" } },
 	    .run = command_lane },
-	{ .name = "version", .usage = "version", .summary = "print the version", .help = "", .run = command_version },
+	{ .name = "version",
+	    .usage = "version",
+	    .summary = "print the version",
+	    .help = "",
+	    .run = command_version },
 	{ .name = "help",
 	    .usage = "help [COMMAND]",
 	    .summary = "this, or about one command",
@@ -135,11 +148,12 @@ option_unknown(const struct command *command, struct str name, struct buf *probl
 
 /* argv[*at] is an option: --name, --name=value or --name value. */
 static bool
-parse_option(const struct command *command, int argc, char **argv, int *at, struct command_line *line,
-    struct buf *problem)
+parse_option(const struct command *command, int argc, char **argv, int *at,
+    struct command_line *line, struct buf *problem)
 {
 	const char *argument = argv[*at], *equals = strchr(argument, '=');
-	struct str name = { argument, equals != NULL ? (size_t)(equals - argument) : strlen(argument) };
+	struct str name = { argument,
+		equals != NULL ? (size_t)(equals - argument) : strlen(argument) };
 	size_t i = option_find(command, name);
 
 	if (i == COMMAND_OPTIONS_MAX || command->options[i].name == NULL)
@@ -174,7 +188,8 @@ command_parse(const struct command *command, int argc, char **argv, struct comma
 	for (int i = 0; i < argc; i++) {
 		if (options && strcmp(argv[i], "--") == 0) {
 			options = false;
-		} else if (options && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+		} else if (options &&
+		    (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
 			line->help = true;
 		} else if (options && argv[i][0] == '-' && argv[i][1] != '\0') {
 			if (!parse_option(command, argc, argv, &i, line, problem))
@@ -199,11 +214,15 @@ command_parse(const struct command *command, int argc, char **argv, struct comma
 static void
 print_overview(FILE *to)
 {
-	fputs("sluice carries writes from Redis Streams into MySQL, exactly once, and then deletes the\n"
-	      "cache keys they made stale.\n\n", to);
+	fputs("sluice carries writes from Redis Streams into MySQL, exactly once, and then deletes "
+	      "the\n"
+	      "cache keys they made stale.\n\n",
+	    to);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  sluice %-9s %s\n", commands[i].name, commands[i].summary);
-	fputs("\n`sluice help COMMAND` says more.  A first configuration: sluice config --example\n", to);
+	fputs("\n`sluice help COMMAND` says more.  A first configuration: sluice config "
+	      "--example\n",
+	    to);
 }
 
 static void
@@ -231,9 +250,11 @@ unknown(const char *name)
 	const struct command *nearest = command_nearest(name);
 
 	if (nearest != NULL)
-		fprintf(stderr, "sluice: there is no command `%s`; did you mean `%s`?\n", name, nearest->name);
+		fprintf(stderr, "sluice: there is no command `%s`; did you mean `%s`?\n", name,
+		    nearest->name);
 	else
-		fprintf(stderr, "sluice: there is no command `%s`; `sluice help` lists them\n", name);
+		fprintf(stderr, "sluice: there is no command `%s`; `sluice help` lists them\n",
+		    name);
 	return EXIT_CODE_USAGE;
 }
 

@@ -9,9 +9,9 @@
 #include <stddef.h>
 
 /*
- * The command line: `sluice COMMAND [word | --option [value]]…`.  One table names every command, the
- * words it takes, its options and its help; parsing, `sluice help` and the usage texts come from it.
- * Options may stand anywhere behind the command; -- ends them.
+ * The command line: `sluice COMMAND [word | --option [value]]…`.  One table names every command,
+ * the words it takes, its options and its help; parsing, `sluice help` and the usage texts come
+ * from it. Options may stand anywhere behind the command; -- ends them.
  */
 enum { COMMAND_WORDS_MAX = 4, COMMAND_OPTIONS_MAX = 4 };
 
@@ -25,7 +25,8 @@ struct command_option {
 struct command_line {
 	const char *words[COMMAND_WORDS_MAX];
 	size_t word_count;
-	/* by place in the command's options: the value, "" for an option without; NULL: not given */
+	/* by place in the command's options: the value, "" for an option without; NULL: not given
+	 * */
 	const char *options[COMMAND_OPTIONS_MAX];
 	bool help; /* --help or -h */
 };
@@ -48,8 +49,8 @@ const struct command *command_nearest(const char *name);
 bool command_parse(const struct command *command, int argc, char **argv, struct command_line *line,
     struct buf *problem);
 
-/* Load a configuration and print its mistakes and warnings to stderr.  False: it has mistakes; *config
- * needs no deinit then.  quiet: no warnings. */
+/* Load a configuration and print its mistakes and warnings to stderr.  False: it has mistakes;
+ * *config needs no deinit then.  quiet: no warnings. */
 bool command_load(struct config *config, const char *file, bool quiet);
 
 /* Write all of it; false (and a line on stderr) when it can't be written. */

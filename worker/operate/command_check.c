@@ -13,7 +13,8 @@ static void print_finding(const struct check *c, int line, int column, const cha
     const char *format, va_list ap) __attribute__((format(printf, 5, 0)));
 
 static void
-print_finding(const struct check *c, int line, int column, const char *kind, const char *format, va_list ap)
+print_finding(const struct check *c, int line, int column, const char *kind, const char *format,
+    va_list ap)
 {
 	if (line > 0)
 		fprintf(stderr, "%s:%d:%d: ", c->config->file, line, column);
@@ -59,7 +60,8 @@ check_clock(struct check *c, const char *server, int64_t server_wall_ms)
 	int64_t off_ms = server_wall_ms - clock_wall_ms();
 
 	if (off_ms > CLOCK_OFF_MS_MAX || off_ms < -CLOCK_OFF_MS_MAX)
-		check_hint(c, 0, 0, "the clock of %s is %lld ms %s ours; lags and ages will look wrong", server,
+		check_hint(c, 0, 0,
+		    "the clock of %s is %lld ms %s ours; lags and ages will look wrong", server,
 		    (long long)(off_ms < 0 ? -off_ms : off_ms), off_ms < 0 ? "behind" : "ahead of");
 }
 
@@ -94,7 +96,8 @@ command_check(const struct command_line *line)
 	if (code == EXIT_CODE_OK)
 		printf("%s: ok: %zu lanes, %zu tables, %d worker%s%s\n", line->words[0],
 		    config_lane_count(&config), config.table_count, config.workers,
-		    config.workers == 1 ? "" : "s", line->options[0] != NULL ? ", servers asked" : "");
+		    config.workers == 1 ? "" : "s",
+		    line->options[0] != NULL ? ", servers asked" : "");
 	config_deinit(&config);
 	return code;
 }

@@ -50,7 +50,8 @@ ledger_access_open(struct ledger_access *a, const char *file)
 	if (sql_open(a->sql, &err) != 0 || ledger_list(a->sql, &a->list, &a->count, &err) != 0) {
 		if (err.code != NO_SUCH_TABLE)
 			return unreachable(&a->config, &err);
-		fputs("sluice: there is no ledger in that database yet; `sluice run` makes it\n", stderr);
+		fputs("sluice: there is no ledger in that database yet; `sluice run` makes it\n",
+		    stderr);
 		return EXIT_CODE_RUNTIME;
 	}
 	return EXIT_CODE_OK;
@@ -82,16 +83,16 @@ ledger_access_read(struct ledger_access *a, struct err *err)
 static int
 list_lanes(struct ledger_access *a)
 {
-	static const char *const heads[] = { "lane", "position", "done", "halted", "alarm", "order", "owner",
-		"updated", NULL };
+	static const char *const heads[] = { "lane", "position", "done", "halted", "alarm", "order",
+		"owner", "updated", NULL };
 	struct text_table table;
 	struct buf out = { 0 };
 
 	text_table_init(&table, heads);
 	for (size_t i = 0; i < a->count; i++) {
 		const struct ledger_listed *row = &a->list[i];
-		const char *cells[] = { row->name, row->position, row->done, row->halted, row->alarm,
-			row->command, row->owner, row->updated_at };
+		const char *cells[] = { row->name, row->position, row->done, row->halted,
+			row->alarm, row->command, row->owner, row->updated_at };
 		text_table_add(&table, cells);
 	}
 	text_table_print(&table, &out);
@@ -135,7 +136,8 @@ no_such_lane(const struct ledger_access *a, const char *name)
 
 	for (size_t i = 0; i < a->count; i++) {
 		const char *stream = strrchr(a->list[i].name, '/');
-		const char *tried[] = { a->list[i].name, stream != NULL ? stream + 1 : a->list[i].name };
+		const char *tried[] = { a->list[i].name,
+			stream != NULL ? stream + 1 : a->list[i].name };
 		for (size_t j = 0; j < 2; j++) {
 			unsigned distance = str_distance(str_of(name), str_of(tried[j]));
 			if (distance < best) {
@@ -173,7 +175,8 @@ order_of(const struct command_line *line, char text[ORDER_TEXT])
 	if (order.kind == ORDER_NONE)
 		fprintf(stderr, "sluice: `lane` knows list, resume, skip and ack, not %s\n", verb);
 	else if (line->word_count != words)
-		fprintf(stderr, "sluice: `lane %s` wants FILE NAME%s\n", verb, words == 4 ? " ID" : "");
+		fprintf(stderr, "sluice: `lane %s` wants FILE NAME%s\n", verb,
+		    words == 4 ? " ID" : "");
 	else if (start != NULL && order.kind != ORDER_RESUME)
 		fprintf(stderr, "sluice: --start belongs to `lane resume`\n");
 	else if (id != NULL && !position_parse(str_of(id), &order.position))
@@ -211,7 +214,8 @@ wait_until_taken(struct ledger_access *a, const char *lane, const char *text)
 			break;
 		if (clock_ms() < until_ms)
 			continue;
-		printf("%s: the order `%s` is left in the ledger, but nobody has taken it within 5 s.\n"
+		printf("%s: the order `%s` is left in the ledger, but nobody has taken it within 5 "
+		       "s.\n"
 		       "It will be obeyed by the lane's owner (last: %s) once there is one.\n",
 		    lane, text, row->owner[0] != '\0' ? row->owner : "none");
 		return EXIT_CODE_RUNTIME;
@@ -236,9 +240,10 @@ leave_order(struct ledger_access *a, const char *name, const char *text)
 		return no_such_lane(a, name);
 	snprintf(lane, sizeof(lane), "%s", row->name);
 	if (strncmp(text, "skip", 4) == 0 && strcmp(row->halted, LANE_WHY_ENTRY_TOO_LARGE) != 0) {
-		fprintf(stderr, "sluice: %s is not halted by an entry that is too large (%s); `skip` is for"
-		    " that, `resume --start` moves a lane for other reasons\n", lane,
-		    row->halted[0] != '\0' ? row->halted : "not halted");
+		fprintf(stderr,
+		    "sluice: %s is not halted by an entry that is too large (%s); `skip` is for"
+		    " that, `resume --start` moves a lane for other reasons\n",
+		    lane, row->halted[0] != '\0' ? row->halted : "not halted");
 		return EXIT_CODE_RUNTIME;
 	}
 	if (ledger_order_write(a->sql, str_of(lane), str_of(text), &err) != 0) {

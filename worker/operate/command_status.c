@@ -21,7 +21,9 @@ address_of(const struct command_line *line, struct http_address *address)
 	if (stat(word, &file) != 0 && http_address_parse(word, address))
 		return EXIT_CODE_OK;
 	if (strncmp(word, "http", 4) == 0 && strstr(word, "://") != NULL) {
-		fprintf(stderr, "sluice: %s is no URL of a sluice; one looks like http://127.0.0.1:9180\n", word);
+		fprintf(stderr,
+		    "sluice: %s is no URL of a sluice; one looks like http://127.0.0.1:9180\n",
+		    word);
 		return EXIT_CODE_USAGE;
 	}
 	if (!command_load(&config, word, true))
@@ -71,16 +73,17 @@ print_head(yyjson_val *root, struct buf *out)
 	yyjson_val *rates = yyjson_obj_get(root, "rates"), *totals = yyjson_obj_get(root, "totals");
 	yyjson_val *memory = yyjson_obj_get(root, "memory");
 
-	buf_printf(out, "pool %s, sluice %s, up %s, %s\n", text_of(root, "pool"), text_of(root, "version"),
-	    age_text(number_of(root, "uptime_seconds"), age),
-	    yyjson_get_bool(yyjson_obj_get(root, "stopping"))	? "stopping" :
+	buf_printf(out, "pool %s, sluice %s, up %s, %s\n", text_of(root, "pool"),
+	    text_of(root, "version"), age_text(number_of(root, "uptime_seconds"), age),
+	    yyjson_get_bool(yyjson_obj_get(root, "stopping"))	 ? "stopping" :
 		yyjson_get_bool(yyjson_obj_get(root, "healthy")) ? "healthy" :
 								   "not healthy");
 	buf_printf(out, "%.0f changes/s  %.0f rows/s  %.1f batches/s  %.0f keys invalidated/s\n",
 	    number_of(rates, "changes"), number_of(rates, "rows"), number_of(rates, "batches"),
 	    number_of(rates, "invalidated"));
-	buf_printf(out, "lag %.0f entries  %.0f folded  %.0f older  %.0f dead letters  %.0f retries  "
-			"%.1f MiB resident\n",
+	buf_printf(out,
+	    "lag %.0f entries  %.0f folded  %.0f older  %.0f dead letters  %.0f retries  "
+	    "%.1f MiB resident\n",
 	    number_of(totals, "lag"), number_of(totals, "folded"), number_of(totals, "older"),
 	    number_of(totals, "dead"), number_of(totals, "retries"),
 	    number_of(memory, "resident_bytes") / (1024 * 1024));
@@ -99,7 +102,8 @@ print_reasons(yyjson_val *root, struct buf *out)
 static void
 print_breakers(yyjson_val *root, struct buf *out)
 {
-	static const char *const heads[] = { "dependency", "breaker", "since", "failures", "why", NULL };
+	static const char *const heads[] = { "dependency", "breaker", "since", "failures", "why",
+		NULL };
 	yyjson_obj_iter iter = yyjson_obj_iter_with(yyjson_obj_get(root, "breakers"));
 	struct text_table table;
 	yyjson_val *name;
@@ -120,8 +124,8 @@ print_breakers(yyjson_val *root, struct buf *out)
 static void
 print_lanes(yyjson_val *root, struct buf *out)
 {
-	static const char *const heads[] = { "lane", "state", "why", "alarm", "lag", "oldest", "entries",
-		"dead", "done", NULL };
+	static const char *const heads[] = { "lane", "state", "why", "alarm", "lag", "oldest",
+		"entries", "dead", "done", NULL };
 	yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(root, "lanes"));
 	struct text_table table;
 	yyjson_val *lane;
@@ -132,8 +136,8 @@ print_lanes(yyjson_val *root, struct buf *out)
 		snprintf(lag, sizeof(lag), "%.0f", number_of(lane, "lag"));
 		snprintf(entries, sizeof(entries), "%.0f", number_of(lane, "entries"));
 		snprintf(dead, sizeof(dead), "%.0f", number_of(lane, "dead"));
-		const char *cells[] = { text_of(lane, "name"), text_of(lane, "state"), text_of(lane, "why"),
-			text_of(lane, "alarm"), lag,
+		const char *cells[] = { text_of(lane, "name"), text_of(lane, "state"),
+			text_of(lane, "why"), text_of(lane, "alarm"), lag,
 			age_text(number_of(lane, "oldest_pending_seconds"), age), entries, dead,
 			text_of(lane, "done") };
 		text_table_add(&table, cells);

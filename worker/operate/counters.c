@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double bounds_seconds[HISTOGRAM_BUCKETS - 1] = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
-	0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30 };
-static const double bounds_sizes[HISTOGRAM_BUCKETS - 1] = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000,
-	5000, 10000, 50000, 100000 };
+static const double bounds_seconds[HISTOGRAM_BUCKETS - 1] = { 0.0005, 0.001, 0.0025, 0.005, 0.01,
+	0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30 };
+static const double bounds_sizes[HISTOGRAM_BUCKETS - 1] = { 1, 2, 5, 10, 20, 50, 100, 200, 500,
+	1000, 2000, 5000, 10000, 50000, 100000 };
 
 static const char *const reasons[DEAD_REASONS] = { REASON_NO_KEY, REASON_BAD_KEY, REASON_BAD_ENTRY,
 	REASON_BAD_JSON, REASON_BAD_OPERATION, REASON_OPERATION_DENIED, REASON_UNKNOWN_TABLE,

@@ -13,39 +13,40 @@
  */
 #define HISTOGRAM_BUCKETS 16
 struct histogram {
-	const double *bounds;	/* HISTOGRAM_BUCKETS - 1 of them, ascending */
+	const double *bounds; /* HISTOGRAM_BUCKETS - 1 of them, ascending */
 	_Atomic uint64_t counts[HISTOGRAM_BUCKETS];
 	_Atomic uint64_t sum_us; /* or rows, for sizes */
 };
-void histogram_init_seconds(struct histogram *h);	/* 0.5 ms … 30 s; add µs */
-void histogram_init_sizes(struct histogram *h);	/* 1 … 100,000; add rows */
+void histogram_init_seconds(struct histogram *h); /* 0.5 ms … 30 s; add µs */
+void histogram_init_sizes(struct histogram *h);	  /* 1 … 100,000; add rows */
 void histogram_add(struct histogram *h, uint64_t value);
 /* What a value is divided by to compare with the bounds: 1e6 for seconds, 1 for sizes. */
 double histogram_scale(const struct histogram *h);
 
 /* Per configured table. */
 struct table_counters {
-	_Atomic uint64_t changes;	/* read, for this table */
-	_Atomic uint64_t folded;	/* merged into another of their batch */
-	_Atomic uint64_t older;		/* refused by version */
+	_Atomic uint64_t changes; /* read, for this table */
+	_Atomic uint64_t folded;  /* merged into another of their batch */
+	_Atomic uint64_t older;	  /* refused by version */
 	_Atomic uint64_t dead;
-	_Atomic uint64_t invalidated;	/* keys */
+	_Atomic uint64_t invalidated; /* keys */
 };
 
 #define DEAD_REASONS 24
 
 struct counters {
-	struct table_counters *tables;	/* by place in config->tables */
+	struct table_counters *tables; /* by place in config->tables */
 	size_t table_count;
 	_Atomic uint64_t batches, entries, changes, folded, rows, statements;
 	_Atomic uint64_t retries, fenced, mismatches, older;
 	_Atomic uint64_t dead_by_reason[DEAD_REASONS]; /* by dead_reason_index */
 	_Atomic uint64_t invalidated, invalidations_skipped, invalidations_repeated;
-	_Atomic uint64_t one_by_one;	/* batches written entry by entry */
-	_Atomic uint64_t beat_ms;	/* clock_ms of the last turn of the loop */
-	_Atomic uint64_t memory_bytes;	/* held in batches and replies */
+	_Atomic uint64_t one_by_one;   /* batches written entry by entry */
+	_Atomic uint64_t beat_ms;      /* clock_ms of the last turn of the loop */
+	_Atomic uint64_t memory_bytes; /* held in batches and replies */
 	_Atomic int lanes_owned;
-	_Atomic int paused_for_cache;	/* rows stopped: invalidate_lag_max reached */
+	_Atomic int lanes_unread; /* in the ledger with entries left, in no source of the config */
+	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
 	struct histogram batch_rows, batch_seconds, commit_lag_seconds; /* added -> committed */
 	struct breaker mysql, redis, cache;
 };
@@ -53,8 +54,8 @@ struct counters {
 int counters_init(struct counters *c, size_t table_count, struct random *random);
 void counters_deinit(struct counters *c);
 
-/* The reasons of change.h by number, for labels, in an unbroken row; NULL behind the last.  An unknown
- * reason counts as `refused`. */
+/* The reasons of change.h by number, for labels, in an unbroken row; NULL behind the last.  An
+ * unknown reason counts as `refused`. */
 int dead_reason_index(const char *reason);
 const char *dead_reason_name(int index);
 

@@ -12,7 +12,8 @@ struct reasons {
 	unsigned count;
 };
 
-static void reason(struct reasons *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void reason(struct reasons *r, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static void
 reason(struct reasons *r, const char *format, ...)

@@ -9,10 +9,12 @@
 /*
  * Three questions about a snapshot, each answered with its reasons.
  *	live	every worker's loop has turned within BEAT_AGE_MAX_MS: else restart us
- *	ready	we run and aren't stopping, and what `ready_requires` lists answers.  A MySQL that is
- *		down never takes a sidecar's pod out of service unless the configuration says so
- *	healthy	live, every breaker closed, no lane halted, or held for longer than a row lock or
- *		a parent row takes, no alarm that nobody has acknowledged, rows not stopped for the cache, nothing pending for over PENDING_MAX_SECONDS
+ *	ready	we run and aren't stopping, and what `ready_requires` lists answers.  A MySQL
+ *		that is down never takes a sidecar's pod out of service unless the
+ *		configuration says so
+ *	healthy	live, every breaker closed, no lane halted, or held for longer than a row
+ *		lock or a parent row takes, no alarm that nobody has acknowledged, rows not
+ *		stopped for the cache, nothing pending for over PENDING_MAX_SECONDS
  * Each appends a JSON list of sentences (empty when it is true) and returns the answer.
  */
 enum { PENDING_MAX_SECONDS = 60 };

@@ -27,8 +27,8 @@ struct http {
 /* ---- pages ---- */
 
 static unsigned
-answer_probe(bool (*ask)(const struct snapshot *, struct buf *), const char *word, const struct snapshot *s,
-    struct buf *out)
+answer_probe(bool (*ask)(const struct snapshot *, struct buf *), const char *word,
+    const struct snapshot *s, struct buf *out)
 {
 	struct buf reasons = { 0 };
 	bool yes = ask(s, &reasons);
@@ -133,7 +133,8 @@ answer(void *arg, struct MHD_Connection *connection, const char *url, const char
 	(void)version;
 	(void)upload;
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return send_sentence(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET and HEAD only\n");
+		return send_sentence(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+		    "GET and HEAD only\n");
 	/* the first call is for the headers alone; answering it would close the connection */
 	if (*state == NULL) {
 		*state = &seen;
@@ -178,7 +179,8 @@ listen_at(const struct addrinfo *at)
 static int
 listen_on(const char *host, int port, struct err *err)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV };
 	struct addrinfo *list = NULL;
 	char service[16];
 	int fd = -1;
@@ -186,14 +188,15 @@ listen_on(const char *host, int port, struct err *err)
 	snprintf(service, sizeof(service), "%d", port);
 	int code = getaddrinfo(host, service, &hints, &list);
 	if (code != 0)
-		return err_set(err, ERR_FATAL, code, "http.listen: the host %s: %s", host, gai_strerror(code));
+		return err_set(err, ERR_FATAL, code, "http.listen: the host %s: %s", host,
+		    gai_strerror(code));
 	for (const struct addrinfo *at = list; at != NULL && fd < 0; at = at->ai_next)
 		fd = listen_at(at);
 	code = errno;
 	freeaddrinfo(list);
 	if (fd < 0)
-		return err_set(err, ERR_FATAL, code, "http.listen: cannot listen on %s port %d: %s", host, port,
-		    strerror(code));
+		return err_set(err, ERR_FATAL, code, "http.listen: cannot listen on %s port %d: %s",
+		    host, port, strerror(code));
 	return fd;
 }
 
@@ -210,6 +213,18 @@ port_of(int fd)
 	return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
+/* Where the kernel has no IPv6, [::] still means every address. */
+static int
+listen_anywhere(const char *host, int port, struct err *err)
+{
+	int fd = listen_on(host, port, err);
+
+	if (fd < 0 && strcmp(host, "::") == 0 &&
+	    (err->code == EAFNOSUPPORT || err->code == EADDRNOTAVAIL))
+		return listen_on("0.0.0.0", port, err);
+	return fd;
+}
+
 struct http *
 http_new(const char *host, int port, const struct watched *watched, struct err *err)
 {
@@ -217,19 +232,21 @@ http_new(const char *host, int port, const struct watched *watched, struct err *
 
 	CHECK(http != NULL);
 	http->watched = watched;
-	http->fd = listen_on(host, port, err);
+	http->fd = listen_anywhere(host, port, err);
 	if (http->fd < 0)
 		goto fail;
 	http->port = port_of(http->fd);
-	http->daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD, (uint16_t)http->port, NULL, NULL,
-	    answer, http, MHD_OPTION_LISTEN_SOCKET, http->fd, MHD_OPTION_CONNECTION_LIMIT,
-	    (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES,
-	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS, MHD_OPTION_END);
+	http->daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD, (uint16_t)http->port, NULL,
+	    NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, http->fd, MHD_OPTION_CONNECTION_LIMIT,
+	    (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	    (size_t)HTTP_HEADER_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
+	    MHD_OPTION_END);
 	if (http->daemon != NULL) {
 		http->fd = -1; /* the daemon closes it */
 		return http;
 	}
-	err_set(err, ERR_FATAL, errno, "http.listen: cannot start the HTTP server on port %d", http->port);
+	err_set(err, ERR_FATAL, errno, "http.listen: cannot start the HTTP server on port %d",
+	    http->port);
 fail:
 	http_free(&http);
 	return NULL;

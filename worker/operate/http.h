@@ -12,8 +12,8 @@
  *	/status			JSON
  *	/			a page for people
  * GET and HEAD only.  Bounded: HTTP_CONNECTIONS_MAX connections, HTTP_HEADER_BYTES of header, ten
- * seconds without a byte.  Every answer is made from a fresh snapshot; nothing a client sends changes
- * anything or gets into an answer.
+ * seconds without a byte.  Every answer is made from a fresh snapshot; nothing a client sends
+ * changes anything or gets into an answer.
  */
 enum { HTTP_CONNECTIONS_MAX = 64, HTTP_HEADER_BYTES = 16 * 1024, HTTP_IDLE_SECONDS = 10 };
 

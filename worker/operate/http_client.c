@@ -86,8 +86,8 @@ connect_to(const struct http_address *address, struct err *err)
 	}
 	freeaddrinfo(list);
 	if (fd < 0)
-		return err_set(err, ERR_RETRY, failure, "nobody answers on %s port %d: %s", address->host,
-		    address->port, strerror(failure));
+		return err_set(err, ERR_RETRY, failure, "nobody answers on %s port %d: %s",
+		    address->host, address->port, strerror(failure));
 	return fd;
 }
 
@@ -101,7 +101,8 @@ read_all(int fd, struct buf *out, struct err *err)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return err_set(err, ERR_RETRY, errno, "no whole answer: %s", strerror(errno));
+			return err_set(err, ERR_RETRY, errno, "no whole answer: %s",
+			    strerror(errno));
 		buf_advance(out, (size_t)got);
 		if (out->len > ANSWER_BYTES_MAX)
 			return err_set(err, ERR_FATAL, 0, "the answer is too long");
@@ -133,7 +134,8 @@ http_get(const struct http_address *address, const char *path, struct buf *body,
 	if (fd < 0)
 		return -1;
 	buf_reset(body);
-	buf_printf(&request, "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+	buf_printf(&request, "GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+	    path);
 	if (send(fd, request.data, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
 		err_set(err, ERR_RETRY, errno, "cannot ask: %s", strerror(errno));
 	else if (read_all(fd, body, err) == 0)

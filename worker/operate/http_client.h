@@ -23,6 +23,7 @@ bool http_address_parse(const char *url, struct http_address *out);
 bool http_address_of(const struct config *config, struct http_address *out);
 
 /* The status (200, 503, …) with the body in *body, or -1. */
-int http_get(const struct http_address *address, const char *path, struct buf *body, struct err *err);
+int http_get(const struct http_address *address, const char *path, struct buf *body,
+    struct err *err);
 
 #endif

@@ -12,7 +12,8 @@ static const char *const whys[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY, LAN
 static void
 print_process(const struct snapshot *s, struct buf *out)
 {
-	series_head(out, "sluice_build_info", "gauge", "Version and pool of this process; always 1.");
+	series_head(out, "sluice_build_info", "gauge",
+	    "Version and pool of this process; always 1.");
 	buf_add_str(out, "sluice_build_info{version=\"" SLUICE_VERSION "\",pool=\"");
 	series_add_label(out, s->config->pool);
 	buf_add_str(out, "\"} 1\n");
@@ -20,7 +21,8 @@ print_process(const struct snapshot *s, struct buf *out)
 	    (double)s->started_wall_ms / 1000);
 	series_gauge(out, "process_resident_memory_bytes", "Resident memory of the process.",
 	    (double)s->resident_bytes);
-	series_head(out, "process_cpu_seconds_total", "counter", "User and system time of the process.");
+	series_head(out, "process_cpu_seconds_total", "counter",
+	    "User and system time of the process.");
 	buf_printf(out, "process_cpu_seconds_total %.3f\n", s->cpu_seconds);
 	series_gauge(out, "process_open_fds", "Open file descriptors.", (double)s->open_files);
 	series_gauge(out, "sluice_workers", "Worker threads.", (double)s->worker_count);
@@ -46,17 +48,19 @@ print_work(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_batches_total", "Batches committed.", t->batches);
 	series_counter(out, "sluice_entries_total", "Entries read.", t->entries);
 	series_counter(out, "sluice_changes_total", "Changes read.", t->changes);
-	series_counter(out, "sluice_folded_total", "Changes merged into another of their batch.", t->folded);
+	series_counter(out, "sluice_folded_total", "Changes merged into another of their batch.",
+	    t->folded);
 	series_counter(out, "sluice_rows_total", "Rows inserted, changed or deleted.", t->rows);
 	series_counter(out, "sluice_older_total",
 	    "Changes refused because the row's version is the same or newer.", t->older);
 	series_counter(out, "sluice_statements_total", "Statements sent for rows.", t->statements);
 	series_counter(out, "sluice_retries_total", "Batches tried again.", t->retries);
-	series_counter(out, "sluice_fenced_total", "Lanes dropped because another owner moved the ledger.",
-	    t->fenced);
+	series_counter(out, "sluice_fenced_total",
+	    "Lanes dropped because another owner moved the ledger.", t->fenced);
 	series_counter(out, "sluice_mismatches_total",
 	    "Transactions whose compare-and-set found another place in the ledger.", t->mismatches);
-	series_counter(out, "sluice_one_by_one_total", "Batches written entry by entry.", t->one_by_one);
+	series_counter(out, "sluice_one_by_one_total", "Batches written entry by entry.",
+	    t->one_by_one);
 	series_head(out, "sluice_dead_letters_total", "counter", "Dead letters, by reason.");
 	for (int i = 0; dead_reason_name(i) != NULL; i++)
 		series_value(out, "sluice_dead_letters_total", "reason", dead_reason_name(i),
@@ -72,23 +76,26 @@ print_work(const struct snapshot *s, struct buf *out)
 	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
 	    (double)t->workers_paused);
 	series_histogram(out, "sluice_batch_rows", "Entries of a batch.", &s->batch_rows);
-	series_histogram(out, "sluice_batch_seconds", "From a batch's first statement to its COMMIT.",
-	    &s->batch_seconds);
-	series_histogram(out, "sluice_commit_lag_seconds", "From the entry being added to its COMMIT.",
-	    &s->commit_lag_seconds);
+	series_histogram(out, "sluice_batch_seconds",
+	    "From a batch's first statement to its COMMIT.", &s->batch_seconds);
+	series_histogram(out, "sluice_commit_lag_seconds",
+	    "From the entry being added to its COMMIT.", &s->commit_lag_seconds);
 }
 
 static void
 print_dependencies(const struct snapshot *s, struct buf *out)
 {
-	series_head(out, "sluice_dependency_up", "gauge", "1 while every worker's breaker is closed.");
+	series_head(out, "sluice_dependency_up", "gauge",
+	    "1 while every worker's breaker is closed.");
 	for (int i = 0; i < DEPENDENCIES; i++)
-		series_value(out, "sluice_dependency_up", "dependency", dependency_name((enum dependency)i),
-		    s->breakers[i].state == BREAKER_CLOSED);
-	series_head(out, "sluice_breaker_workers", "gauge", "Workers whose breaker is in this state.");
+		series_value(out, "sluice_dependency_up", "dependency",
+		    dependency_name((enum dependency)i), s->breakers[i].state == BREAKER_CLOSED);
+	series_head(out, "sluice_breaker_workers", "gauge",
+	    "Workers whose breaker is in this state.");
 	for (int i = 0; i < DEPENDENCIES; i++)
 		for (int state = BREAKER_CLOSED; state <= BREAKER_HALF_OPEN; state++)
-			buf_printf(out, "sluice_breaker_workers{dependency=\"%s\",state=\"%s\"} %u\n",
+			buf_printf(out,
+			    "sluice_breaker_workers{dependency=\"%s\",state=\"%s\"} %u\n",
 			    dependency_name((enum dependency)i),
 			    breaker_state_name((enum breaker_state)state),
 			    s->breakers[i].workers_in[state]);
@@ -99,7 +106,8 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 	series_gauge(out, "sluice_redis_memory_used_bytes", "used_memory of the sources' Redis.",
 	    (double)s->redis_used_bytes);
 	series_gauge(out, "sluice_redis_memory_max_bytes",
-	    "maxmemory of the sources' Redis; 0: no limit, or not known yet.", (double)s->redis_max_bytes);
+	    "maxmemory of the sources' Redis; 0: no limit, or not known yet.",
+	    (double)s->redis_max_bytes);
 	series_gauge(out, "sluice_streams_bytes", "Memory of all lanes' streams, as last seen.",
 	    (double)s->total.stream_bytes);
 }
@@ -171,12 +179,14 @@ struct column_series {
 static const struct column_series lane_series[] = {
 	{ "sluice_lane_lag_entries", "gauge", "Entries not yet written and invalidated.",
 	    offsetof(struct lane_row, lag) },
-	{ "sluice_lane_entries_total", "counter", "Entries read.", offsetof(struct lane_row, entries) },
+	{ "sluice_lane_entries_total", "counter", "Entries read.",
+	    offsetof(struct lane_row, entries) },
 	{ "sluice_lane_dead_letters_total", "counter", "Entries that became dead letters.",
 	    offsetof(struct lane_row, dead) },
 	{ "sluice_lane_stream_entries", "gauge", "Entries in the stream.",
 	    offsetof(struct lane_row, length) },
-	{ "sluice_lane_stream_bytes", "gauge", "Memory of the stream.", offsetof(struct lane_row, bytes) },
+	{ "sluice_lane_stream_bytes", "gauge", "Memory of the stream.",
+	    offsetof(struct lane_row, bytes) },
 	{ "sluice_lane_alarms", "gauge", "Alarms that nobody has acknowledged.",
 	    offsetof(struct lane_row, alarms) },
 };
@@ -224,7 +234,8 @@ print_lane_rows(const struct lane_row *rows, size_t count, struct buf *out)
 static void
 print_whys(const struct snapshot *s, struct buf *out)
 {
-	unsigned waiting[sizeof(whys) / sizeof(*whys)] = { 0 }, alarms[sizeof(whys) / sizeof(*whys)] = { 0 };
+	unsigned waiting[sizeof(whys) / sizeof(*whys)] = { 0 },
+					alarms[sizeof(whys) / sizeof(*whys)] = { 0 };
 
 	for (size_t i = 0; i < s->lane_count; i++)
 		for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++) {
@@ -235,7 +246,8 @@ print_whys(const struct snapshot *s, struct buf *out)
 	series_head(out, "sluice_lanes_waiting", "gauge", "Lanes held or halted, by why.");
 	for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++)
 		series_value(out, "sluice_lanes_waiting", "why", whys[j], waiting[j]);
-	series_head(out, "sluice_alarms", "gauge", "Lanes with an alarm not acknowledged, by alarm.");
+	series_head(out, "sluice_alarms", "gauge",
+	    "Lanes with an alarm not acknowledged, by alarm.");
 	for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++)
 		series_value(out, "sluice_alarms", "alarm", whys[j], alarms[j]);
 }
@@ -254,7 +266,8 @@ print_lanes(const struct snapshot *s, struct buf *out)
 		if (at >= count)
 			count = at + 1;
 	}
-	series_gauge(out, "sluice_lanes_owned", "Lanes that this process owns.", s->total.lanes_owned);
+	series_gauge(out, "sluice_lanes_owned", "Lanes that this process owns.",
+	    s->total.lanes_owned);
 	print_lane_rows(rows, count, out);
 	print_whys(s, out);
 	for (size_t i = 0; i < METRIC_LANES_MAX; i++)

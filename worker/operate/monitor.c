@@ -31,7 +31,8 @@ struct monitor {
 const char *
 rate_name(enum rate rate)
 {
-	static const char *const names[RATES] = { "entries", "changes", "rows", "batches", "invalidated" };
+	static const char *const names[RATES] = { "entries", "changes", "rows", "batches",
+		"invalidated" };
 
 	return rate < RATES ? names[rate] : NULL;
 }
@@ -45,7 +46,8 @@ rates_sample(struct rates *r, int64_t now_ms, const uint64_t totals[RATES], doub
 	int64_t elapsed_ms = r->count == 0 ? 0 : now_ms - r->at_ms[oldest];
 	for (int i = 0; i < RATES; i++) {
 		uint64_t before = r->count == 0 ? 0 : r->totals[oldest][i];
-		a_second[i] = elapsed_ms > 0 ? (double)(totals[i] - before) * 1000 / (double)elapsed_ms : 0;
+		a_second[i] =
+		    elapsed_ms > 0 ? (double)(totals[i] - before) * 1000 / (double)elapsed_ms : 0;
 	}
 	memcpy(r->totals[r->next], totals, sizeof(r->totals[0]));
 	r->at_ms[r->next] = now_ms;

@@ -8,10 +8,11 @@
 #include <stdint.h>
 
 /*
- * The monitor: one thread that looks once a second, so that nothing on the data path has to.  It keeps
- * the rates of the last ten seconds, asks Redis now and then how full it is and, while MySQL is away
- * and no worker looks, how much waits in the streams.  It has a connection of its own, counts no failure anywhere and is never waited for: when Redis is away its last answer
- * stands, with the time it was given.
+ * The monitor: one thread that looks once a second, so that nothing on the data path has to.  It
+ * keeps the rates of the last ten seconds, asks Redis now and then how full it is and, while MySQL
+ * is away and no worker looks, how much waits in the streams.  It has a connection of its own,
+ * counts no failure anywhere and is never waited for: when Redis is away its last answer stands,
+ * with the time it was given.
  */
 enum rate { RATE_ENTRIES, RATE_CHANGES, RATE_ROWS, RATE_BATCHES, RATE_INVALIDATED, RATES };
 const char *rate_name(enum rate rate);
@@ -19,8 +20,8 @@ const char *rate_name(enum rate rate);
 struct monitor_view {
 	_Atomic uint64_t rates_thousandths[RATES]; /* a second, in the last ten seconds */
 	_Atomic uint64_t redis_used_bytes;
-	_Atomic uint64_t redis_max_bytes;	/* maxmemory; 0: no limit, or not known */
-	_Atomic int64_t redis_seen_wall_ms;	/* 0: never */
+	_Atomic uint64_t redis_max_bytes;   /* maxmemory; 0: no limit, or not known */
+	_Atomic int64_t redis_seen_wall_ms; /* 0: never */
 };
 
 struct monitor;
@@ -39,6 +40,7 @@ struct rates {
 	int64_t at_ms[RATE_SAMPLES];
 	unsigned count, next;
 };
-void rates_sample(struct rates *r, int64_t now_ms, const uint64_t totals[RATES], double a_second[RATES]);
+void rates_sample(struct rates *r, int64_t now_ms, const uint64_t totals[RATES],
+    double a_second[RATES]);
 
 #endif

@@ -58,7 +58,8 @@ print_breakers(const struct snapshot *s, struct buf *out)
 		const struct snapshot_breaker *b = &s->breakers[i];
 		buf_add_str(out, "<tr>");
 		add_cell(out, dependency_name((enum dependency)i), "");
-		add_cell(out, breaker_state_name(b->state), b->state == BREAKER_CLOSED ? "good" : "bad");
+		add_cell(out, breaker_state_name(b->state),
+		    b->state == BREAKER_CLOSED ? "good" : "bad");
 		buf_printf(out, "<td class=n>%" PRIu64, b->failures_total);
 		add_cell(out, b->state == BREAKER_CLOSED ? "" : b->why, "");
 	}
@@ -70,8 +71,9 @@ print_lanes(const struct snapshot *s, struct buf *out)
 {
 	char text[POSITION_TEXT];
 
-	buf_add_str(out, "<table><tr><th>lane<th>state<th>why<th>alarm<th class=n>lag<th class=n>oldest"
-			 "<th class=n>entries<th class=n>dead<th>position");
+	buf_add_str(out,
+	    "<table><tr><th>lane<th>state<th>why<th>alarm<th class=n>lag<th class=n>oldest"
+	    "<th class=n>entries<th class=n>dead<th>position");
 	for (size_t i = 0; i < s->lane_count && i < PAGE_LANES_MAX; i++) {
 		const struct snapshot_lane *lane = &s->lanes[i];
 		bool good = lane->state == LANE_OPEN || lane->state == LANE_FREE;
@@ -80,9 +82,10 @@ print_lanes(const struct snapshot *s, struct buf *out)
 		add_cell(out, lane_state_name(lane->state), good ? "good" : "bad");
 		add_cell(out, lane->why, "");
 		add_cell(out, lane->alarm, "bad");
-		buf_printf(out, "<td class=n>%" PRIu64 "<td class=n>%.1f s<td class=n>%" PRIu64
-		    "<td class=n>%" PRIu64, lane->lag, lane->oldest_pending_seconds, lane->entries,
-		    lane->dead);
+		buf_printf(out,
+		    "<td class=n>%" PRIu64 "<td class=n>%.1f s<td class=n>%" PRIu64
+		    "<td class=n>%" PRIu64,
+		    lane->lag, lane->oldest_pending_seconds, lane->entries, lane->dead);
 		add_cell(out, position_text(lane->position, text), "");
 	}
 	buf_add_str(out, "</table>");
@@ -104,14 +107,16 @@ page_print(const struct snapshot *s, struct buf *out)
 	    s->uptime_seconds, healthy ? "good" : "bad", healthy ? "Healthy." : "Not healthy: ");
 	if (!healthy)
 		add_html(out, reasons.data);
-	buf_printf(out, "<p>%.0f changes/s, %.0f rows/s, %.1f batches/s, %.0f keys invalidated/s; lag %"
-	    PRIu64 " entries; %" PRIu64 " dead letters; %.1f MiB resident.",
+	buf_printf(out,
+	    "<p>%.0f changes/s, %.0f rows/s, %.1f batches/s, %.0f keys invalidated/s; lag %" PRIu64
+	    " entries; %" PRIu64 " dead letters; %.1f MiB resident.",
 	    s->rates[RATE_CHANGES], s->rates[RATE_ROWS], s->rates[RATE_BATCHES],
 	    s->rates[RATE_INVALIDATED], s->total.lag, s->total.dead,
 	    (double)s->resident_bytes / (1024 * 1024));
 	print_breakers(s, out);
 	print_lanes(s, out);
-	buf_add_str(out, "<p><a href=/status>/status</a> <a href=/healthz>/healthz</a> "
-			 "<a href=/metrics>/metrics</a>\n");
+	buf_add_str(out,
+	    "<p><a href=/status>/status</a> <a href=/healthz>/healthz</a> "
+	    "<a href=/metrics>/metrics</a>\n");
 	buf_deinit(&reasons);
 }

@@ -69,7 +69,8 @@ series_real(struct buf *out, const char *name, const char *label, const char *te
 }
 
 void
-series_histogram(struct buf *out, const char *name, const char *help, const struct snapshot_histogram *h)
+series_histogram(struct buf *out, const char *name, const char *help,
+    const struct snapshot_histogram *h)
 {
 	uint64_t below = 0;
 
@@ -77,7 +78,8 @@ series_histogram(struct buf *out, const char *name, const char *help, const stru
 	for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		below += h->counts[i];
 		if (i < HISTOGRAM_BUCKETS - 1)
-			buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, h->bounds[i], below);
+			buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, h->bounds[i],
+			    below);
 		else
 			buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, below);
 	}

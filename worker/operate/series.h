@@ -14,8 +14,10 @@ void series_head(struct buf *out, const char *name, const char *type, const char
 void series_counter(struct buf *out, const char *name, const char *help, uint64_t value);
 void series_gauge(struct buf *out, const char *name, const char *help, double value);
 /* One line with one label. */
-void series_value(struct buf *out, const char *name, const char *label, const char *text, uint64_t value);
-void series_real(struct buf *out, const char *name, const char *label, const char *text, double value);
+void series_value(struct buf *out, const char *name, const char *label, const char *text,
+    uint64_t value);
+void series_real(struct buf *out, const char *name, const char *label, const char *text,
+    double value);
 /* A head, the cumulative buckets, sum and count. */
 void series_histogram(struct buf *out, const char *name, const char *help,
     const struct snapshot_histogram *h);

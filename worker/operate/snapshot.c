@@ -32,7 +32,8 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->state = (enum lane_state)SEE(lane->shown_state);
 	out->why = SEE(lane->why);
 	out->alarm = SEE(lane->alarm);
-	out->position = (struct position){ SEE(lane->shown_position_ms), SEE(lane->shown_position_minor) };
+	out->position =
+	    (struct position){ SEE(lane->shown_position_ms), SEE(lane->shown_position_minor) };
 	out->done = (struct position){ SEE(lane->shown_done_ms), SEE(lane->shown_done_minor) };
 	out->lag = SEE(lane->lag);
 	out->stream_length = SEE(lane->stream_length);

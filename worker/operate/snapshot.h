@@ -9,19 +9,19 @@
 #include <stdint.h>
 
 /*
- * One look at the running process.  Every page and metric is printed from a snapshot, so that numbers
- * on one page agree with each other and two pages mean the same by the same name.
- * Strings are borrowed from the configuration and the lanes.  Thread: the one that took it.
+ * One look at the running process.  Every page and metric is printed from a snapshot, so that
+ * numbers on one page agree with each other and two pages mean the same by the same name. Strings
+ * are borrowed from the configuration and the lanes.  Thread: the one that took it.
  */
 struct snapshot_lane {
 	const char *name, *stream;
 	const struct config_source *source;
 	int worker;
 	enum lane_state state;
-	const char *why, *alarm;	/* a LANE_WHY or NULL */
+	const char *why, *alarm; /* a LANE_WHY or NULL */
 	struct position position, done;
 	uint64_t lag, stream_length, stream_bytes, entries, dead;
-	double oldest_pending_seconds;	/* 0: nothing pending */
+	double oldest_pending_seconds; /* 0: nothing pending */
 };
 
 struct snapshot_table {
@@ -38,26 +38,27 @@ struct snapshot_histogram {
 enum dependency { DEPENDENCY_MYSQL, DEPENDENCY_REDIS, DEPENDENCY_CACHE, DEPENDENCIES };
 const char *dependency_name(enum dependency dependency);
 
-/* A dependency as the workers see it together: the state is the worst of theirs (open before half-open
- * before closed), since and why are of the worker that has it. */
+/* A dependency as the workers see it together: the state is the worst of theirs (open before
+ * half-open before closed), since and why are of the worker that has it. */
 struct snapshot_breaker {
 	enum breaker_state state;
 	unsigned workers_in[BREAKER_HALF_OPEN + 1]; /* how many workers are in each state */
 	int64_t since_wall_ms;
-	unsigned failures;	/* in a row, the most of any worker */
+	unsigned failures; /* in a row, the most of any worker */
 	uint64_t failures_total;
-	bool worked_ever;	/* for every worker */
+	bool worked_ever; /* for every worker */
 	char why[256];
 };
 
 struct snapshot_worker {
 	int index, lanes, lanes_owned;
 	double beat_age_seconds;
-	bool stuck;		/* no turn of its loop for BEAT_AGE_MAX_MS */
+	bool stuck; /* no turn of its loop for BEAT_AGE_MAX_MS */
 };
 
 struct snapshot_total {
-	uint64_t batches, entries, changes, folded, rows, statements, retries, fenced, mismatches, older;
+	uint64_t batches, entries, changes, folded, rows, statements, retries, fenced, mismatches,
+	    older;
 	uint64_t dead, dead_by_reason[DEAD_REASONS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
 	uint64_t memory_bytes, lag, stream_bytes;

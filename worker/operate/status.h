@@ -12,15 +12,16 @@
  *	          oldest_pending_seconds, entries, dead, stream_entries, stream_bytes}],
  *	 tables: {NAME: {changes, folded, older, dead, invalidated}},
  *	 breakers: {mysql|redis|cache: {state, since, failures, failures_total, why}},
- *	 totals: {…}, dead_by_reason: {REASON: n}, rates: {entries, changes, rows, batches, invalidated},
+ *	 totals: {…}, dead_by_reason: {REASON: n},
+ *	 rates: {entries, changes, rows, batches, invalidated},
  *	 memory: {held_bytes, limit_bytes, resident_bytes, redis_used_bytes, redis_max_bytes,
  *	          streams_bytes}, cpu_seconds}
  * A lane of state `free` is read by nobody here: its numbers are what was last seen.
  */
 void status_print(const struct snapshot *s, struct buf *out);
 
-/* The body of /healthz: {healthy, reasons[], lag, oldest_pending_seconds, breakers, lanes: {state: n},
- * alarms}.  Returns whether it is healthy. */
+/* The body of /healthz: {healthy, reasons[], lag, oldest_pending_seconds, breakers, lanes: {state:
+ * n}, alarms}.  Returns whether it is healthy. */
 bool status_print_health(const struct snapshot *s, struct buf *out);
 
 /* A small page for people; all text escaped, nothing loaded from elsewhere. */

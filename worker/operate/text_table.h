@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 /*
- * A table for people in a terminal: columns as wide as they need to be, numbers to the right, columns
- * without any content left out.  Control bytes in a cell become `?`, so that a name can't move the
- * cursor; width is counted in bytes that begin a character.
+ * A table for people in a terminal: columns as wide as they need to be, numbers to the right,
+ * columns without any content left out.  Control bytes in a cell become `?`, so that a name can't
+ * move the cursor; width is counted in bytes that begin a character.
  */
 enum { TEXT_TABLE_COLUMNS_MAX = 12 };
 

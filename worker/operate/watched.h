@@ -11,8 +11,8 @@
 
 /*
  * What pages, metrics and the monitor look at: the running process.  The supervisor fills it before
- * the first thread starts and it outlives all of them.  Everything is read through the atomic fields
- * of lanes and counters; looking never holds a worker up.
+ * the first thread starts and it outlives all of them.  Everything is read through the atomic
+ * fields of lanes and counters; looking never holds a worker up.
  */
 struct watched {
 	const struct config *config;

@@ -46,8 +46,9 @@ read_plan(const struct read_lane *lanes, size_t count, const struct read_limits 
 		return plan_turns(lanes, count, first, max_bytes);
 	entries = least(limits->max_rows / most(limits->busy, 1), max_bytes / most(bytes, 1));
 	entries = most(least(entries, most(limits->count, READ_COUNT_MIN)), 1);
-	return (struct read_plan){ .first = first, .width = count, .count = (unsigned)entries,
-		.block = true };
+	return (struct read_plan){
+		.first = first, .width = count, .count = (unsigned)entries, .block = true
+	};
 }
 
 unsigned

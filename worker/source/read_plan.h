@@ -14,23 +14,23 @@
 enum { READ_COUNT_MIN = 16, READ_COUNT_MAX = 65536, READ_BYTES_MIN = 16384, READ_ENTRY_BYTES = 64 };
 
 struct read_lane {
-	size_t entry_bytes;	/* largest recent entry */
-	bool alone;		/* must be read alone, one entry */
+	size_t entry_bytes; /* largest recent entry */
+	bool alone;	    /* must be read alone, one entry */
 };
 
 struct read_limits {
 	unsigned max_rows;
 	size_t max_bytes;
-	size_t turn;		/* which lane is the first (modulo their number) */
-	unsigned count;		/* from read_count_next */
-	size_t busy;		/* lanes that had something in the last reply */
+	size_t turn;	/* which lane is the first (modulo their number) */
+	unsigned count; /* from read_count_next */
+	size_t busy;	/* lanes that had something in the last reply */
 };
 
 /* Lanes first … first+width-1 (modulo their number), COUNT count. */
 struct read_plan {
 	size_t first, width;
 	unsigned count;
-	bool block;		/* may wait at the server: no lane was left out */
+	bool block; /* may wait at the server: no lane was left out */
 };
 
 /* count > 0 lanes. */

@@ -58,8 +58,8 @@ password_of(void *arg)
 }
 
 static void
-start_connection(struct redis_stream *s, struct redis_options *options, struct redis **redis, char *name,
-    size_t size, const char *what)
+start_connection(struct redis_stream *s, struct redis_options *options, struct redis **redis,
+    char *name, size_t size, const char *what)
 {
 	const struct config_redis *config = &s->config->redis;
 
@@ -171,6 +171,7 @@ static const struct source_ops ops = {
 	.fd = source_fd,
 	.recycle = stream_recycle,
 	.release = stream_release,
+	.newest = stream_newest,
 	.close_lane = source_close_lane,
 	.free = source_free,
 };
@@ -189,8 +190,8 @@ redis_stream_new(const struct config *config, int worker)
 	buf_init(&s->password);
 	arena_init(&s->arena, CONTROL_KEEP_BYTES);
 	start_connection(s, &s->read_options, &s->read, s->read_name, sizeof(s->read_name), "read");
-	start_connection(s, &s->control_options, &s->control, s->control_name, sizeof(s->control_name),
-	    "control");
+	start_connection(s, &s->control_options, &s->control, s->control_name,
+	    sizeof(s->control_name), "control");
 	return &s->source;
 }
 
@@ -220,28 +221,42 @@ control_timeout(struct redis_stream *s, struct err *err)
 	    s->control_options.timeout_ms);
 }
 
+/* The next reply, somebody's or nobody's. */
+static int
+control_next(struct redis_stream *s, struct redis_reply **reply, struct err *err)
+{
+	int status =
+	    redis_receive(s->control, &s->arena, s->control_options.timeout_ms, reply, err);
+
+	if (status > 0)
+		return 0;
+	if (status == 0)
+		return control_timeout(s, err);
+	stream_close(s);
+	return -1;
+}
+
+static int
+control_drain(struct redis_stream *s, struct err *err)
+{
+	struct redis_reply *unheard;
+
+	for (; s->owed > 0; s->owed--)
+		if (control_next(s, &unheard, err) != 0)
+			return -1;
+	return 0;
+}
+
 int
 control_receive(struct redis_stream *s, struct redis_reply **reply, struct err *err)
 {
-	int status;
-
-	do {
-		status = redis_receive(s->control, &s->arena, s->control_options.timeout_ms, reply, err);
-		if (status == 0)
-			return control_timeout(s, err);
-		if (status < 0) {
-			stream_close(s);
-			return -1;
-		}
-	} while (s->owed > 0 && s->owed-- > 0);
-	return 0;
+	return control_drain(s, err) != 0 ? -1 : control_next(s, reply, err);
 }
 
 /* The rest of a reply that is too large is not worth having. */
 static int
 control_cut(struct redis_stream *s, struct err *err)
 {
-	s->owed = 0;
 	redis_close(s->control);
 	if (redis_open(s->control, err) == 0)
 		return 0;
@@ -258,8 +273,9 @@ control_receive_entries(struct redis_stream *s, const struct redis_reply **reply
 
 	if (bytes_max < CONTROL_BYTES_MIN)
 		bytes_max = CONTROL_BYTES_MIN;
-	CHECK(s->owed == 0);
 	*cut = false;
+	if (control_drain(s, err) != 0)
+		return -1;
 	for (;;) {
 		struct pollfd socket = { .fd = redis_fd(s->control), .events = POLLIN };
 		struct redis_reply *whole;
@@ -287,7 +303,8 @@ control_receive_entries(struct redis_stream *s, const struct redis_reply **reply
 int
 control_refused(struct redis_stream *s, const struct redis_reply *reply, struct err *err)
 {
-	static const char *const elsewhere[] = { "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN" };
+	static const char *const elsewhere[] = { "LOADING", "READONLY", "MASTERDOWN",
+		"CLUSTERDOWN" };
 
 	if (reply->type != REDIS_ERROR)
 		return 0;
@@ -310,6 +327,6 @@ control_warn(enum stream_warning warning, const struct lane *lane, const struct 
 	if (!stream_warns(warning))
 		return;
 	redis_reply_error(reply, &err);
-	log_event(LOG_WARN, "source_refuses", "lane", "%s", lane->name, "error", "%s", err.text, "next",
-	    "%s", next, NULL);
+	log_event(LOG_WARN, "source_refuses", "lane", "%s", lane->name, "error", "%s", err.text,
+	    "next", "%s", next, NULL);
 }

@@ -22,20 +22,20 @@
 
 /* lane->source_state */
 struct stream_lane {
-	bool looked;		/* memory holds something */
+	bool looked; /* memory holds something */
 	struct stream_memory memory;
-	bool settled;		/* our traces were left: we may trim and move the group */
-	bool identity_seen;	/* the identity key was there; its absence means something */
-	bool owes_identity;	/* the key is to be left again (the alarm was raised) */
+	bool settled;	    /* our traces were left: we may trim and move the group */
+	bool identity_seen; /* the identity key was there; its absence means something */
+	bool owes_identity; /* the key is to be left again (the alarm was raised) */
 
 	/* reading */
-	size_t entry_bytes;	/* largest recent entry */
-	bool alone;		/* its last request failed or was too large: next one alone */
-	bool faulty;		/* ... and the fault was logged */
+	size_t entry_bytes; /* largest recent entry */
+	bool alone;	    /* its last request failed or was too large: next one alone */
+	bool faulty;	    /* ... and the fault was logged */
 
 	/* release */
-	struct position oldest_of, oldest; /* the first entry behind oldest_of is `oldest` */
-	int64_t bytes_asked_ms;	/* MEMORY USAGE */
+	struct position oldest_of, oldest;     /* the first entry behind oldest_of is `oldest` */
+	int64_t bytes_asked_ms;		       /* MEMORY USAGE */
 	int64_t blocked_ms, blocked_logged_ms; /* another group keeps us from trimming since */
 };
 
@@ -45,7 +45,7 @@ struct asked {
 };
 
 struct redis_stream {
-	struct source source;	/* first: the worker's pointer */
+	struct source source; /* first: the worker's pointer */
 	const struct config *config;
 	int worker;
 	char group[LANE_NAME_MAX + 16];
@@ -53,13 +53,13 @@ struct redis_stream {
 	struct buf password;
 	struct redis_options read_options, control_options;
 	struct redis *read, *control;
-	bool counts_reads;	/* the server knows ENTRIESREAD (7.0) */
+	bool counts_reads; /* the server knows ENTRIESREAD (7.0) */
 
 	/* the request under way */
 	bool requested;
 	struct asked *asked;
 	size_t asked_count, asked_max;
-	unsigned asked_each;	/* its COUNT */
+	unsigned asked_each; /* its COUNT */
 	int64_t deadline_ms;
 	size_t bytes_seen;
 	struct delivery *incoming, *spare;
@@ -70,8 +70,8 @@ struct redis_stream {
 	unsigned count;
 
 	/* control */
-	struct arena arena;	/* replies of one operation */
-	size_t owed;		/* replies that nobody waits for */
+	struct arena arena; /* replies of one operation */
+	size_t owed;	    /* replies that nobody waits for */
 };
 
 struct redis_stream *redis_stream_of(const struct source *source);
@@ -113,8 +113,8 @@ int control_send(struct redis_stream *s, size_t unheard, struct err *err);
  */
 int control_refused(struct redis_stream *s, const struct redis_reply *reply, struct err *err);
 /* Log once a process that the right to do something is missing. */
-void control_warn(enum stream_warning warning, const struct lane *lane, const struct redis_reply *reply,
-    const char *next);
+void control_warn(enum stream_warning warning, const struct lane *lane,
+    const struct redis_reply *reply, const char *next);
 
 /* ---- the files' parts of struct source_ops ---- */
 
@@ -129,6 +129,8 @@ void stream_read_free(struct redis_stream *s);
 int stream_look(struct source *source, struct lane *lane, const struct ledger_row *row,
     struct source_look *look, struct err *err);
 int stream_settle(struct source *source, struct lane *lane, const char *identity, struct err *err);
+int stream_newest(struct source *source, const char *stream, struct position *last,
+    struct err *err);
 void stream_new_identity(struct source *source, struct lane *lane, char identity[64]);
 
 /* Ask for all facts about a lane.  with_pending: also what other groups have pending.  bytes (NULL:
@@ -137,8 +139,8 @@ struct stream_question {
 	bool with_pending;
 	uint64_t *bytes;
 };
-int stream_facts_read(struct redis_stream *s, struct lane *lane, const struct stream_question *question,
-    struct stream_facts *facts, struct err *err);
+int stream_facts_read(struct redis_stream *s, struct lane *lane,
+    const struct stream_question *question, struct stream_facts *facts, struct err *err);
 /* Lift the stream to the ledger's place (making it where it is missing). */
 int stream_lift(struct redis_stream *s, struct lane *lane, const struct stream_info *info,
     struct position position, bool *cannot, struct err *err);
@@ -146,6 +148,7 @@ int stream_lift(struct redis_stream *s, struct lane *lane, const struct stream_i
 int stream_leave_identity(struct redis_stream *s, struct lane *lane, const char *identity,
     struct err *err);
 
-int stream_release(struct source *source, struct lane *lane, struct source_look *look, struct err *err);
+int stream_release(struct source *source, struct lane *lane, struct source_look *look,
+    struct err *err);
 
 #endif

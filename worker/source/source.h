@@ -65,6 +65,9 @@ struct source_ops {
 	 * lane is useful.  Fills lane's shared fields (lag, length).  Overlaps nothing: uses its own
 	 * connection.  look as above (OK or GAP). */
 	int (*release)(struct source *source, struct lane *lane, struct source_look *look, struct err *err);
+	/* The last place that was ever given out in this stream, which need not be a lane of ours; 0-0
+	 * when there is none, or we may not ask. */
+	int (*newest)(struct source *source, const char *stream, struct position *last, struct err *err);
 	/* The lane is no longer ours. */
 	void (*close_lane)(struct source *source, struct lane *lane);
 	void (*free)(struct source **source);

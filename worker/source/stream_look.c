@@ -65,7 +65,8 @@ stream_info_read(const struct redis_reply *reply, struct stream_info *info)
 	info->has_added = pair_number(reply, "entries-added", &info->added);
 	pair_position(reply, "max-deleted-entry-id", &info->max_deleted);
 	first = pair(reply, "first-entry");
-	if (first != NULL && first->type == REDIS_ARRAY && first->count > 0 && first->element[0] != NULL)
+	if (first != NULL && first->type == REDIS_ARRAY && first->count > 0 &&
+	    first->element[0] != NULL)
 		info->has_first = position_parse(first->element[0]->text, &info->first);
 	else if (info->length > 0)
 		info->has_first = pair_position(reply, "recorded-first-entry-id", &info->first);
@@ -141,7 +142,8 @@ stream_remember(const struct stream_info *info, struct position done)
 	struct stream_memory memory = { .done = done, .deleted = info->max_deleted };
 	uint64_t beyond;
 
-	memory.counted = info->has_added && stream_beyond(info, done, &beyond) && beyond <= info->added;
+	memory.counted =
+	    info->has_added && stream_beyond(info, done, &beyond) && beyond <= info->added;
 	if (memory.counted)
 		memory.count = info->added - beyond;
 	memory.witnessed = info->has_first && position_compare(info->first, done) == 0;
@@ -159,8 +161,8 @@ stream_recall(const struct stream_facts *facts, struct position done)
 		memory.counted = true;
 		memory.count = groups->read;
 	} else if (!on_board || !facts->info.has_added)
-		/* A group at `done` without a count is a start in the middle of a stream: there need not
-		 * be an entry at that very place.  Everywhere else there was one. */
+		/* A group at `done` without a count is a start in the middle of a stream: there
+		 * need not be an entry at that very place.  Everywhere else there was one. */
 		memory.witnessed = done.major != 0 || done.minor != 0;
 	return memory;
 }
@@ -175,15 +177,16 @@ stream_is_behind(const struct stream_info *info, struct position position)
 
 /* Cut off in front, or all gone?  `first` is where the stream begins now. */
 static bool
-front_gap(const struct stream_info *info, const struct stream_memory *memory, struct position cursor,
-    bool *anew, uint64_t *missing)
+front_gap(const struct stream_info *info, const struct stream_memory *memory,
+    struct position cursor, bool *anew, uint64_t *missing)
 {
 	struct position next = info->has_first ? info->first : info->last_generated;
 	uint64_t accounted;
 
 	*anew = false;
 	*missing = 0;
-	if (info->length > 0 && (!info->has_first || position_compare(info->first, memory->done) <= 0))
+	if (info->length > 0 &&
+	    (!info->has_first || position_compare(info->first, memory->done) <= 0))
 		return false;
 	if (!memory->counted || !info->has_added)
 		return memory->witnessed && position_compare(next, cursor) > 0;
@@ -208,11 +211,15 @@ stream_gap(const struct stream_info *info, const struct stream_memory *memory,
 	if (stream_is_behind(info, position)) {
 		position_text(position, from);
 		if (!info->exists)
-			snprintf(text, size, "stream %s is gone; what was added behind %s and not read "
-			    "is lost", name, from);
+			snprintf(text, size,
+			    "stream %s is gone; what was added behind %s and not read "
+			    "is lost",
+			    name, from);
 		else
-			snprintf(text, size, "stream %s ends at %s, the ledger is at %s: the server lost "
-			    "data; what was added behind %s and not read, or is added below it, is lost",
+			snprintf(text, size,
+			    "stream %s ends at %s, the ledger is at %s: the server lost "
+			    "data; what was added behind %s and not read, or is added below it, is "
+			    "lost",
 			    name, position_text(info->last_generated, to), from, from);
 		return true;
 	}
@@ -220,22 +227,28 @@ stream_gap(const struct stream_info *info, const struct stream_memory *memory,
 		return false;
 	if (position_compare(info->max_deleted, memory->done) > 0 &&
 	    position_compare(info->max_deleted, memory->deleted) > 0) {
-		snprintf(text, size, "stream %s: entries behind %s up to %s were deleted (XDEL)", name,
-		    from, position_text(info->max_deleted, to));
+		snprintf(text, size, "stream %s: entries behind %s up to %s were deleted (XDEL)",
+		    name, from, position_text(info->max_deleted, to));
 		return true;
 	}
 	if (!front_gap(info, memory, lane->cursor, &anew, &missing))
 		return false;
 	position_text(info->has_first ? info->first : info->last_generated, to);
 	if (anew)
-		snprintf(text, size, "stream %s was begun anew: what was added behind %s, not read, and "
-		    "is not there is lost; the first entry now is %s", name, from, to);
+		snprintf(text, size,
+		    "stream %s was begun anew: what was added behind %s, not read, and "
+		    "is not there is lost; the first entry now is %s",
+		    name, from, to);
 	else if (missing > 0)
-		snprintf(text, size, "stream %s: %" PRIu64 " entries between %s and %s are gone (trimmed "
-		    "by another client)", name, missing, from, to);
+		snprintf(text, size,
+		    "stream %s: %" PRIu64 " entries between %s and %s are gone (trimmed "
+		    "by another client)",
+		    name, missing, from, to);
 	else
-		snprintf(text, size, "stream %s: entries between %s and %s are gone (trimmed by another "
-		    "client)", name, from, to);
+		snprintf(text, size,
+		    "stream %s: entries between %s and %s are gone (trimmed by another "
+		    "client)",
+		    name, from, to);
 	return true;
 }
 
@@ -249,8 +262,8 @@ decide_start(const struct stream_facts *facts, const struct lane *lane, struct s
 	look->start = (struct position){ 0, 0 };
 	if (strcmp(start, "end") == 0) {
 		if (!facts->info.known)
-			return err_set(err, ERR_FATAL, 0, "stream %s: start: end needs the right to XINFO",
-			    lane->stream);
+			return err_set(err, ERR_FATAL, 0,
+			    "stream %s: start: end needs the right to XINFO", lane->stream);
 		look->start = facts->info.last_generated;
 	} else if (strcmp(start, "beginning") != 0 && !position_parse(str_of(start), &look->start))
 		return err_set(err, ERR_FATAL, 0, "start: %s is not a stream id", start);
@@ -264,15 +277,18 @@ decide_without_row(const struct stream_facts *facts, const struct lane *lane,
 	if (facts->identity_trace != IDENTITY_FOUND && !facts->groups.ours)
 		return decide_start(facts, lane, look, err);
 	look->result = LOOK_LEDGER_LOST;
-	snprintf(look->text, sizeof(look->text), "the ledger has no row for stream %s, but %s there says "
-	    "that it was read before", lane->stream,
+	snprintf(look->text, sizeof(look->text),
+	    "the ledger has no row for stream %s, but %s there says "
+	    "that it was read before",
+	    lane->stream,
 	    facts->identity_trace == IDENTITY_FOUND ? "the identity key" : "the consumer group");
 	return 0;
 }
 
 int
 stream_decide(const struct stream_facts *facts, const struct stream_memory *memory,
-    const struct lane *lane, const struct ledger_row *row, struct source_look *look, struct err *err)
+    const struct lane *lane, const struct ledger_row *row, struct source_look *look,
+    struct err *err)
 {
 	bool begun = row->position.major != 0 || row->position.minor != 0;
 
@@ -281,7 +297,8 @@ stream_decide(const struct stream_facts *facts, const struct stream_memory *memo
 		memcpy(look->identity, facts->identity, sizeof(look->identity));
 	if (facts->info.wrong_type) {
 		look->result = LOOK_WRONG_TYPE;
-		snprintf(look->text, sizeof(look->text), "the key %s is not a stream", lane->stream);
+		snprintf(look->text, sizeof(look->text), "the key %s is not a stream",
+		    lane->stream);
 		return 0;
 	}
 	if (!row->found)
@@ -289,15 +306,19 @@ stream_decide(const struct stream_facts *facts, const struct stream_memory *memo
 	if (facts->identity_trace == IDENTITY_FOUND && row->identity[0] != '\0' &&
 	    strcmp(facts->identity, row->identity) != 0) {
 		look->result = LOOK_IDENTITY;
-		snprintf(look->text, sizeof(look->text), "stream %s is another one than the ledger's: its "
-		    "identity key has another value", lane->stream);
-	} else if (stream_gap(&facts->info, memory, lane, row->position, look->text, sizeof(look->text)))
+		snprintf(look->text, sizeof(look->text),
+		    "stream %s is another one than the ledger's: its "
+		    "identity key has another value",
+		    lane->stream);
+	} else if (stream_gap(&facts->info, memory, lane, row->position, look->text,
+		       sizeof(look->text)))
 		look->result = LOOK_GAP;
 	else if (facts->identity_trace == IDENTITY_ABSENT && row->identity[0] != '\0' && begun) {
 		char from[POSITION_TEXT];
 
 		look->result = LOOK_GAP;
-		snprintf(look->text, sizeof(look->text), "the identity key of stream %s is gone: the server "
+		snprintf(look->text, sizeof(look->text),
+		    "the identity key of stream %s is gone: the server "
 		    "lost data or was flushed; what was added behind %s and not read may be lost",
 		    lane->stream, position_text(row->done, from));
 	}

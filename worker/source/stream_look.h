@@ -9,19 +9,19 @@
  * decision and a sentence go out.
  *
  * How a loss is seen.  Our own trims leave the entry at `done` as a witness.  While the first entry
- * is at or below `done` nothing was cut off in front.  Where it isn't, counting tells: Redis 7 counts
- * the entries ever added, so those added behind `done` are either there or gone.  max-deleted-entry-id
- * tells of XDEL (and ignores XTRIM); a last-generated-id below the ledger tells of a stream that is
- * another one than it was.
+ * is at or below `done` nothing was cut off in front.  Where it isn't, counting tells: Redis 7
+ * counts the entries ever added, so those added behind `done` are either there or gone.
+ * max-deleted-entry-id tells of XDEL (and ignores XTRIM); a last-generated-id below the ledger
+ * tells of a stream that is another one than it was.
  */
 
 /* XINFO STREAM */
 struct stream_info {
-	bool known;		/* we may ask */
+	bool known; /* we may ask */
 	bool exists, wrong_type;
 	uint64_t length;
-	bool has_added;		/* Redis 7 and newer */
-	uint64_t added;		/* entries ever added */
+	bool has_added; /* Redis 7 and newer */
+	uint64_t added; /* entries ever added */
 	struct position last_generated, max_deleted;
 	bool has_first;
 	struct position first;
@@ -30,12 +30,12 @@ struct stream_info {
 /* XINFO GROUPS (and XPENDING of the others) */
 struct stream_groups {
 	bool known;
-	bool ours;		/* a group of our name is there */
+	bool ours; /* a group of our name is there */
 	struct position delivered;
-	bool counted;		/* ours has a count */
-	uint64_t read;		/* entries ever added up to and including `delivered` */
+	bool counted;  /* ours has a count */
+	uint64_t read; /* entries ever added up to and including `delivered` */
 	bool others;
-	struct position needed;	/* others: the lowest place that one of them still needs */
+	struct position needed; /* others: the lowest place that one of them still needs */
 	char holder[128];	/* and the name of that group */
 };
 
@@ -46,21 +46,21 @@ struct stream_facts {
 	struct stream_info info;
 	struct stream_groups groups;
 	enum identity_trace identity_trace;
-	char identity[64];	/* FOUND */
+	char identity[64]; /* FOUND */
 };
 
 /* What the last look left. */
 struct stream_memory {
-	struct position done;	/* the lane's, then */
+	struct position done; /* the lane's, then */
 	bool counted;
-	uint64_t count;		/* entries ever added up to and including done */
-	bool witnessed;		/* the entry at done was there, or must have been */
+	uint64_t count;		 /* entries ever added up to and including done */
+	bool witnessed;		 /* the entry at done was there, or must have been */
 	struct position deleted; /* max-deleted-entry-id as far as it was reported */
 };
 
 /*
- * Read a reply.  A partial one (elements NULL from some place on) is read as far as it goes: all that
- * we need stands before the contents of the first entry.
+ * Read a reply.  A partial one (elements NULL from some place on) is read as far as it goes: all
+ * that we need stands before the contents of the first entry.
  */
 void stream_info_read(const struct redis_reply *reply, struct stream_info *info);
 /* Our own group's part, and the others' last-delivered-ids; *pending_count names of other groups
@@ -83,15 +83,16 @@ struct stream_memory stream_recall(const struct stream_facts *facts, struct posi
 bool stream_is_behind(const struct stream_info *info, struct position position);
 
 /*
- * Are entries gone that were behind memory->done and beyond the cursor (for deleted ones: the cursor
- * doesn't count, it may have passed them)?  Then true and a sentence.
+ * Are entries gone that were behind memory->done and beyond the cursor?  Then true and a sentence.
+ * (For deleted ones the cursor doesn't count: it may have passed them.)
  */
 bool stream_gap(const struct stream_info *info, const struct stream_memory *memory,
     const struct lane *lane, struct position position, char *text, size_t size);
 
-/* Everything that look decides: row (found or not) against facts.  -1: where the stream ends must be
- * known (start: end) and isn't. */
+/* Everything that look decides: row (found or not) against facts.  -1: where the stream ends must
+ * be known (start: end) and isn't. */
 int stream_decide(const struct stream_facts *facts, const struct stream_memory *memory,
-    const struct lane *lane, const struct ledger_row *row, struct source_look *look, struct err *err);
+    const struct lane *lane, const struct ledger_row *row, struct source_look *look,
+    struct err *err);
 
 #endif

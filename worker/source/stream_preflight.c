@@ -56,10 +56,13 @@ preflight_judge(struct str info, bool eviction_allowed, struct preflight *out, s
 		return err_set(err, ERR_RETRY, 0,
 		    "redis: the server is a replica; streams are read from their primary");
 	number_u64(info_field(info, "maxmemory"), &limit);
-	if (limit > 0 && policy.len > 8 && memcmp(policy.data, "allkeys-", 8) == 0 && !eviction_allowed)
+	if (limit > 0 && policy.len > 8 && memcmp(policy.data, "allkeys-", 8) == 0 &&
+	    !eviction_allowed)
 		return err_set(err, ERR_FATAL, 0,
-		    "redis: maxmemory-policy %.*s can evict streams with entries not yet written; set "
-		    "noeviction or volatile-lru there, or `eviction: allow` here", STR_ARGS(policy));
+		    "redis: maxmemory-policy %.*s can evict streams with entries not yet written; "
+		    "set "
+		    "noeviction or volatile-lru there, or `eviction: allow` here",
+		    STR_ARGS(policy));
 	return 0;
 }
 
@@ -76,8 +79,10 @@ warn_not_persistent(struct redis_stream *s, struct err *err)
 	value = reply->type == REDIS_ARRAY ? redis_pair(reply, "save") : NULL;
 	if (value != NULL && value->type == REDIS_STRING && value->text.len == 0 &&
 	    stream_warns(WARN_PERSISTENCE))
-		log_event(LOG_WARN, "source_not_persistent", "source", "%s", s->config->redis.name, "why",
-		    "%s", "neither append-only file nor snapshots: a restart loses what isn't written yet",
+		log_event(LOG_WARN, "source_not_persistent", "source", "%s", s->config->redis.name,
+		    "why", "%s",
+		    "neither append-only file nor snapshots: a restart loses what isn't written "
+		    "yet",
 		    NULL);
 	return 0;
 }
@@ -96,16 +101,17 @@ stream_preflight(struct redis_stream *s, struct err *err)
 	refused = control_refused(s, reply, err);
 	if (refused != 0 || reply->type != REDIS_STRING) {
 		if (refused > 0 && stream_warns(WARN_INFO))
-			log_event(LOG_WARN, "source_refuses", "error", "%s", reply->text.data, "next",
-			    "%s", "eviction policy, role and persistence are not checked", NULL);
+			log_event(LOG_WARN, "source_refuses", "error", "%s", reply->text.data,
+			    "next", "%s", "eviction policy, role and persistence are not checked",
+			    NULL);
 		return refused < 0 ? -1 : 0;
 	}
 	if (preflight_judge(reply->text, s->config->eviction_allowed, &found, err) != 0)
 		return -1;
 	s->counts_reads = found.version == 0 || found.version >= 700;
 	if (found.version != 0 && found.version < 602 && stream_warns(WARN_OLD_SERVER))
-		log_event(LOG_WARN, "source_old_server", "source", "%s", s->config->redis.name, "version",
-		    "%d", found.version, "why", "%s",
+		log_event(LOG_WARN, "source_old_server", "source", "%s", s->config->redis.name,
+		    "version", "%d", found.version, "why", "%s",
 		    "before 6.2: streams are not trimmed and the group's lag is not kept", NULL);
 	return found.append_only ? 0 : warn_not_persistent(s, err);
 }

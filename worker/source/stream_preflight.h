@@ -11,8 +11,8 @@
  * No I/O here.
  */
 struct preflight {
-	int version;		/* 7.0 is 700, 6.2 is 602; 0: not told */
-	bool append_only;	/* there is an append-only file */
+	int version;	  /* 7.0 is 700, 6.2 is 602; 0: not told */
+	bool append_only; /* there is an append-only file */
 };
 
 /* The value behind "name:" in an INFO text; empty when it isn't there. */

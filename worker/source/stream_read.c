@@ -10,10 +10,11 @@
 
 enum {
 	SPARE_MAX = 3,
-	ENTRY_OVERHEAD = 32,  /* what an entry counts beside its names and values */
-	STRING_OVERHEAD = 8,  /* ... and each of these */
+	ENTRY_OVERHEAD = 32,	/* what an entry counts beside its names and values */
+	STRING_OVERHEAD = 8,	/* ... and each of these */
 	READ_SLACK = 256 << 10, /* above entry_max: the frame, and what one recv reads beyond */
-	FAULT_HOLD_MS = 5000
+	FAULT_HOLD_MS = 5000,
+	WRITE_WAIT_MS = 1000
 };
 
 /* ---- deliveries ---- */
@@ -82,11 +83,15 @@ stream_read_free(struct redis_stream *s)
 /* ---- request ---- */
 
 static struct read_plan
-make_plan(struct redis_stream *s, struct lane **lanes, size_t count, unsigned max_rows, size_t max_bytes)
+make_plan(struct redis_stream *s, struct lane **lanes, size_t count, unsigned max_rows,
+    size_t max_bytes)
 {
 	struct read_lane *reads = arena_alloc(&s->incoming->arena, count * sizeof(*reads));
-	struct read_limits limits = { .max_rows = max_rows, .max_bytes = max_bytes, .turn = s->turn,
-		.count = s->count, .busy = s->busy };
+	struct read_limits limits = { .max_rows = max_rows,
+		.max_bytes = max_bytes,
+		.turn = s->turn,
+		.count = s->count,
+		.busy = s->busy };
 
 	for (size_t i = 0; i < count; i++) {
 		const struct stream_lane *state = stream_lane(lanes[i]);
@@ -97,7 +102,8 @@ make_plan(struct redis_stream *s, struct lane **lanes, size_t count, unsigned ma
 }
 
 static void
-remember_asked(struct redis_stream *s, struct lane **lanes, size_t count, const struct read_plan *plan)
+remember_asked(struct redis_stream *s, struct lane **lanes, size_t count,
+    const struct read_plan *plan)
 {
 	if (s->asked_max < plan->width) {
 		s->asked = reallocarray(s->asked, plan->width, sizeof(*s->asked));
@@ -199,13 +205,13 @@ refuse_entry(struct redis_stream *s, struct lane *lane, struct position id)
 
 	stream_lane(lane)->alone = true;
 	if (position_compare(lane->position, lane->cursor) < 0) {
-		lane_hold(lane, LANE_WHY_ENTRY_TOO_LARGE, clock_ms() + 100);
+		lane_hold(lane, LANE_WHY_ENTRY_TOO_LARGE, clock_ms() + WRITE_WAIT_MS);
 		return;
 	}
 	lane_halt(lane, LANE_WHY_ENTRY_TOO_LARGE);
-	log_event(LOG_ERROR, "lane_halted", "worker", "%d", s->worker, "lane", "%s", lane->name, "why",
-	    "%s", LANE_WHY_ENTRY_TOO_LARGE, "entry", "%s", position_text(id, text), "entry_max", "%lld",
-	    (long long)s->config->entry_max_bytes, "next", "%s",
+	log_event(LOG_ERROR, "lane_halted", "worker", "%d", s->worker, "lane", "%s", lane->name,
+	    "why", "%s", LANE_WHY_ENTRY_TOO_LARGE, "entry", "%s", position_text(id, text),
+	    "entry_max", "%lld", (long long)s->config->entry_max_bytes, "next", "%s",
 	    "waits for `sluice lane skip` with this entry, or a larger entry_max", NULL);
 }
 
@@ -234,7 +240,8 @@ read_overflow(struct redis_stream *s, const struct redis_reply *partial, struct 
 	else if (is_wanted(&s->asked[0])) {
 		if (!first_id(partial, &id)) {
 			stream_close(s);
-			return err_set(err, ERR_RETRY, EPROTO, "redis: an XREAD reply without an id");
+			return err_set(err, ERR_RETRY, EPROTO,
+			    "redis: an XREAD reply without an id");
 		}
 		refuse_entry(s, s->asked[0].lane, id);
 	}
@@ -272,7 +279,7 @@ read_refused(struct redis_stream *s, const struct redis_reply *reply, struct err
 	struct lane *lane = s->asked[0].lane;
 
 	redis_reply_error(reply, err);
-	/* a deleted key unblocks its readers with an error, and so does a server that was demoted */
+	/* a deleted key unblocks its readers with an error, so does a server being demoted */
 	if (has_prefix(reply, "NOGROUP") || has_prefix(reply, "UNBLOCKED"))
 		err->class = ERR_RETRY;
 	if (err->class == ERR_RETRY) {
@@ -284,9 +291,9 @@ read_refused(struct redis_stream *s, const struct redis_reply *reply, struct err
 		return 1; /* one of them; they are asked one by one now */
 	lane_hold(lane, LANE_WHY_WRONG_TYPE, clock_ms() + FAULT_HOLD_MS);
 	if (!stream_lane(lane)->faulty)
-		log_event(LOG_ERROR, "lane_held", "worker", "%d", s->worker, "lane", "%s", lane->name,
-		    "why", "%s", LANE_WHY_WRONG_TYPE, "error", "%s", err->text, "next", "%s",
-		    "tried again every 5 s; the other lanes go on", NULL);
+		log_event(LOG_ERROR, "lane_held", "worker", "%d", s->worker, "lane", "%s",
+		    lane->name, "why", "%s", LANE_WHY_WRONG_TYPE, "error", "%s", err->text, "next",
+		    "%s", "tried again every 5 s; the other lanes go on", NULL);
 	stream_lane(lane)->faulty = true;
 	return 1;
 }
@@ -298,7 +305,8 @@ make_entry(struct arena *a, struct lane *lane, const struct redis_reply *reply)
 	const struct redis_reply *fields;
 	struct entry *e = arena_zalloc(a, sizeof(*e));
 
-	if (reply->type != REDIS_ARRAY || reply->count != 2 || reply->element[0]->type != REDIS_STRING ||
+	if (reply->type != REDIS_ARRAY || reply->count != 2 ||
+	    reply->element[0]->type != REDIS_STRING ||
 	    !position_parse(reply->element[0]->text, &e->id))
 		return NULL;
 	fields = reply->element[1];
@@ -320,7 +328,7 @@ make_entry(struct arena *a, struct lane *lane, const struct redis_reply *reply)
 
 struct taking {
 	struct entry **tail;
-	size_t most;	/* entries of the busiest lane */
+	size_t most; /* entries of the busiest lane */
 };
 
 static int
@@ -366,8 +374,9 @@ take_reply(struct redis_stream *s, const struct redis_reply *reply)
 		const struct redis_reply *one = next < count ? reply->element[next] : NULL;
 		struct stream_lane *state;
 
-		if (one != NULL && (one->type != REDIS_ARRAY || one->count != 2 ||
-		    one->element[1]->type != REDIS_ARRAY))
+		if (one != NULL &&
+		    (one->type != REDIS_ARRAY || one->count != 2 ||
+			one->element[1]->type != REDIS_ARRAY))
 			return -1;
 		if (one != NULL && str_equal(one->element[0]->text, str_of(asked->lane->stream)))
 			next++;

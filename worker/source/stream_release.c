@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-	BYTES_EVERY_MS = 10000,	 /* MEMORY USAGE */
+	BYTES_EVERY_MS = 10000,	  /* MEMORY USAGE */
 	BLOCKED_AFTER_MS = 60000, /* another group keeps us from trimming: when to say so */
 	BLOCKED_EVERY_MS = 600000
 };
@@ -78,9 +78,10 @@ trim_place(const struct stream_facts *facts, const struct lane *lane, struct pos
 	return position_compare(facts->info.first, *place) < 0;
 }
 
-/* When did the oldest pending change come?  Asked for only where the stream's first entry isn't it. */
+/* When did the oldest pending change come?  Only where the stream's first entry isn't it. */
 static bool
-wants_oldest(const struct stream_lane *state, const struct lane *lane, const struct stream_info *info)
+wants_oldest(const struct stream_lane *state, const struct lane *lane,
+    const struct stream_info *info)
 {
 	if (!info->known || info->length == 0 ||
 	    position_compare(lane->done, info->last_generated) >= 0 ||
@@ -97,7 +98,8 @@ queue_oldest(struct redis_stream *s, const struct lane *lane)
 
 	if (++behind.minor == 0)
 		behind.major++;
-	redis_queuef(s->control, "XRANGE %s %s + COUNT 1", lane->stream, position_text(behind, text));
+	redis_queuef(s->control, "XRANGE %s %s + COUNT 1", lane->stream,
+	    position_text(behind, text));
 }
 
 static int
@@ -107,12 +109,14 @@ receive_oldest(struct redis_stream *s, struct lane *lane, struct err *err)
 	const struct redis_reply *reply, *entry;
 	bool cut;
 
-	if (control_receive_entries(s, &reply, &cut, err) != 0 || control_refused(s, reply, err) < 0)
+	if (control_receive_entries(s, &reply, &cut, err) != 0 ||
+	    control_refused(s, reply, err) < 0)
 		return -1;
 	state->oldest_of = lane->done;
 	state->oldest = (struct position){ 0, 0 };
 	entry = reply->type == REDIS_ARRAY && reply->count > 0 ? reply->element[0] : NULL;
-	if (entry != NULL && entry->type == REDIS_ARRAY && entry->count > 0 && entry->element[0] != NULL)
+	if (entry != NULL && entry->type == REDIS_ARRAY && entry->count > 0 &&
+	    entry->element[0] != NULL)
 		position_parse(entry->element[0]->text, &state->oldest);
 	return 0;
 }
@@ -130,7 +134,8 @@ trim(struct redis_stream *s, struct lane *lane, struct stream_facts *facts, stru
 	bool asks = wants_oldest(state, lane, &facts->info);
 
 	if (trims) {
-		redis_queuef(s->control, "XTRIM %s MINID %s", lane->stream, position_text(place, text));
+		redis_queuef(s->control, "XTRIM %s MINID %s", lane->stream,
+		    position_text(place, text));
 		redis_queuef(s->control, "XINFO STREAM %s", lane->stream);
 	}
 	if (asks)
@@ -172,15 +177,16 @@ move_group(struct redis_stream *s, const struct lane *lane, const struct stream_
 		return 0;
 	position_text(lane->done, text);
 	if (make[0] == '\0' && counted)
-		redis_queuef(s->control, "XGROUP SETID %s %s %s ENTRIESREAD %llu", lane->stream, s->group,
-		    text, (unsigned long long)memory->count);
+		redis_queuef(s->control, "XGROUP SETID %s %s %s ENTRIESREAD %llu", lane->stream,
+		    s->group, text, (unsigned long long)memory->count);
 	else if (make[0] == '\0')
 		redis_queuef(s->control, "XGROUP SETID %s %s %s", lane->stream, s->group, text);
 	else if (counted)
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu", lane->stream,
-		    s->group, text, (unsigned long long)memory->count);
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu",
+		    lane->stream, s->group, text, (unsigned long long)memory->count);
 	else
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group, text);
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group,
+		    text);
 	return control_send(s, 1, err);
 }
 
@@ -199,8 +205,10 @@ show(struct lane *lane, const struct stream_info *info)
 	if (!stream_beyond(info, lane->done, &beyond))
 		beyond = info->length;
 	if (!info->has_first || position_compare(info->first, lane->done) <= 0)
-		oldest = position_compare(state->oldest_of, lane->done) == 0 && state->oldest.major != 0 ?
-		    state->oldest : lane->done;
+		oldest = position_compare(state->oldest_of, lane->done) == 0 &&
+			state->oldest.major != 0 ?
+		    state->oldest :
+		    lane->done;
 	SHOW(lane->lag, beyond);
 	SHOW(lane->stream_length, info->length);
 	SHOW(lane->oldest_pending_ms, beyond > 0 ? (int64_t)oldest.major : 0);

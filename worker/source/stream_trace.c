@@ -46,7 +46,7 @@ read_pending(struct redis_stream *s, struct lane *lane, struct stream_groups *gr
 		/* [count, lowest, highest, consumers]; where nothing is pending any more: nil */
 		else if (reply->type == REDIS_ARRAY && reply->count > 1 &&
 		    !(reply->element[1]->type == REDIS_STRING &&
-		    position_parse(reply->element[1]->text, &lowest)))
+			position_parse(reply->element[1]->text, &lowest)))
 			continue;
 		stream_groups_need(groups, names[i], lowest);
 	}
@@ -105,7 +105,8 @@ probe_identity(struct redis_stream *s, struct lane *lane, const char *identity,
 	struct redis_reply *reply;
 	int refused;
 
-	redis_queuef(s->control, "SET sluice:%s:id:%s %s XX", s->config->pool, lane->stream, identity);
+	redis_queuef(s->control, "SET sluice:%s:id:%s %s XX", s->config->pool, lane->stream,
+	    identity);
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
 		return -1;
 	refused = control_refused(s, reply, err);
@@ -119,13 +120,15 @@ probe_identity(struct redis_stream *s, struct lane *lane, const char *identity,
 }
 
 int
-stream_leave_identity(struct redis_stream *s, struct lane *lane, const char *identity, struct err *err)
+stream_leave_identity(struct redis_stream *s, struct lane *lane, const char *identity,
+    struct err *err)
 {
 	struct stream_lane *state = stream_lane(lane);
 	struct redis_reply *reply;
 	int refused;
 
-	redis_queuef(s->control, "SET sluice:%s:id:%s %s NX", s->config->pool, lane->stream, identity);
+	redis_queuef(s->control, "SET sluice:%s:id:%s %s NX", s->config->pool, lane->stream,
+	    identity);
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
 		return -1;
 	refused = control_refused(s, reply, err);
@@ -160,7 +163,8 @@ stream_lift(struct redis_stream *s, struct lane *lane, const struct stream_info 
 
 	position_text(position, text);
 	if (!info->exists) {
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group, text);
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group,
+		    text);
 		replies++;
 	}
 	redis_queuef(s->control, "XSETID %s %s", lane->stream, text);
@@ -172,11 +176,12 @@ stream_lift(struct redis_stream *s, struct lane *lane, const struct stream_info 
 	}
 	*cannot = reply->type == REDIS_ERROR;
 	if (*cannot)
-		log_event(LOG_ERROR, "stream_not_lifted", "lane", "%s", lane->name, "to", "%s", text,
-		    "error", "%s", reply->text.data, "next", "%s",
+		log_event(LOG_ERROR, "stream_not_lifted", "lane", "%s", lane->name, "to", "%s",
+		    text, "error", "%s", reply->text.data, "next", "%s",
 		    "halts: new entries could hide below the ledger's place", NULL);
 	else
-		log_event(LOG_WARN, "stream_lifted", "lane", "%s", lane->name, "to", "%s", text, NULL);
+		log_event(LOG_WARN, "stream_lifted", "lane", "%s", lane->name, "to", "%s", text,
+		    NULL);
 	return 0;
 }
 
@@ -232,15 +237,38 @@ stream_settle(struct source *source, struct lane *lane, const char *identity, st
 		return -1;
 	position_text(lane->done, text);
 	if (s->counts_reads && memory->counted && position_compare(memory->done, lane->done) == 0)
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu", lane->stream,
-		    s->group, text, (unsigned long long)memory->count);
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu",
+		    lane->stream, s->group, text, (unsigned long long)memory->count);
 	else
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group, text);
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group,
+		    text);
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0 ||
 	    control_refused(s, reply, err) < 0)
 		return -1;
 	if (reply->type == REDIS_ERROR && strncmp(reply->text.data, "BUSYGROUP", 9) != 0)
 		control_warn(WARN_GROUP, lane, reply, "goes on without a group to show progress");
 	state->settled = true;
+	return 0;
+}
+
+/* ---- a stream that need not be a lane of ours ---- */
+
+int
+stream_newest(struct source *source, const char *stream, struct position *last, struct err *err)
+{
+	struct redis_stream *s = redis_stream_of(source);
+	const struct redis_reply *reply;
+	struct stream_info info = { 0 };
+	bool cut;
+
+	*last = (struct position){ 0, 0 };
+	control_begin(s);
+	redis_queuef(s->control, "XINFO STREAM %s", stream);
+	if (control_send(s, 0, err) != 0 || control_receive_entries(s, &reply, &cut, err) != 0 ||
+	    control_refused(s, reply, err) < 0)
+		return -1;
+	stream_info_read(reply, &info);
+	if (info.known && info.exists)
+		*last = info.last_generated;
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum moved { MOVED_POSITION, MOVED_DONE, MOVED_LANES_OF_SOURCE };
 
@@ -253,7 +254,50 @@ ledger_mark(struct sql *sql, const struct lane *lane, struct err *err)
 	return session_end(sql, status, err);
 }
 
-/* --- all rows --- */
+/* --- many rows --- */
+
+static int
+read_places(const struct sql_result *result, struct ledger_place *list, struct err *err)
+{
+	uint64_t lanes_of_source;
+
+	for (size_t i = 0; i < result->rows; i++) {
+		copy_cell(result, i, 0, list[i].name, sizeof(list[i].name));
+		if (!position_parse(sql_cell(result, i, 1), &list[i].done) ||
+		    !number_u64(sql_cell(result, i, 2), &lanes_of_source))
+			return err_set(err, ERR_FATAL, 0, "the ledger row of a lane is damaged");
+		list[i].lanes_of_source = (unsigned)lanes_of_source;
+	}
+	return 0;
+}
+
+int
+ledger_places(struct sql *sql, const char *prefix, struct ledger_place **list, size_t *count,
+    struct err *err)
+{
+	struct sql_result result;
+	struct buf select;
+	int status;
+
+	*list = NULL;
+	*count = 0;
+	buf_init(&select);
+	buf_add_str(&select,
+	    "SELECT lane, done, lanes_of_source FROM sluice_ledger WHERE LEFT(lane, ");
+	buf_add_u64(&select, strlen(prefix));
+	buf_add_str(&select, ")=");
+	sql_add_binary(&select, str_of(prefix));
+	buf_add_str(&select, " ORDER BY lane");
+	status = send(sql, &select, &result, err);
+	if (status == 0) {
+		*list = calloc(result.rows + 1, sizeof(**list));
+		CHECK(*list != NULL);
+		*count = result.rows;
+		status = read_places(&result, *list, err);
+		sql_result_free(&result);
+	}
+	return session_end(sql, status, err);
+}
 
 static void
 list_row(const struct sql_result *result, size_t i, struct ledger_listed *listed)
@@ -266,6 +310,22 @@ list_row(const struct sql_result *result, size_t i, struct ledger_listed *listed
 	copy_cell(result, i, 5, listed->alarm, sizeof(listed->alarm));
 	copy_cell(result, i, 6, listed->command, sizeof(listed->command));
 	copy_cell(result, i, 7, listed->updated_at, sizeof(listed->updated_at));
+}
+
+int
+ledger_recount(struct sql *sql, const struct ledger_place *places, size_t count,
+    unsigned lanes_of_source, struct err *err)
+{
+	struct buf update;
+
+	buf_init(&update);
+	buf_printf(&update, "UPDATE sluice_ledger SET lanes_of_source=%u WHERE ", lanes_of_source);
+	for (size_t i = 0; i < count; i++) {
+		buf_add_str(&update, i == 0 ? "(lane=" : " OR (lane=");
+		sql_add_binary(&update, str_of(places[i].name));
+		buf_printf(&update, " AND lanes_of_source=%u)", places[i].lanes_of_source);
+	}
+	return session_end(sql, send(sql, &update, NULL, err), err);
 }
 
 int

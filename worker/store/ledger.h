@@ -51,6 +51,14 @@ int ledger_start(struct sql *sql, const struct lane *lane, struct position start
  */
 int ledger_mark(struct sql *sql, const struct lane *lane, struct err *err);
 
+/* The rows whose name begins with prefix, by name; *list is the caller's to free(). */
+int ledger_places(struct sql *sql, const char *prefix, struct ledger_place **list, size_t *count,
+    struct err *err);
+
+/* Another number of lanes for the rows of these names that still have the number in `places`. */
+int ledger_recount(struct sql *sql, const struct ledger_place *places, size_t count,
+    unsigned lanes_of_source, struct err *err);
+
 /* All rows, for `sluice lane list`, by name. */
 struct ledger_listed {
 	char name[LANE_NAME_MAX + 1];

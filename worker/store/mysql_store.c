@@ -224,6 +224,20 @@ mysql_record(struct store *store, struct lane **lanes, size_t count, struct err 
 	return steps > 0 ? advance_alone(m, m->steps, steps, err) : WRITE_OK;
 }
 
+static int
+mysql_list(struct store *store, const char *prefix, struct ledger_place **list, size_t *count,
+    struct err *err)
+{
+	return ledger_places(mysql_of(store)->sql, prefix, list, count, err);
+}
+
+static int
+mysql_recount(struct store *store, const struct ledger_place *places, size_t count,
+    unsigned lanes_of_source, struct err *err)
+{
+	return ledger_recount(mysql_of(store)->sql, places, count, lanes_of_source, err);
+}
+
 /* --- a batch --- */
 
 static void
@@ -400,6 +414,8 @@ static const struct store_ops mysql_ops = {
 	.move = mysql_move,
 	.mark = mysql_mark,
 	.record = mysql_record,
+	.list = mysql_list,
+	.recount = mysql_recount,
 	.prepare = mysql_prepare,
 	.forget = mysql_forget,
 	.write = mysql_write,

@@ -40,6 +40,27 @@ write_folded(struct writer *w)
 	return outcome;
 }
 
+/*
+ * A cascading foreign key changes rows of one table with those of another.  The fold keeps the order
+ * within an ordered table, but not between two of them.
+ */
+static bool
+may_cascade(const struct rows_plan *plan)
+{
+	const struct table *first = NULL;
+
+	for (unsigned i = 0; i < plan->slice_count; i++) {
+		const struct table *table = plan->order[plan->slices[i].from]->shape->table;
+
+		if (!table->ordered || !table->has_foreign_key || table == first)
+			continue;
+		if (first != NULL)
+			return true;
+		first = table;
+	}
+	return false;
+}
+
 /* What an earlier try left behind. */
 static void
 forget_tries(struct batch *batch)
@@ -63,7 +84,10 @@ rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limit
 	if (lanes_leave_problems(batch) > 0)
 		return WRITE_LEAVE;
 	writer_init(&w, sql, batch, limits, report, err);
-	outcome = batch->one_by_one ? one_by_one_batch(&w) : write_folded(&w);
+	if (!batch->one_by_one && may_cascade(w.plan))
+		outcome = writer_stop(&w, WRITE_ONE_BY_ONE);
+	else
+		outcome = batch->one_by_one ? one_by_one_batch(&w) : write_folded(&w);
 	CHECK(outcome != OUTCOME_REFUSED);
 	writer_deinit(&w);
 	return outcome == OUTCOME_WRITTEN ? WRITE_OK : w.result;

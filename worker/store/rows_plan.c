@@ -225,8 +225,10 @@ rows_plan_build(struct rows_plan *plan, const struct rows_limits *limits)
 		return;
 	plan->texts = allocate(plan->count, sizeof(*plan->texts));
 	for (unsigned i = 0; i < plan->slice_count && plan->slices[i].round == 0; i++) {
-		if (!statement_is_empty(plan->order[plan->slices[i].from]))
-			build_slice(plan, &plan->slices[i], limits);
+		const struct rows_slice *slice = &plan->slices[i];
+
+		if (slice->form == STATEMENT_UPSERT || !statement_sets_nothing(plan->order[slice->from]))
+			build_slice(plan, slice, limits);
 	}
 }
 

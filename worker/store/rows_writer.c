@@ -212,24 +212,24 @@ write_deletes(struct writer *w, struct step **steps, unsigned *used)
 	return count_older(w, steps, *used, (unsigned)result.affected, true);
 }
 
-/* A single step whose UPDATE matched nothing. */
+/* A single step whose UPDATE matched nothing.  *exists: because the row is newer, or nothing is set. */
 static enum outcome
-insert_one(struct writer *w, struct step *step, bool *is_older)
+insert_one(struct writer *w, struct step *step, bool *exists)
 {
 	struct step *steps[1] = { step };
 	struct sql_result result;
 	enum outcome outcome;
 	unsigned missing, one = 1;
 
-	*is_older = false;
-	if (step->shape->table->version == VERSION_GIVEN) {
+	*exists = false;
+	if (step->shape->table->version == VERSION_GIVEN || statement_sets_nothing(step)) {
 		struct step *list[1];
 
 		outcome = find_missing(w, steps, 1, list, &missing);
 		if (outcome != OUTCOME_WRITTEN)
 			return outcome;
-		*is_older = missing == 0;
-		if (*is_older)
+		*exists = missing == 0;
+		if (*exists)
 			return OUTCOME_WRITTEN;
 	}
 	if (step->changes > 1 && statement_sums_overflow(step))
@@ -245,14 +245,15 @@ static enum outcome
 write_pair(struct writer *w, struct step *step)
 {
 	struct step *steps[1] = { step };
-	struct sql_result result;
-	enum outcome outcome;
-	bool is_older;
+	struct sql_result result = { 0 };
+	enum outcome outcome = OUTCOME_WRITTEN;
+	bool exists;
 
 	for (int tries = 1;; tries++) {
 		unsigned one = 1;
 
-		outcome = send_first(w, steps, &one, &result);
+		if (!statement_sets_nothing(step))
+			outcome = send_first(w, steps, &one, &result);
 		if (outcome != OUTCOME_WRITTEN)
 			return outcome;
 		w->report->rows += (unsigned)result.affected;
@@ -260,9 +261,8 @@ write_pair(struct writer *w, struct step *step)
 			return count_older(w, steps, 1, (unsigned)result.matched, false);
 		if (result.matched > 0)
 			return OUTCOME_WRITTEN;
-		outcome = insert_one(w, step, &is_older);
-		if (is_older)
-			w->report->older++;
+		outcome = insert_one(w, step, &exists);
+		w->report->older += exists && step->shape->table->version == VERSION_GIVEN;
 		if (outcome != OUTCOME_REFUSED || !refusal_is_primary(w->err) ||
 		    tries == PAIR_TRIES_MAX)
 			return outcome;
@@ -295,15 +295,17 @@ write_updates(struct writer *w, struct step **steps, unsigned *used)
 {
 	const struct table *table = steps[0]->shape->table;
 	struct step **list = steps;
-	struct sql_result result;
-	enum outcome outcome;
+	struct sql_result result = { 0 };
+	enum outcome outcome = OUTCOME_WRITTEN;
+	bool sets_nothing = statement_sets_nothing(steps[0]);
 	unsigned matched, missing;
 
-	if (statement_is_empty(steps[0]))
+	if (sets_nothing && steps[0]->shape->kind == SHAPE_UPDATE)
 		return OUTCOME_WRITTEN;
 	if (*used == 1)
 		return write_pair(w, steps[0]);
-	outcome = send_first(w, steps, used, &result);
+	if (!sets_nothing)
+		outcome = send_first(w, steps, used, &result);
 	if (outcome != OUTCOME_WRITTEN)
 		return outcome;
 	missing = *used;
@@ -313,7 +315,7 @@ write_updates(struct writer *w, struct step **steps, unsigned *used)
 		return count_older(w, steps, *used, matched, false);
 	if (matched >= *used)
 		return OUTCOME_WRITTEN;
-	if (matched > 0 || table->version == VERSION_GIVEN) {
+	if (matched > 0 || sets_nothing || table->version == VERSION_GIVEN) {
 		if (steps >= w->plan->order && steps < w->plan->order + w->plan->count)
 			list = w->plan->scratch + (steps - w->plan->order);
 		outcome = find_missing(w, steps, *used, list, &missing);

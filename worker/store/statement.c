@@ -106,10 +106,11 @@ statement_form(const struct step *step)
 }
 
 bool
-statement_is_empty(const struct step *step)
+statement_sets_nothing(const struct step *step)
 {
-	return step->shape->kind == SHAPE_UPDATE && step->shape->count == 0 &&
-	    step->shape->table->version == VERSION_NONE;
+	const struct shape *shape = step->shape;
+
+	return shape->kind != SHAPE_DELETE && shape->count == 0 && shape->table->version == VERSION_NONE;
 }
 
 /* Values */
@@ -614,13 +615,8 @@ add_assignments(struct buf *out, const struct shape *shape, const struct step *s
 	}
 	if (table->version != VERSION_NONE)
 		add_version_assignment(out, table, step);
-	else if (shape->count > 0)
+	else
 		out->len--;
-	else { /* nothing to set, but the rows want to be counted */
-		add_column(out, "t", key_column(table, 0));
-		buf_add_char(out, '=');
-		add_column(out, "t", key_column(table, 0));
-	}
 }
 
 static unsigned
@@ -634,6 +630,7 @@ add_update(struct buf *out, const struct statement *s, bool guard)
 	size_t start = out->len;
 	struct buf tail;
 
+	CHECK(!statement_sets_nothing(s->steps[0]));
 	if (one != NULL) {
 		buf_add_str(out, "UPDATE ");
 		add_name(out, table->name);

@@ -33,8 +33,8 @@ enum statement_form {
 
 enum statement_form statement_form(const struct step *step);
 
-/* It changes nothing, whatever is in the table: an update of no column. */
-bool statement_is_empty(const struct step *step);
+/* An update or upsert of no column: a row that exists stays as it is, and no trigger wants to know. */
+bool statement_sets_nothing(const struct step *step);
 
 /* Created from 0, would one of the step's running sums be out of its column's range? */
 bool statement_sums_overflow(const struct step *step);

@@ -32,6 +32,13 @@ struct ledger_row {
 	char alarm[32];		/* a LANE_WHY, "" when none */
 };
 
+/* Where the ledger says that some lane stands. */
+struct ledger_place {
+	char name[LANE_NAME_MAX + 1];
+	struct position done;
+	unsigned lanes_of_source;
+};
+
 /* An order left in the ledger row by `sluice lane`. */
 enum order_kind { ORDER_NONE, ORDER_RESUME, ORDER_SKIP, ORDER_ACK };
 struct lane_order {
@@ -87,6 +94,15 @@ struct store_ops {
 	int (*mark)(struct store *store, struct lane *lane, struct err *err);
 	/* Record lane->recording as done, in a transaction of its own.  A mismatch is WRITE_MISMATCH. */
 	enum write_result (*record)(struct store *store, struct lane **lanes, size_t count, struct err *err);
+
+	/* All lanes of this pool and source that the ledger knows: rows whose name begins with prefix.
+	 * The list is the caller's to free(). */
+	int (*list)(struct store *store, const char *prefix, struct ledger_place **list, size_t *count,
+	    struct err *err);
+
+	/* These rows belong to a source that has this many lanes now. */
+	int (*recount)(struct store *store, const struct ledger_place *places, size_t count,
+	    unsigned lanes_of_source, struct err *err);
 
 	/* Build what can be built before the transaction starts (called while the store is busy with
 	 * another batch); forget frees it. */

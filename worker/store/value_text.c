@@ -151,7 +151,7 @@ text_is_uuid(struct str s)
 		if (form[i] == '-' ? c != '-' : !is_digit)
 			return false;
 	}
-	return true;
+	return s.data[14] >= '1' && s.data[14] <= '7' && strchr("89abAB", s.data[19]) != NULL;
 }
 
 bool

@@ -31,7 +31,7 @@ struct str decimal_text(const struct decimal *d, size_t scale, struct arena *are
 
 /* [-]digits[.digits][e[+-]digits] */
 bool text_is_float(struct str s);
-/* 8-4-4-4-12 hexadecimal digits. */
+/* 8-4-4-4-12 hexadecimal digits, of a version and variant that MariaDB doesn't turn down. */
 bool text_is_uuid(struct str s);
 /* 0x20 … 0x7e only */
 bool text_is_printable_ascii(struct str s);
