@@ -46,6 +46,7 @@ units := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench_%,$(wildcard tests/bench/*.c))
 simulation := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
+shop := $(patsubst %.c,$(B)/%.o,$(wildcard tests/demo/*.c))
 binary := $(if $(wildcard worker/main.c),$(B)/sluice)
 sim := $(if $(simulation),$(B)/sim)
 test_programs := $(units) $(sim)
@@ -69,12 +70,14 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(archives)
 	$(LINK) $(cmocka_libs) $(package_libs) -lm
 $(B)/sim: $(simulation) $(archives)
 	$(LINK) $(package_libs) -lm
+$(B)/demo_shop: $(shop) $(B)/libsluice.a
+	$(LINK) $(package_libs) -lm
 $(B)/bench_%: $(B)/tests/bench/%.o $(archives)
 	$(LINK) $(package_libs) -lm
 $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(archives)
 	$(LINK) $(package_libs) -lm -fsanitize=fuzzer
 
--include $(patsubst %.o,%.d,$(library) $(support) $(simulation) $(B)/worker/main.o \
+-include $(patsubst %.o,%.d,$(library) $(support) $(simulation) $(shop) $(B)/worker/main.o \
 	$(units:$(B)/unit/%=$(B)/tests/unit/%.o) $(fuzzers:$(B)/%=$(B)/tests/fuzz/%.o) \
 	$(benches:$(B)/bench_%=$(B)/tests/bench/%.o))
 
@@ -95,7 +98,8 @@ test: have-test-deps
 built-test: all $(test_programs)
 	SLUICE=$(B)/sluice VARIANT=$(VARIANT) tests/run
 demo: have-test-deps
-	@$(MAKE) all
+	@$(MAKE) built-demo
+built-demo: all $(B)/demo_shop
 	SLUICE=$(B)/sluice tests/demo/run
 lint: have-lint-deps
 	@$(MAKE) WERROR=1 all $(test_programs)
@@ -149,7 +153,7 @@ install: all
 clean:
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name 'deps*' -exec rm -rf {} +; fi
 
-.PHONY: all have-deps deps have-test-deps have-lint-deps test built-test demo lint unit sim asan tsan \
+.PHONY: all have-deps deps have-test-deps have-lint-deps test built-test demo built-demo lint unit sim asan tsan \
 	valgrind cover fuzz built-fuzz bench built-bench mutants install clean
 .SECONDARY:
 .DELETE_ON_ERROR:

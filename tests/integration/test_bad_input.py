@@ -134,7 +134,6 @@ def test_an_entry_above_entry_max_halts_its_lane_until_it_is_skipped(t):
     t.redis.xadd(other, {"id": 4, "name": "other"})
     t.settle(streams=[other])
     equal(t.sql("SELECT id FROM users ORDER BY id"), ((1,), (4,)))
-    wait_for("the halt is in the ledger", lambda: text_of(t.ledger()[here]["halted"]) == "entry_too_large")
     process.kill()  # a restart alone resumes nothing
     process.start()
     wait_for("still halted", lambda: t.lane_state(here) == "halted")
@@ -142,6 +141,14 @@ def test_an_entry_above_entry_max_halts_its_lane_until_it_is_skipped(t):
     equal(code, 0, out + err)
     t.settle()
     equal(t.sql("SELECT id FROM users ORDER BY id"), ((1,), (3,), (4,)))
+
+
+def test_a_halt_outlives_the_process_in_the_ledger(t):
+    t.users()
+    t.sluice(entry_max="64KiB")
+    t.user(1, name="x" * 200_000)
+    wait_for("the lane halts", lambda: t.lane_state(t.stream(1)) == "halted")
+    wait_for("the ledger says so", lambda: text_of(t.ledger()[t.stream(1)]["halted"]) == "entry_too_large")
 
 
 def test_too_many_dead_letters_halt_the_lane_until_it_is_resumed(t):
@@ -159,17 +166,21 @@ def test_too_many_dead_letters_halt_the_lane_until_it_is_resumed(t):
     assert process.alive()
 
 
-def test_on_poison_halt_stops_before_the_next_change(t):
+def test_on_poison_halt_stops_before_the_entry(t):
     t.users()
     t.sluice(tables={"users": {"on_poison": "halt"}})
     here = t.prefix + ":users:0"
-    t.add_many([(here, {"id": 1, "name": "a"}), (here, {"id": 2, "nosuch": 1}), (here, {"id": 3, "name": "b"})])
+    _, bad, _, worse, _ = [t.redis.xadd(here, fields).decode() for fields in (
+        {"id": 1, "name": "a"}, {"id": 2, "nosuch": 1}, {"id": 3, "name": "b"}, {"id": 4, "never": 1}, {"id": 5, "name": "c"})]
+    ids = lambda: [row[0] for row in t.sql("SELECT id FROM users ORDER BY id")]
     wait_for("the lane halts", lambda: t.lane_state(here) == "halted")
-    assert t.row("SELECT COUNT(*) FROM users WHERE id = 3") == (0,)
+    equal((ids(), t.dead()), ([1], ()))
+    t.sql("ALTER TABLE users ADD nosuch INT")  # the cause is gone: resume applies it
     equal(t.lane("resume", here)[0], 0)
-    wait_for("it goes on", lambda: t.row("SELECT name FROM users WHERE id = 3") == ("b",) or
-             (t.lane_state(here) == "halted" and t.lane("resume", here) and False))
-    equal(len(t.dead()), 1)
+    wait_for("it halts at the next", lambda: ids() == [1, 2, 3] and t.lane_state(here) == "halted")
+    equal(t.lane("skip", here, worse)[0], 0)
+    t.settle()
+    equal((ids(), t.dead()), ([1, 2, 3, 5], ()))
 
 
 @limit(120)

@@ -467,8 +467,8 @@ class Case:
     # the database's side
 
     def ledger(self):
-        """{stream: row}"""
-        rows = self.mysql.sql("SELECT * FROM sluice_ledger", None, self.db, pymysql.cursors.DictCursor)
+        """{stream: row}; empty before our tables are there."""
+        rows = self.own_table("sluice_ledger")
         return {text_of(row["lane"]).split("/", 2)[2]: row for row in rows}
 
     def last_id(self, stream):
@@ -492,9 +492,17 @@ class Case:
             return not self.behind(streams)
         wait_for("every lane written to its end", settled, seconds, 0.05)
 
-    def dead(self, columns="*"):
-        return self.mysql.sql(f"SELECT {columns} FROM sluice_dead_letter ORDER BY lane, id", None, self.db,
-                              pymysql.cursors.DictCursor)
+    def own_table(self, name):
+        try:
+            return self.mysql.sql(f"SELECT * FROM {name} ORDER BY 1", None, self.db, pymysql.cursors.DictCursor)
+        except pymysql.ProgrammingError as error:
+            if error.args[0] == 1146:
+                return ()
+            raise
+
+    def dead(self):
+        """The dead letters, in the order they were written."""
+        return self.own_table("sluice_dead_letter")
 
     def reasons(self):
         return sorted(text_of(letter["reason"]) for letter in self.dead())

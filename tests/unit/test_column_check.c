@@ -194,7 +194,8 @@ enums_sets_bits_and_uuids_are_taken_where_plain(void **state)
 	IS("bit(9)", "511", "n 511");
 	IS("bit(9)", "512", "alone t 512");
 	IS("bit(1)", "true", "n 1");
-	IS("uuid", "01234567-89ab-CDEF-0123-456789abcdef", "t 01234567-89ab-CDEF-0123-456789abcdef");
+	IS("uuid", "01234567-89ab-4DEF-8123-456789abcdef", "t 01234567-89ab-4DEF-8123-456789abcdef");
+	IS("uuid", "01234567-89ab-cdef-0123-456789abcdef", "alone t 01234567-89ab-cdef-0123-456789abcdef");
 	IS("uuid", "0123456789abCDEF0123456789abcdef", "alone t 0123456789abCDEF0123456789abcdef");
 	IS("inet6", "::1", "alone t ::1");
 }

@@ -11,18 +11,27 @@
 #include <cmocka.h>
 
 /* A stream of entries 1-0 … 10-0, of which we are done with 5; the entry at 5-0 is the witness. */
-static const struct stream_info healthy = { .known = true, .exists = true, .length = 6,
-	.has_added = true, .added = 10, .last_generated = { 10, 0 }, .has_first = true,
+static const struct stream_info healthy = { .known = true,
+	.exists = true,
+	.length = 6,
+	.has_added = true,
+	.added = 10,
+	.last_generated = { 10, 0 },
+	.has_first = true,
 	.first = { 5, 0 } };
-static const struct stream_memory at_five = { .done = { 5, 0 }, .counted = true, .count = 5,
-	.witnessed = true };
+static const struct stream_memory at_five = {
+	.done = { 5, 0 }, .counted = true, .count = 5, .witnessed = true
+};
 static struct config_source source = { .start = "beginning" };
 
 static struct lane
 lane_at(uint64_t done, uint64_t cursor)
 {
-	struct lane lane = { .stream = "wb:a", .source = &source, .done = { done, 0 },
-		.position = { done, 0 }, .cursor = { cursor, 0 } };
+	struct lane lane = { .stream = "wb:a",
+		.source = &source,
+		.done = { done, 0 },
+		.position = { done, 0 },
+		.cursor = { cursor, 0 } };
 
 	return lane;
 }
@@ -136,8 +145,14 @@ a_deleted_entry_that_was_done_is_no_gap(void **state)
 static void
 a_stream_begun_anew_is_a_gap_even_where_its_entries_were_read(void **state)
 {
-	struct stream_info info = { .known = true, .exists = true, .length = 2, .has_added = true,
-		.added = 2, .last_generated = { 21, 0 }, .has_first = true, .first = { 20, 0 } };
+	struct stream_info info = { .known = true,
+		.exists = true,
+		.length = 2,
+		.has_added = true,
+		.added = 2,
+		.last_generated = { 21, 0 },
+		.has_first = true,
+		.first = { 20, 0 } };
 	char text[256];
 
 	(void)state;
@@ -203,8 +218,9 @@ decide(const struct stream_facts *facts, const struct ledger_row *row, struct so
 static void
 a_lane_without_row_and_traces_starts_fresh_where_the_source_says(void **state)
 {
-	struct stream_facts facts = { .info = healthy, .groups.known = true,
-		.identity_trace = IDENTITY_ABSENT };
+	struct stream_facts facts = {
+		.info = healthy, .groups.known = true, .identity_trace = IDENTITY_ABSENT
+	};
 	struct ledger_row row = { 0 };
 	struct source_look look;
 	struct lane lane = lane_at(0, 0);
@@ -230,8 +246,9 @@ static void
 a_lane_without_row_but_with_a_trace_has_lost_its_ledger(void **state)
 {
 	struct stream_facts group = { .info = healthy, .groups = { .known = true, .ours = true } };
-	struct stream_facts key = { .info = healthy, .identity_trace = IDENTITY_FOUND,
-		.identity = "abc" };
+	struct stream_facts key = {
+		.info = healthy, .identity_trace = IDENTITY_FOUND, .identity = "abc"
+	};
 	struct ledger_row row = { 0 };
 	struct source_look look;
 
@@ -244,10 +261,12 @@ a_lane_without_row_but_with_a_trace_has_lost_its_ledger(void **state)
 static void
 another_identity_is_another_stream(void **state)
 {
-	struct stream_facts facts = { .info = healthy, .identity_trace = IDENTITY_FOUND,
-		.identity = "abc" };
-	struct ledger_row row = { .found = true, .position = { 5, 0 }, .done = { 5, 0 },
-		.identity = "abd" };
+	struct stream_facts facts = {
+		.info = healthy, .identity_trace = IDENTITY_FOUND, .identity = "abc"
+	};
+	struct ledger_row row = {
+		.found = true, .position = { 5, 0 }, .done = { 5, 0 }, .identity = "abd"
+	};
 	struct source_look look;
 
 	(void)state;
@@ -260,8 +279,9 @@ static void
 an_identity_key_that_is_gone_is_a_gap_unless_nothing_was_read(void **state)
 {
 	struct stream_facts facts = { .info = healthy, .identity_trace = IDENTITY_ABSENT };
-	struct ledger_row row = { .found = true, .position = { 5, 0 }, .done = { 5, 0 },
-		.identity = "abc" };
+	struct ledger_row row = {
+		.found = true, .position = { 5, 0 }, .done = { 5, 0 }, .identity = "abc"
+	};
 	struct source_look look;
 
 	(void)state;
@@ -276,8 +296,12 @@ an_identity_key_that_is_gone_is_a_gap_unless_nothing_was_read(void **state)
 static void
 the_board_tells_a_new_owner_what_to_count_from(void **state)
 {
-	struct stream_facts facts = { .info = healthy, .groups = { .known = true, .ours = true,
-		.delivered = { 5, 0 }, .counted = true, .read = 5 } };
+	struct stream_facts facts = { .info = healthy,
+		.groups = { .known = true,
+		    .ours = true,
+		    .delivered = { 5, 0 },
+		    .counted = true,
+		    .read = 5 } };
 	struct stream_memory memory = stream_recall(&facts, (struct position){ 5, 0 });
 
 	(void)state;
@@ -297,7 +321,9 @@ static void
 a_small_reply_is_asked_for_while_sizes_are_unknown(void **state)
 {
 	struct read_lane lanes[8] = { 0 };
-	struct read_limits limits = { .max_rows = 1000, .max_bytes = 1 << 20, .turn = 3, .count = 16 };
+	struct read_limits limits = {
+		.max_rows = 1000, .max_bytes = 1 << 20, .turn = 3, .count = 16
+	};
 	struct read_plan plan;
 
 	(void)state;
@@ -314,7 +340,9 @@ static void
 the_count_is_bounded_by_rows_over_busy_lanes_and_by_entry_size(void **state)
 {
 	struct read_lane lanes[2] = { { 100, false }, { 100, false } };
-	struct read_limits limits = { .max_rows = 1000, .max_bytes = 1 << 20, .count = 5000, .busy = 2 };
+	struct read_limits limits = {
+		.max_rows = 1000, .max_bytes = 1 << 20, .count = 5000, .busy = 2
+	};
 
 	(void)state;
 	assert_int_equal(read_plan(lanes, 2, &limits).count, 500);
@@ -328,7 +356,9 @@ static void
 lanes_of_large_entries_take_turns_and_never_block(void **state)
 {
 	struct read_lane lanes[3] = { { 600000, false }, { 600000, false }, { 600000, false } };
-	struct read_limits limits = { .max_rows = 1000, .max_bytes = 1 << 20, .turn = 5, .count = 64 };
+	struct read_limits limits = {
+		.max_rows = 1000, .max_bytes = 1 << 20, .turn = 5, .count = 64
+	};
 	struct read_plan plan = read_plan(lanes, 3, &limits);
 
 	(void)state;
@@ -345,7 +375,9 @@ static void
 a_lane_to_be_read_alone_comes_first_with_one_entry(void **state)
 {
 	struct read_lane lanes[3] = { { 64, false }, { 64, true }, { 64, false } };
-	struct read_limits limits = { .max_rows = 1000, .max_bytes = 1 << 20, .turn = 2, .count = 64 };
+	struct read_limits limits = {
+		.max_rows = 1000, .max_bytes = 1 << 20, .turn = 2, .count = 64
+	};
 	struct read_plan plan = read_plan(lanes, 3, &limits);
 
 	(void)state;
@@ -372,7 +404,7 @@ static void
 a_server_that_may_evict_streams_is_refused_unless_allowed(void **state)
 {
 	struct str info = STR("# Server\r\nredis_version:7.0.15\r\n# Memory\r\nmaxmemory:1000\r\n"
-	    "maxmemory_policy:allkeys-lru\r\naof_enabled:1\r\nrole:master\r\n");
+			      "maxmemory_policy:allkeys-lru\r\naof_enabled:1\r\nrole:master\r\n");
 	struct preflight found;
 	struct err err = { 0 };
 

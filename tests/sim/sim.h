@@ -1,0 +1,278 @@
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include "common/arena.h"
+#include "common/random.h"
+#include "worker/worker.h"
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The simulation: real workers (worker.c, tend.c, batch.c, fold.c, resolve, formats) against a world
+ * that is fake behind source.h, store.h and cache.h.  One thread, a fake clock, every choice drawn
+ * from one seed: the same seed is the same run.
+ *
+ * Before and after each call that a worker makes, and while it waits, the world may let it crash,
+ * cut its connections, let time pass, or let another worker take its turns (it then stands still as
+ * if stopped by SIGSTOP).  After a while the world calms down, comes to rest, and is compared with
+ * the entries applied one by one in lane order.  What must hold at every moment (no hole in a batch,
+ * nothing done before its keys are gone, …) is checked at that moment.
+ */
+enum {
+	TABLES = 4,
+	KEYS_MAX = 12,
+	ROWS_MAX = KEYS_MAX + 1, /* and the row that the trigger of `logged` writes */
+	COLUMNS_MAX = 7,
+	LANES_MAX = 4,
+	PROCESSES_MAX = 3,
+	SESSIONS_MAX = 24,
+	ENTRIES_MAX = 320,
+	FIELDS_MAX = 10,
+	TEXT_MAX = 8
+};
+
+/* stock: increments, defaults, a column that ALTER TABLE adds; profile: given versions, text keys;
+ * checked: a CHECK; logged: a trigger, all of it on lane 0. */
+enum { STOCK, PROFILE, CHECKED, LOGGED };
+
+/* ---- what the database holds ---- */
+
+struct cell {
+	bool null;
+	int128 n; /* scaled by the column's scale */
+	char text[TEXT_MAX];
+};
+
+struct row {
+	bool there;
+	struct cell cells[COLUMNS_MAX];
+};
+
+struct letter {
+	unsigned lane, entry;
+	const char *reason;
+};
+
+struct ledger {
+	bool found;
+	uint64_t epoch;
+	struct position position, done;
+	char identity[64];
+	const char *halted, *alarm;
+	unsigned lanes_of_source;
+	struct lane_order order;
+};
+
+/* What one session has changed and not yet committed.  What it has touched it has locked. */
+struct transaction {
+	bool open;
+	bool touched[TABLES][ROWS_MAX], changed[TABLES][ROWS_MAX];
+	struct row rows[TABLES][ROWS_MAX];
+	bool moved[LANES_MAX];
+	struct ledger ledger[LANES_MAX];
+	struct position skipped_from[LANES_MAX], skipped_to[LANES_MAX]; /* an order moved it */
+	struct letter *letters;
+	size_t letter_count;
+};
+
+struct session {
+	bool alive;
+	bool in_doubt;	/* COMMIT has arrived, nobody waits for its answer any more */
+	int64_t heard_us, dies_us; /* dies_us 0: when it is closed or has been idle for too long */
+	struct transaction tx;
+};
+
+/* ---- what the streams hold ---- */
+
+struct stream_entry {
+	struct position id;
+	int64_t at_us; /* when it is added */
+	struct field *raw;
+	size_t raw_count, bytes;
+	bool skipped;	/* by order */
+	const char *dead; /* its committed dead letter's reason */
+};
+
+struct stream {
+	struct stream_entry *entries;
+	unsigned count, added, trimmed; /* entries[trimmed … added) are there now */
+	char identity[64];
+};
+
+/* ---- processes: one worker each ---- */
+
+struct fake_store {
+	struct store store; /* first */
+	struct process *process;
+	struct sim_schema *schema;
+	int session;	/* -1: closed */
+	int settled;	/* the session that the next open has to end; -1: none */
+	unsigned prepared;
+	bool waiting;
+	int64_t answer_us;
+};
+
+struct fake_source {
+	struct source source; /* first */
+	struct process *process;
+	bool open, requested;
+	size_t asked_count;
+	struct lane *asked[LANES_MAX];
+	struct position cursors[LANES_MAX];
+	unsigned max_rows;
+	int64_t answer_us, until_us;
+	unsigned deliveries;
+	struct delivery *given; /* while it is on its way to the worker */
+};
+
+struct fake_cache {
+	struct cache cache; /* first */
+	struct process *process;
+	bool open, sent;
+	unsigned key_count;
+	unsigned char key_table[TABLES * KEYS_MAX], key_row[TABLES * KEYS_MAX];
+	bool gone[TABLES * KEYS_MAX];
+	int64_t answer_us;
+};
+
+struct process {
+	int index;
+	unsigned life;
+	bool alive, running;
+	struct worker worker;
+	struct lane lanes[LANES_MAX];
+	struct lane *lane_list[LANES_MAX];
+	_Atomic int stop;
+	struct fake_store store;
+	struct fake_source source;
+	struct fake_cache cache;
+	jmp_buf crash;
+	int64_t start_us, give_up_us;
+};
+
+struct cached {
+	bool there;
+	struct row row;
+};
+
+/* How likely things go wrong, in 1 / 65536 of each chance. */
+struct odds {
+	unsigned crash, others, cut, cut_commit, retry, two_owners, row_lock, schema, slow, order, stop;
+	unsigned lost_request, cache_lost, one_by_one;
+};
+
+struct world {
+	uint64_t seed;
+	bool trace;
+	struct random random;
+	struct arena arena;
+	struct config config;
+	struct config_table tables[TABLES];
+	int64_t now_us, calm_us, deadline_us;
+	bool calm;
+	struct odds odds;
+	bool tables_used[TABLES];
+	unsigned keys;
+	int64_t alter_us;	/* stock has its last column from now on */
+	int64_t broken_us[2];	/* a table can't be written between these */
+	int broken_table;
+
+	unsigned lanes, processes;
+	struct stream streams[LANES_MAX];
+	struct process process[PROCESSES_MAX];
+	int depth;
+
+	struct row rows[TABLES][ROWS_MAX];
+	struct ledger ledger[LANES_MAX];
+	int lane_lock[LANES_MAX]; /* session, or -1 */
+	int64_t foreign_lock_us[TABLES][KEYS_MAX];
+	struct session sessions[SESSIONS_MAX];
+	struct letter *letters;
+	size_t letter_count;
+	int64_t store_down_us[2], source_down_us[2], cache_down_us[2];
+
+	struct cached cached[TABLES][KEYS_MAX];
+	/* A tick for each commit and each key that goes; a row's last change must be older than the
+	 * last going of its key once `done` covers it. */
+	uint64_t ticks, changed_tick[TABLES][KEYS_MAX], gone_tick[TABLES][KEYS_MAX];
+	struct position changed_at[TABLES][KEYS_MAX];
+	uint64_t calls;
+};
+
+extern struct world world;
+
+/* ---- world.c: time, chance, processes ---- */
+void world_run(uint64_t seed, bool trace);
+bool chance(unsigned odds);
+unsigned below(unsigned n);
+void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Time passes: what was due by then happens. */
+void pass(int64_t us);
+/* A call of the contract begins or ends: others may take their turns, the process may crash. */
+void call_begins(struct process *p, const char *what);
+void call_ends(struct process *p, const char *what);
+bool is_down(const int64_t window[2]);
+unsigned lane_of(unsigned table, unsigned key);
+bool is_quiet(void);
+
+/* ---- entries.c ---- */
+void make_entries(void);
+
+/* ---- tables.c: what the server makes of a change ---- */
+extern const char *const table_names[TABLES];
+struct sim_schema;
+struct sim_schema *sim_schema_new(const struct config *config, bool altered, int broken);
+void sim_schema_free(struct sim_schema **schema);
+struct schema *sim_schema_of(struct sim_schema *schema);
+
+struct operation {
+	const struct shape *shape;
+	const struct value *values, *key;
+	const struct sum *sums;
+	uint64_t version;
+};
+/* The row's number, from the key's text. */
+unsigned key_row(const struct operation *op);
+unsigned table_number(const struct table *table);
+/* Apply to a row (log: the trigger's row, or NULL).  0 nothing, 1 changed, -1 refused with *code. */
+int apply(const struct operation *op, struct row *row, struct row *log, int *code);
+bool row_equal(const struct row *a, const struct row *b);
+const char *row_text(unsigned table, const struct row *row);
+
+/* ---- sessions.c: transactions and who may see what ---- */
+int session_open(void);
+void session_kill(int session);
+/* The row, locked; NULL: another session has it, or somebody else. */
+struct row *session_row(int session, unsigned table, unsigned row);
+bool session_lock_lane(int session, unsigned lane);
+void session_commit_now(int session);
+void session_roll_back(int session);
+void sessions_age(void);
+
+/* ---- store.c, write.c, source.c, cache.c: the fakes ---- */
+void fake_store_init(struct process *p);
+void fake_source_init(struct process *p);
+void fake_cache_init(struct process *p);
+enum write_result fake_write(struct store *store, struct batch *batch, struct write_report *report,
+    struct err *err);
+/* Is the server still there for this call?  -1 with err; may cut the connection. */
+int store_reach(struct fake_store *s, const char *what, struct err *err);
+int store_cut(struct fake_store *s, struct err *err, const char *why);
+/* COMMIT, with all that may happen to it. */
+int store_commit(struct fake_store *s, struct err *err);
+/* Wait for the server as the real store does. */
+int store_wait(struct fake_store *s, struct err *err);
+bool move_lane(int session, unsigned lane, uint64_t epoch, struct position from, struct position to,
+    struct position done);
+bool source_is_ready(const struct fake_source *s);
+void key_goes(unsigned table, unsigned row);
+void check_done(unsigned lane, struct position done);
+void readers_read(void);
+
+/* ---- model.c: one by one, and the comparison ---- */
+void compare_with_model(void);
+
+#endif
