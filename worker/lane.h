@@ -66,6 +66,7 @@ struct lane {
 	struct position position, done, answered, cursor;
 	struct position recording;	/* what `record` is about to make `done` */
 	char identity[64];		/* as the ledger row has it */
+	const char *marked;		/* what halts it, as the ledger row says; NULL: nothing */
 	int mismatches;			/* compare-and-set, running */
 	bool fresh;			/* the ledger row is ours of this moment: nothing was ever here */
 	int64_t hold_until_ms;		/* HELD */

@@ -20,8 +20,9 @@ log_lane(struct worker *w, enum log_level level, const char *event, const struct
 {
 	char position[POSITION_TEXT];
 
-	log_event(level, event, "worker", "%d", w->index, "lane", "%s", lane->name, "position", "%s",
-	    position_text(lane->position, position), "why", "%s", why, "next", "%s", next, NULL);
+	log_event(level, event, "worker", "%d", w->index, "lane", "%s", lane->name, "position",
+	    "%s", position_text(lane->position, position), "why", "%s", why, "next", "%s", next,
+	    NULL);
 }
 
 /* ---- states that outlive us ---- */
@@ -32,8 +33,11 @@ mark(struct worker *w, struct lane *lane)
 {
 	struct err err = { 0 };
 
-	if (w->store->ops->is_open(w->store) &&
-	    w->store->ops->mark(w->store, lane, &err) != 0)
+	if (!w->store->ops->is_open(w->store))
+		return;
+	if (w->store->ops->mark(w->store, lane, &err) == 0)
+		lane->marked = lane->state == LANE_HALTED ? atomic_load(&lane->why) : NULL;
+	else
 		log_event(LOG_WARN, "mark_failed", "worker", "%d", w->index, "lane", "%s",
 		    lane->name, "error", "%s", err.text, NULL);
 }
@@ -43,9 +47,9 @@ tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text
 {
 	lane_halt(lane, why);
 	mark(w, lane);
-	log_event(LOG_ERROR, "lane_halted", "worker", "%d", w->index, "lane", "%s", lane->name, "why",
-	    "%s", why, "error", "%s", text, "next", "%s", "waits for `sluice lane resume` or `skip`",
-	    NULL);
+	log_event(LOG_ERROR, "lane_halted", "worker", "%d", w->index, "lane", "%s", lane->name,
+	    "why", "%s", why, "error", "%s", text, "next", "%s",
+	    "waits for `sluice lane resume` or `skip`", NULL);
 }
 
 static void
@@ -55,8 +59,9 @@ alarm_lane(struct worker *w, struct lane *lane, const char *why, const char *tex
 		return;
 	atomic_store(&lane->alarm, why);
 	mark(w, lane);
-	log_event(LOG_ERROR, "lane_alarm", "worker", "%d", w->index, "lane", "%s", lane->name, "why",
-	    "%s", why, "error", "%s", text, "next", "%s", "goes on; `sluice lane ack` clears it", NULL);
+	log_event(LOG_ERROR, "lane_alarm", "worker", "%d", w->index, "lane", "%s", lane->name,
+	    "why", "%s", why, "error", "%s", text, "next", "%s",
+	    "goes on; `sluice lane ack` clears it", NULL);
 }
 
 /* ---- becoming the owner ---- */
@@ -74,8 +79,8 @@ place_lane(struct lane *lane, const struct ledger_row *row)
 
 /* A lane that never had a row: insert it, then leave the traces that say so. */
 static int
-start_lane(struct worker *w, struct lane *lane, struct ledger_row *row, const struct source_look *look,
-    struct err *err)
+start_lane(struct worker *w, struct lane *lane, struct ledger_row *row,
+    const struct source_look *look, struct err *err)
 {
 	char identity[64] = "";
 
@@ -86,6 +91,17 @@ start_lane(struct worker *w, struct lane *lane, struct ledger_row *row, const st
 	if (w->store->ops->start(w->store, lane, look->start, identity, err) != 0)
 		return -1;
 	return w->store->ops->load(w->store, lane, true, row, err);
+}
+
+/* What stood between done and position is gone with the keys that could be derived from it. */
+static void
+skip_lost(struct lane *lane, const struct source_look *look)
+{
+	if (!look->nothing_left || position_compare(lane->cursor, lane->answered) != 0 ||
+	    position_compare(lane->cursor, lane->position) >= 0)
+		return;
+	lane->cursor = lane->answered = lane->position;
+	lane->unreleased_bytes = 0;
 }
 
 /* What the look says about a lane of ours. */
@@ -107,6 +123,7 @@ obey_look(struct worker *w, struct lane *lane, const struct source_look *look)
 		log_lane(w, LOG_ERROR, "lane_held", lane, look->text, "looks again in 5 s");
 		return;
 	case LOOK_GAP:
+		skip_lost(lane, look);
 		if (look->cannot_lift || lane->source->on_gap == ON_GAP_HALT) {
 			atomic_store(&lane->alarm, LANE_WHY_GAP);
 			tend_halt(w, lane, LANE_WHY_GAP, look->text);
@@ -148,11 +165,14 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		}
 		place_lane(lane, &row);
 	}
-	if (row.halted[0] != '\0')
+	if (row.halted[0] != '\0') {
 		lane_halt(lane, lane_why_of(row.halted));
-	else
+		lane->marked = atomic_load(&lane->why);
+	} else {
 		obey_look(w, lane, &look);
-	if (row.found && (look.result == LOOK_OK || look.result == LOOK_FRESH || look.result == LOOK_GAP) &&
+	}
+	if (row.found &&
+	    (look.result == LOOK_OK || look.result == LOOK_FRESH || look.result == LOOK_GAP) &&
 	    w->source->ops->settle(w->source, lane, row.identity, err) != 0) {
 		lane_free(lane);
 		return -1;
@@ -226,6 +246,7 @@ resume_lane(struct worker *w, struct lane *lane, struct err *err)
 		return -1;
 	if (!row.found)
 		return 0;
+	worker_drop_lane(w, lane);
 	place_lane(lane, &row);
 	memset(&lane->recent, 0, sizeof(lane->recent));
 	lane_open(lane);
@@ -249,7 +270,8 @@ obey_order(struct worker *w, struct lane *lane, const struct lane_order *order, 
 	case ORDER_SKIP:
 		if (lane->state != LANE_HALTED && lane->state != LANE_HELD)
 			return 0;
-		if (order->has_position && w->store->ops->move(w->store, lane, order->position, err) != 0)
+		if (order->has_position &&
+		    w->store->ops->move(w->store, lane, order->position, err) != 0)
 			return -1;
 		return resume_lane(w, lane, err);
 	}
@@ -291,6 +313,18 @@ wake_held(struct worker *w)
 			w->schema_stale = true;
 		lane_open(lane);
 	}
+}
+
+/* Lanes that the source halted, or that halted while the store was away. */
+static void
+mark_halted(struct worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->state == LANE_HALTED &&
+		    w->lanes[i]->marked != atomic_load(&w->lanes[i]->why))
+			mark(w, w->lanes[i]);
 }
 
 int
@@ -371,12 +405,14 @@ tend_lanes(struct worker *w)
 	if (clock_ms() - w->tended_ms < TEND_MS && w->tended_ms != 0)
 		return;
 	w->tended_ms = clock_ms();
-	if (take_free_lanes(w, &err) != 0 || obey_orders(w, &err) != 0 || tend_record(w, &err) != 0) {
+	if (take_free_lanes(w, &err) != 0 || obey_orders(w, &err) != 0 ||
+	    tend_record(w, &err) != 0) {
 		breaker_failed(&w->counters.mysql, err.text);
-		log_event(LOG_WARN, "tend_failed", "worker", "%d", w->index, "error", "%s", err.text,
-		    NULL);
+		log_event(LOG_WARN, "tend_failed", "worker", "%d", w->index, "error", "%s",
+		    err.text, NULL);
 		return;
 	}
+	mark_halted(w);
 	release_lanes(w);
 	take_census(w);
 }
@@ -395,8 +431,8 @@ wait_anew(struct worker *w)
 		if (lane->parent_wait_ms == 0)
 			continue;
 		lane->parent_wait_ms = clock_ms();
-		lane->parent_wait_id_ms = (uint64_t)clock_wall_ms() +
-		    (uint64_t)w->config->foreign_key_wait_ms;
+		lane->parent_wait_id_ms =
+		    (uint64_t)clock_wall_ms() + (uint64_t)w->config->foreign_key_wait_ms;
 	}
 }
 
@@ -452,7 +488,8 @@ tend_mismatch(struct worker *w, struct err *err)
 			continue;
 		if (w->store->ops->disown(w->store, lane, err) != 0)
 			return -1;
-		lose_lane(w, lane, row.found ? "the ledger moved under us" : "its ledger row is gone");
+		lose_lane(w, lane,
+		    row.found ? "the ledger moved under us" : "its ledger row is gone");
 	}
 	count_owned(w);
 	return start_over(w, err);
@@ -461,7 +498,8 @@ tend_mismatch(struct worker *w, struct err *err)
 /* Where the ledger stands for the lanes of the batch being written: -1 before it, 1 behind it, 0
  * somewhere else or mixed. */
 static int
-where_is(const struct batch *b, struct lane *const *lanes, const struct ledger_row *rows, size_t count)
+where_is(const struct batch *b, struct lane *const *lanes, const struct ledger_row *rows,
+    size_t count)
 {
 	const struct batch_lane *bl;
 	int where = 0;
@@ -491,7 +529,8 @@ where_is(const struct batch *b, struct lane *const *lanes, const struct ledger_r
 
 /* Own the lanes we had, again; fills rows for those that are still ours and packs them together. */
 static int
-own_again(struct worker *w, struct lane **lanes, struct ledger_row *rows, size_t *count, struct err *err)
+own_again(struct worker *w, struct lane **lanes, struct ledger_row *rows, size_t *count,
+    struct err *err)
 {
 	bool owned[1024];
 	size_t i, kept = 0;
@@ -606,8 +645,8 @@ leave_lane(struct worker *w, const struct batch_lane *bl)
 		lane->probe = true;
 	if (strcmp(bl->leave_why, LANE_WHY_FOREIGN_KEY) == 0 && lane->parent_wait_ms == 0) {
 		lane->parent_wait_ms = clock_ms();
-		lane->parent_wait_id_ms = (uint64_t)clock_wall_ms() +
-		    (uint64_t)w->config->foreign_key_wait_ms;
+		lane->parent_wait_id_ms =
+		    (uint64_t)clock_wall_ms() + (uint64_t)w->config->foreign_key_wait_ms;
 	}
 	lane_hold(lane, lane_why_of(bl->leave_why), clock_ms() + wait);
 	log_event(LOG_WARN, "lane_held", "worker", "%d", w->index, "lane", "%s", lane->name, "why",

@@ -141,6 +141,19 @@ worker_drop_read(struct worker *w)
 	empty_batch(w, w->filling);
 }
 
+void
+worker_drop_lane(struct worker *w, struct lane *lane)
+{
+	w->store->ops->forget(w->store, w->filling);
+	batch_drop_lane(w->filling, lane, NULL);
+	if (w->writing == NULL)
+		return;
+	w->store->ops->forget(w->store, w->writing);
+	batch_drop_lane(w->writing, lane, NULL);
+	if (batch_is_empty(w->writing))
+		worker_drop_writing(w);
+}
+
 /* ---- the store ---- */
 
 static bool

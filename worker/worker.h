@@ -60,6 +60,8 @@ bool worker_run(struct worker *w);
 
 /* Drop what was read and not yet written, and give its memory back.  The caller moves the cursors. */
 void worker_drop_read(struct worker *w);
+/* Drop what was read of one lane and not yet written. */
+void worker_drop_lane(struct worker *w, struct lane *lane);
 /* Drop only the batch being written; the caller moved the cursors. */
 void worker_drop_writing(struct worker *w);
 /* The batch being written turned out to be committed. */

@@ -30,6 +30,7 @@ struct source_look {
 	struct position start;	/* FRESH: where to start, after the source's `start` */
 	char identity[64];	/* of the stream, as it stands now; "" when it can't be known */
 	char text[256];		/* GAP, IDENTITY, …: the sentence for log and alarm */
+	bool nothing_left;	/* GAP: no entry at or below the ledger's position is there any more */
 	bool cannot_lift;	/* GAP: last-generated-id is below position and XSETID was denied */
 };
 

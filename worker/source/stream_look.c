@@ -322,5 +322,7 @@ stream_decide(const struct stream_facts *facts, const struct stream_memory *memo
 		    "lost data or was flushed; what was added behind %s and not read may be lost",
 		    lane->stream, position_text(row->done, from));
 	}
+	look->nothing_left = look->result == LOOK_GAP && facts->info.known &&
+	    (!facts->info.has_first || position_compare(facts->info.first, row->position) > 0);
 	return 0;
 }
