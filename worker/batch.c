@@ -9,6 +9,7 @@
 
 #define KEEP_BYTES (512 * 1024)
 #define KEEP_SLOTS 8192
+#define TABLE_HOLD_MS 30000
 
 void
 batch_init(struct batch *b)
@@ -44,11 +45,11 @@ start_fold(struct batch *b, struct schema *schema)
 	b->touched = NULL;
 	b->entries = b->writes = b->changes = b->folded = b->older = b->steps = b->rounds = 0;
 	b->bytes = 0;
-	b->wants_schema = b->one_by_one = false;
+	b->wants_schema = b->has_problem = b->one_by_one = b->full = false;
 	if (schema == NULL)
 		return;
 	schema_tables(schema, &tables);
-	b->table_rounds = arena_zalloc(&b->arena, (tables + 1) * sizeof(*b->table_rounds));
+	b->tables = arena_zalloc(&b->arena, (tables + 1) * sizeof(*b->tables));
 	resolver_start(&b->resolver, schema, &b->arena);
 }
 
@@ -107,6 +108,8 @@ fold_entry(struct batch *b, struct entry *e)
 			b->wants_schema |= b->resolver.unknown && !e->done_before;
 			return;
 		}
+		if (e->changes[i].table->problem != NULL)
+			b->has_problem = b->wants_schema = true;
 	}
 	for (i = 0; i < e->change_count; i++) {
 		switch (fold_change(b, &e->changes[i])) {
@@ -114,9 +117,11 @@ fold_entry(struct batch *b, struct entry *e)
 			break;
 		case FOLD_MERGED:
 			b->folded++;
+			batch_table(b, e->changes[i].table)->folded++;
 			break;
 		case FOLD_OLDER:
 			b->older++;
+			batch_table(b, e->changes[i].table)->older++;
 			break;
 		}
 	}
@@ -163,8 +168,8 @@ batch_take(struct batch *b, struct delivery **delivery, unsigned max_rows, size_
 
 		e->kept = false;
 		if (b->entries > 0 && (b->steps >= max_rows || b->bytes + e->bytes > max_bytes))
-			max_rows = 0; /* full: what follows is read again */
-		if (max_rows == 0 || lane->state != LANE_OPEN ||
+			b->full = true; /* what follows is read again */
+		if (b->full || lane->state != LANE_OPEN ||
 		    position_compare(e->id, lane->cursor) <= 0)
 			continue;
 		e->kept = true;
@@ -255,6 +260,16 @@ batch_drop_lane(struct batch *b, struct lane *lane, struct entry *at)
 	batch_rebuild(b, b->schema);
 }
 
+struct batch_table *
+batch_table(struct batch *b, const struct table *table)
+{
+	size_t count;
+	const struct table *tables = schema_tables(b->schema, &count);
+
+	CHECK(table >= tables && table < tables + count);
+	return &b->tables[table - tables];
+}
+
 bool
 batch_is_empty(const struct batch *b)
 {
@@ -278,6 +293,29 @@ batch_place(struct batch *b)
 		bl->leave_for_ms = 0;
 		bl->leave_halts = false;
 	}
+}
+
+bool
+batch_check_tables(struct batch *b)
+{
+	struct entry *e;
+	size_t i;
+
+	for (e = b->first; e != NULL && b->has_problem; e = e->next_kept) {
+		for (i = 0; i < e->change_count && e->refusal.reason == NULL; i++) {
+			struct batch_lane *bl;
+
+			if (e->changes[i].table->problem == NULL)
+				continue;
+			bl = batch_lane_find(b, e->lane);
+			if (bl->leave_why != NULL)
+				break;
+			bl->leave_why = LANE_WHY_TABLE;
+			bl->leave_at = e;
+			bl->leave_for_ms = TABLE_HOLD_MS;
+		}
+	}
+	return b->has_problem;
 }
 
 bool

@@ -75,10 +75,13 @@ struct touched {
 	struct touched *next, *next_of_bucket;
 };
 
-/* Rounds of one table of the batch. */
-struct table_rounds {
+/* One table of the batch. */
+struct batch_table {
 	unsigned next;	  /* a round later than any step of the table */
 	unsigned barrier; /* no new step may be in an earlier round */
+	unsigned folded;  /* changes merged into others */
+	unsigned older;	  /* changes dropped behind a newer version */
+	unsigned refused_older; /* rows that MySQL had newer; the store's, of its last try */
 };
 
 struct batch {
@@ -90,15 +93,17 @@ struct batch {
 	struct bucket *buckets, *last_bucket;
 	struct touched *touched;
 	struct map bucket_map;
-	struct table_rounds *table_rounds; /* by place in the schema's tables */
+	struct batch_table *tables;	/* by place in the schema's tables */
 	struct batch_lane *recent_lane;
 	struct resolver resolver;
 	struct schema *schema;
 	unsigned entries, writes, changes, folded, older, steps, rounds;
 	size_t bytes;			/* of the entries as delivered */
+	bool full;			/* something was left out for want of room */
 	int64_t opened_ms;		/* clock_ms of the first entry */
 	int64_t sealed_ms;
 	bool wants_schema;		/* something was refused that a newer schema might know */
+	bool has_problem;		/* a change is of a table that can't be written */
 	bool schema_tried;		/* the schema was loaded for this batch already */
 	bool one_by_one;		/* write in lane order, entry by entry (the slow, plain way) */
 	bool keys_sent;			/* its invalidations are under way */
@@ -136,12 +141,19 @@ void batch_drop_lane(struct batch *b, struct lane *lane, struct entry *at);
  * answered, as they are now. */
 void batch_place(struct batch *b);
 
+/* Lanes with a change of a table that can't be written (table->problem) must leave, at that entry.
+ * True when there is one. */
+bool batch_check_tables(struct batch *b);
+
 /*
  * Would the refused entries of this batch bring a lane above `rate` dead letters among its last 1,000
  * entries?  Then the lane's leave_why is LANE_WHY_POISON_RATE with leave_at the entry that does, and
  * the answer is true.  For the store, after the rows and before the dead letters.  rate 0: never.
  */
 bool batch_check_poison(struct batch *b, int rate);
+
+/* What the batch keeps about a table of its schema. */
+struct batch_table *batch_table(struct batch *b, const struct table *table);
 
 void batch_seal(struct batch *b);
 void batch_mark_written(struct batch *b);

@@ -11,16 +11,6 @@
  * too and the bucket is applied one by one; or the first change succeeds.
  */
 
-static struct table_rounds *
-rounds_of(struct batch *b, const struct table *table)
-{
-	size_t count;
-	const struct table *tables = schema_tables(b->schema, &count);
-
-	CHECK(table >= tables && table < tables + count);
-	return &b->table_rounds[table - tables];
-}
-
 static struct bucket *
 bucket_of(struct batch *b, const struct change *c)
 {
@@ -45,7 +35,7 @@ touch(struct batch *b, struct bucket *k, const struct change *c)
 {
 	struct touched *t;
 
-	if (c->table->template_count == 0)
+	if (c->table->template_count == 0 || c->key == NULL)
 		return;
 	for (t = k->touched; t != NULL; t = t->next_of_bucket)
 		if (str_equal(t->exact, c->exact))
@@ -229,6 +219,9 @@ merge_same_sets(struct step *s, const struct change *c)
 static bool
 merge_over(struct batch *b, struct step *s, const struct change *c)
 {
+	/* A later change that leaves such a column alone makes MySQL stamp it. */
+	if (s->shape->sets_on_update && !shape_within(s->shape, c->shape))
+		return false;
 	if (!merge_same_sets(s, c) && !merge_columns(b, s, c))
 		return false;
 	s->changes++;
@@ -308,7 +301,7 @@ merge(struct batch *b, struct step *s, const struct change *c)
 		return false;
 	if (c->shape->guarded || !str_equal(s->first_change->exact, c->exact))
 		return false;
-	if (s->round < rounds_of(b, c->table)->barrier) /* what stands between may be the same row */
+	if (s->round < batch_table(b, c->table)->barrier) /* what stands between may be the same row */
 		return false;
 	if (s->shape->table->version == VERSION_GIVEN)
 		return merge_given(s, c);
@@ -327,7 +320,7 @@ merge(struct batch *b, struct step *s, const struct change *c)
 static unsigned
 round_of(struct batch *b, const struct bucket *k, const struct change *c)
 {
-	struct table_rounds *rounds = rounds_of(b, c->table);
+	struct batch_table *rounds = batch_table(b, c->table);
 	unsigned round = k->last != NULL ? k->last->round + 1 : 0;
 
 	if (round < rounds->barrier)
@@ -389,7 +382,7 @@ static bool
 is_surely_older(struct batch *b, const struct bucket *k, const struct change *c)
 {
 	return k->has_assured_version && c->version <= k->assured_version && !c->barrier &&
-	    k->assured_round >= rounds_of(b, c->table)->barrier &&
+	    k->assured_round >= batch_table(b, c->table)->barrier &&
 	    str_equal(k->first_change->exact, c->exact);
 }
 

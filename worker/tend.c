@@ -77,6 +77,41 @@ place_lane(struct lane *lane, const struct ledger_row *row)
 	lane_show(lane);
 }
 
+static void
+lose_lane(struct worker *w, struct lane *lane, const char *why)
+{
+	COUNT(w->counters.fenced, 1);
+	log_lane(w, LOG_WARN, "lane_lost", lane, why, "another owner goes on with it");
+	worker_drop_lane(w, lane); /* what is left of it must not meet the lane when it comes back */
+	w->source->ops->close_lane(w->source, lane);
+	lane_free(lane);
+}
+
+/*
+ * Read a lane's row and go on from there.  With another epoch it has another owner by now: taking that
+ * over would make two of one epoch.
+ */
+static int
+read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err)
+{
+	struct ledger_row row = { 0 };
+
+	*ours = false;
+	if (w->store->ops->load(w->store, lane, false, &row, err) != 0)
+		return -1;
+	if (!row.found)
+		return 0;
+	if (row.epoch == lane->epoch) {
+		place_lane(lane, &row);
+		*ours = true;
+		return 0;
+	}
+	if (w->store->ops->disown(w->store, lane, err) != 0)
+		return -1;
+	lose_lane(w, lane, "its ledger row has another owner");
+	return 0;
+}
+
 /* A lane that never had a row: insert it, then leave the traces that say so. */
 static int
 start_lane(struct worker *w, struct lane *lane, struct ledger_row *row,
@@ -146,7 +181,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	if (settled < 0)
 		return -1;
 	if (settled == 0) {
-		atomic_store(&lane->alarm, LANE_WHY_LANES_CHANGED);
+		atomic_store(&lane->why, LANE_WHY_LANES_CHANGED);
 		return err_set(err, ERR_RETRY, 0, "lanes_changed: %s", text);
 	}
 	if (w->store->ops->load(w->store, lane, true, &row, err) != 0)
@@ -157,6 +192,11 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	if (w->source->ops->look(w->source, lane, &row, &look, err) != 0) {
 		lane_free(lane);
 		return -1;
+	}
+	if (look.result == LOOK_WRONG_TYPE && !row.found) {
+		lane_free(lane);
+		atomic_store(&lane->why, LANE_WHY_WRONG_TYPE);
+		return err_set(err, ERR_RETRY, 0, "wrong_type: %s", look.text);
 	}
 	if (look.result == LOOK_FRESH) {
 		if (start_lane(w, lane, &row, &look, err) != 0) {
@@ -236,18 +276,25 @@ take_free_lanes(struct worker *w, struct err *err)
 
 /* ---- orders, holds, record, release ---- */
 
-/* Start a halted lane from what the ledger says now. */
+/* Start a halted lane from what the ledger says now, or behind the order's place. */
 static int
-resume_lane(struct worker *w, struct lane *lane, struct err *err)
+resume_lane(struct worker *w, struct lane *lane, const struct lane_order *order, struct err *err)
 {
-	struct ledger_row row = { 0 };
+	bool ours;
 
-	if (w->store->ops->load(w->store, lane, false, &row, err) != 0)
-		return -1;
-	if (!row.found)
-		return 0;
 	worker_drop_lane(w, lane);
-	place_lane(lane, &row);
+	if (read_place(w, lane, &ours, err) != 0)
+		return -1;
+	/* given twice, or late: going back would apply again what follows it */
+	if (!ours || (order->kind == ORDER_SKIP &&
+			 position_compare(order->position, lane->position) < 0))
+		return 0;
+	if (order->has_position && position_compare(order->position, lane->position) != 0 &&
+	    (w->store->ops->move(w->store, lane, order->position, err) != 0 ||
+		read_place(w, lane, &ours, err) != 0))
+		return -1;
+	if (!ours)
+		return 0;
 	memset(&lane->recent, 0, sizeof(lane->recent));
 	lane_open(lane);
 	mark(w, lane);
@@ -270,10 +317,7 @@ obey_order(struct worker *w, struct lane *lane, const struct lane_order *order, 
 	case ORDER_SKIP:
 		if (lane->state != LANE_HALTED && lane->state != LANE_HELD)
 			return 0;
-		if (order->has_position &&
-		    w->store->ops->move(w->store, lane, order->position, err) != 0)
-			return -1;
-		return resume_lane(w, lane, err);
+		return resume_lane(w, lane, order, err);
 	}
 	return 0;
 }
@@ -285,8 +329,10 @@ obey_orders(struct worker *w, struct err *err)
 	struct lane_order orders[1024];
 	size_t i, count = 0;
 
+	/* an order goes past what was read and not yet written: that comes first */
 	for (i = 0; i < w->lane_count; i++)
-		if (w->lanes[i]->state != LANE_FREE)
+		if (w->lanes[i]->state != LANE_FREE &&
+		    (w->writing == NULL || batch_lane_find(w->writing, w->lanes[i]) == NULL))
 			lanes[count++] = w->lanes[i];
 	if (count == 0)
 		return 0;
@@ -384,6 +430,21 @@ release_lanes(struct worker *w)
 }
 
 static void
+show_memory(struct worker *w)
+{
+	const struct delivery *d;
+	size_t bytes = 0;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		bytes += arena_bytes(&w->batches[i].arena);
+		for (d = w->batches[i].deliveries; d != NULL; d = d->next)
+			bytes += arena_bytes(&d->arena);
+	}
+	SHOW(w->counters.memory_bytes, bytes);
+}
+
+static void
 take_census(struct worker *w)
 {
 	struct err err = { 0 };
@@ -412,6 +473,9 @@ tend_lanes(struct worker *w)
 		    err.text, NULL);
 		return;
 	}
+	if (breaker_worked(&w->counters.mysql))
+		log_event(LOG_INFO, "store_connected", "worker", "%d", w->index, NULL);
+	show_memory(w);
 	mark_halted(w);
 	release_lanes(w);
 	take_census(w);
@@ -441,29 +505,20 @@ static int
 start_over(struct worker *w, struct err *err)
 {
 	size_t i;
+	bool ours;
 
 	worker_drop_read(w);
+	/* all of them first: when the store fails halfway, none may go on behind what was dropped */
 	for (i = 0; i < w->lane_count; i++) {
-		struct lane *lane = w->lanes[i];
-		struct ledger_row row = { 0 };
-
-		if (lane->state == LANE_FREE)
-			continue;
-		if (w->store->ops->load(w->store, lane, false, &row, err) != 0)
-			return -1;
-		if (row.found)
-			place_lane(lane, &row);
+		w->lanes[i]->cursor = w->lanes[i]->answered;
+		w->lanes[i]->unreleased_bytes = 0;
 	}
+	for (i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->state != LANE_FREE &&
+		    read_place(w, w->lanes[i], &ours, err) != 0)
+			return -1;
+	count_owned(w);
 	return 0;
-}
-
-static void
-lose_lane(struct worker *w, struct lane *lane, const char *why)
-{
-	COUNT(w->counters.fenced, 1);
-	log_lane(w, LOG_WARN, "lane_lost", lane, why, "another owner goes on with it");
-	w->source->ops->close_lane(w->source, lane);
-	lane_free(lane);
 }
 
 int
@@ -495,10 +550,15 @@ tend_mismatch(struct worker *w, struct err *err)
 	return start_over(w, err);
 }
 
+/* Where the ledger has a lane. */
+struct place {
+	struct position position, done;
+};
+
 /* Where the ledger stands for the lanes of the batch being written: -1 before it, 1 behind it, 0
  * somewhere else or mixed. */
 static int
-where_is(const struct batch *b, struct lane *const *lanes, const struct ledger_row *rows,
+where_is(const struct batch *b, struct lane *const *lanes, const struct place *places,
     size_t count)
 {
 	const struct batch_lane *bl;
@@ -514,9 +574,9 @@ where_is(const struct batch *b, struct lane *const *lanes, const struct ledger_r
 			;
 		if (i == count)
 			return 0;
-		if (position_compare(rows[i].position, bl->to) == 0)
+		if (position_compare(places[i].position, bl->to) == 0)
 			here = 1;
-		else if (position_compare(rows[i].position, bl->from) == 0)
+		else if (position_compare(places[i].position, bl->from) == 0)
 			here = -1;
 		else
 			return 0;
@@ -527,9 +587,19 @@ where_is(const struct batch *b, struct lane *const *lanes, const struct ledger_r
 	return where != 0 ? where : -1; /* nothing to write: as good as before it */
 }
 
-/* Own the lanes we had, again; fills rows for those that are still ours and packs them together. */
+/* What the ledger has as done may be further than we know: the reply to it was lost. */
+static void
+learn_done(struct lane *lane, struct position done)
+{
+	if (position_compare(done, lane->done) > 0)
+		lane->done = done;
+	if (position_compare(done, lane->answered) > 0)
+		lane->answered = done;
+}
+
+/* Own the lanes we had, again; fills places for those that are still ours and packs them together. */
 static int
-own_again(struct worker *w, struct lane **lanes, struct ledger_row *rows, size_t *count,
+own_again(struct worker *w, struct lane **lanes, struct place *places, size_t *count,
     struct err *err)
 {
 	bool owned[1024];
@@ -553,7 +623,7 @@ own_again(struct worker *w, struct lane **lanes, struct ledger_row *rows, size_t
 		}
 		lanes[i]->epoch = row.epoch;
 		lanes[kept] = lanes[i];
-		rows[kept++] = row;
+		places[kept++] = (struct place){ row.position, row.done };
 	}
 	*count = kept;
 	return 0;
@@ -563,30 +633,32 @@ int
 tend_recover(struct worker *w, struct err *err)
 {
 	struct lane *lanes[1024];
-	static _Thread_local struct ledger_row rows[1024];
+	struct place places[1024];
 	size_t i, count = 0, before;
-	bool stale = false;
+	bool committed, stale = false;
 
 	for (i = 0; i < w->lane_count; i++)
 		if (w->lanes[i]->state != LANE_FREE)
 			lanes[count++] = w->lanes[i];
 	before = count;
 	wait_anew(w);
-	if (own_again(w, lanes, rows, &count, err) != 0)
+	if (own_again(w, lanes, places, &count, err) != 0)
 		return -1;
 	count_owned(w);
-	if (w->writing != NULL && w->writing->state == BATCH_SEALED && count == before &&
-	    where_is(w->writing, lanes, rows, count) == 1) {
+	committed = w->writing != NULL && w->writing->state == BATCH_SEALED && count == before &&
+	    where_is(w->writing, lanes, places, count) == 1;
+	if (committed)
 		worker_committed(w);
+	for (i = 0; i < count; i++) {
+		if (position_compare(places[i].position, lanes[i]->position) == 0)
+			learn_done(lanes[i], places[i].done);
+		else
+			stale = true;
+	}
+	if (committed || (!stale && count == before))
 		return 0;
-	}
-	for (i = 0; i < count; i++)
-		stale |= position_compare(rows[i].position, lanes[i]->position) != 0;
-	if (stale || count != before) {
-		COUNT(w->counters.mismatches, stale);
-		return start_over(w, err);
-	}
-	return 0;
+	COUNT(w->counters.mismatches, stale);
+	return start_over(w, err);
 }
 
 int
@@ -630,13 +702,29 @@ hold_for(struct worker *w, struct lane *lane, const struct batch_lane *bl)
 	return random_jitter(&w->random, wait < HOLD_MS_MAX ? wait : HOLD_MS_MAX);
 }
 
+/* Is something of the lane still to be written before the entry at which it leaves? */
+static bool
+has_more_before(const struct batch *b, const struct batch_lane *bl)
+{
+	const struct entry *e;
+
+	for (e = b->first; e != NULL && bl->leave_at != NULL && e != bl->leave_at; e = e->next_kept)
+		if (e->lane == bl->lane && !e->done_before)
+			return true;
+	return false;
+}
+
 static void
-leave_lane(struct worker *w, const struct batch_lane *bl)
+leave_lane(struct worker *w, const struct batch *b, const struct batch_lane *bl)
 {
 	struct lane *lane = bl->lane;
 	int64_t wait;
 
-	if (bl->leave_halts) {
+	if (lane->state == LANE_HALTED)
+		return;
+	/* A halted lane stands before the entry that halts it: `lane skip` goes past nothing else.  So
+	 * what comes before is written first, and then it meets that entry again. */
+	if (bl->leave_halts && !has_more_before(b, bl)) {
 		tend_halt(w, lane, bl->leave_why, "an entry it can't go past");
 		return;
 	}
@@ -665,7 +753,7 @@ tend_leaving(struct worker *w, struct batch *b)
 		if (bl->leave_why == NULL)
 			continue;
 		batch_drop_lane(w->filling, bl->lane, NULL);
-		leave_lane(w, bl);
+		leave_lane(w, b, bl);
 	}
 	batch_rebuild(b, b->schema);
 	if (!batch_is_empty(b))

@@ -178,14 +178,17 @@ rebuild(struct worker *w, struct batch *b)
 static int
 load_schema(struct worker *w, struct err *err)
 {
+	int64_t begun_ms;
+
 	if (w->invalidating != NULL)
 		w->invalidating->touched = NULL; /* they were rendered when they were sent */
 	w->store->ops->forget(w->store, w->filling);
 	if (w->writing != NULL)
 		w->store->ops->forget(w->store, w->writing);
-	w->schema_ms = clock_ms();
+	begun_ms = clock_ms();
 	if (w->store->ops->load_schema(w->store, err) != 0)
 		return -1;
+	w->schema_ms = begun_ms;
 	rebuild(w, w->filling);
 	if (w->writing != NULL)
 		rebuild(w, w->writing);
@@ -197,7 +200,7 @@ store_ready(struct worker *w)
 {
 	struct err err = { 0 };
 
-	if (w->store->ops->is_open(w->store)) {
+	if (w->store->ops->is_open(w->store) && !w->unsettled) {
 		if (clock_ms() - w->pinged_ms < PING_MS)
 			return true;
 		w->pinged_ms = clock_ms();
@@ -207,15 +210,18 @@ store_ready(struct worker *w)
 	}
 	if (!breaker_ready(&w->counters.mysql))
 		return false;
-	if (w->store->ops->open(w->store, &err) != 0)
+	w->unsettled = true;
+	if (!w->store->ops->is_open(w->store) && w->store->ops->open(w->store, &err) != 0)
 		return store_failed(w, "store_unreachable", &err);
-	if (w->filling->schema == NULL)
+	if (w->filling->schema == NULL) {
 		batch_reset(w->filling, w->store->ops->schema(w->store));
-	w->pinged_ms = w->schema_ms = clock_ms();
+		w->schema_ms = clock_ms();
+	}
+	w->pinged_ms = clock_ms();
 	if (tend_recover(w, &err) != 0)
 		return store_failed(w, "store_lost", &err);
-	if (breaker_worked(&w->counters.mysql))
-		log_event(LOG_INFO, "store_connected", "worker", "%d", w->index, NULL);
+	w->unsettled = false;
+	w->tended_ms = 0;
 	return true;
 }
 
@@ -226,7 +232,9 @@ static bool
 rate_allows(struct worker *w)
 {
 	int64_t now = clock_ms();
-	double rate = (double)w->config->max_rows_per_second / (double)w->config->workers;
+	size_t lanes = config_lane_count(w->config), workers = (size_t)w->config->workers;
+	double rate = (double)w->config->max_rows_per_second /
+	    (double)(workers < lanes ? workers : lanes);
 
 	if (w->config->max_rows_per_second == 0)
 		return true;
@@ -310,6 +318,9 @@ log_dead(struct worker *w, const struct entry *e)
 static void
 count_batch(struct worker *w, const struct batch *b, const struct write_report *report)
 {
+	size_t tables;
+	const struct table *table = schema_tables(b->schema, &tables);
+
 	COUNT(w->counters.batches, 1);
 	COUNT(w->counters.entries, b->entries);
 	COUNT(w->counters.changes, b->changes);
@@ -317,6 +328,10 @@ count_batch(struct worker *w, const struct batch *b, const struct write_report *
 	COUNT(w->counters.older, b->older + report->older);
 	COUNT(w->counters.rows, report->rows);
 	COUNT(w->counters.statements, report->statements);
+	for (size_t i = 0; i < tables; i++) {
+		COUNT(counters_of(w, &table[i])->folded, b->tables[i].folded);
+		COUNT(counters_of(w, &table[i])->older, b->tables[i].older + b->tables[i].refused_older);
+	}
 	histogram_add(&w->counters.batch_rows, b->entries);
 	histogram_add(&w->counters.batch_seconds, (uint64_t)(clock_ms() - b->sealed_ms) * 1000);
 }
@@ -374,15 +389,18 @@ look_again(struct worker *w, struct err *err)
 	struct batch *b = w->writing;
 
 	if (w->schema_stale) {
+		if (load_schema(w, err) != 0)
+			return false;
 		w->schema_stale = false;
-		return load_schema(w, err) == 0;
+		return true;
 	}
 	if (!b->wants_schema || b->schema_tried)
 		return true;
+	if ((clock_ms() - w->schema_ms >= SCHEMA_MS || w->schema_ms <= b->sealed_ms) &&
+	    load_schema(w, err) != 0)
+		return false;
 	b->schema_tried = true;
-	if (clock_ms() - w->schema_ms < SCHEMA_MS && w->schema_ms > b->sealed_ms)
-		return true;
-	return load_schema(w, err) == 0;
+	return true;
 }
 
 static enum write_result
@@ -393,6 +411,8 @@ try_write(struct worker *w, struct write_report *report, struct err *err)
 	if (!look_again(w, err))
 		return WRITE_ERROR;
 	batch_place(w->writing);
+	if (batch_check_tables(w->writing))
+		return WRITE_LEAVE;
 	if (w->writing->writes == 0)
 		return WRITE_OK;
 	w->overlapping = true;
@@ -453,6 +473,7 @@ invalidated(struct worker *w)
 	struct batch_lane *bl;
 
 	batch_mark_invalidated(w->invalidating);
+	COUNT(w->counters.invalidations_repeated, w->invalidating->entries - w->invalidating->writes);
 	for (bl = w->invalidating->lanes; bl != NULL; bl = bl->next) {
 		struct lane *lane = bl->lane;
 
@@ -568,6 +589,7 @@ source_ready(struct worker *w)
 		worker_source_failed(w, &err);
 		return false;
 	}
+	w->tended_ms = 0; /* lanes can be looked at now */
 	if (breaker_worked(&w->counters.redis))
 		log_event(LOG_INFO, "source_connected", "worker", "%d", w->index, NULL);
 	return true;
@@ -587,7 +609,7 @@ static bool
 is_full(const struct worker *w)
 {
 	return w->filling->state != BATCH_OPEN || w->filling->schema == NULL ||
-	    w->filling->steps >= (unsigned)w->config->batch_max_rows ||
+	    w->filling->full || w->filling->steps >= (unsigned)w->config->batch_max_rows ||
 	    w->filling->bytes >= (size_t)w->config->batch_max_bytes;
 }
 

@@ -7,26 +7,32 @@
 #include <stdlib.h>
 
 /*
- * Any bytes as an entry, decoded and resolved against a table with a column of each kind.  The first
- * byte chooses the format and whether the source is ranged; fields are cut at zero bytes.
+ * Any bytes as an entry, decoded and resolved against a table with a column of each kind.  The
+ * first byte chooses the format and whether the source is ranged; fields are cut at zero bytes.
  */
 #define FIELDS_MAX 64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct made_column columns[] = { { "id", "bigint(20)", NULL, false, true, NULL },
-	{ "k", "varchar(8)", NULL, false, true, NULL }, { "i", "int(10) unsigned", "0", true, false, NULL },
-	{ "d", "decimal(10,2)", "NULL", true, false, NULL }, { "f", "double", "NULL", true, false, NULL },
-	{ "t", "varchar(8)", NULL, false, false, NULL }, { "b", "varbinary(8)", "NULL", true, false, NULL },
-	{ "day", "date", "NULL", true, false, NULL }, { "at", "datetime(3)", "NULL", true, false, NULL },
-	{ "c", "time(2)", "NULL", true, false, NULL }, { "e", "enum('a','b''c')", "NULL", true, false, NULL },
+	{ "k", "varchar(8)", NULL, false, true, NULL },
+	{ "i", "int(10) unsigned", "0", true, false, NULL },
+	{ "d", "decimal(10,2)", "NULL", true, false, NULL },
+	{ "f", "double", "NULL", true, false, NULL },
+	{ "t", "varchar(8)", NULL, false, false, NULL },
+	{ "b", "varbinary(8)", "NULL", true, false, NULL },
+	{ "day", "date", "NULL", true, false, NULL },
+	{ "at", "datetime(3)", "NULL", true, false, NULL },
+	{ "c", "time(2)", "NULL", true, false, NULL },
+	{ "e", "enum('a','b''c')", "NULL", true, false, NULL },
 	{ "x", "bit(9)", "NULL", true, false, NULL }, { "j", "json", "NULL", true, false, NULL },
 	{ "u", "uuid", "NULL", true, false, NULL }, { 0 } };
 static const char *names[] = { "things", "times" };
 static struct config_table config[] = { { .name = "things" }, { .name = "times" } };
 static const struct made_column time_columns[] = { { "at", "datetime(3)", NULL, false, true, NULL },
-	{ "d", "decimal(10,2)", NULL, false, true, NULL }, { "c", "time(2)", NULL, false, true, NULL },
-	{ "b", "binary(4)", NULL, false, true, NULL }, { "n", "int(11)", "0", false, false, NULL }, { 0 } };
+	{ "d", "decimal(10,2)", NULL, false, true, NULL },
+	{ "c", "time(2)", NULL, false, true, NULL }, { "b", "binary(4)", NULL, false, true, NULL },
+	{ "n", "int(11)", "0", false, false, NULL }, { 0 } };
 
 /* Whatever was accepted keeps what others rely on. */
 static void
@@ -35,13 +41,15 @@ check_change(const struct change *change)
 	const struct shape *shape = change->shape;
 
 	CHECK(change->table != NULL && shape != NULL);
-	CHECK(change->exact.len > 0 && change->bucket.len > 0 && change->bucket.len <= change->exact.len);
+	CHECK(change->exact.len > 0 && change->bucket.len > 0 &&
+	    change->bucket.len <= change->exact.len);
 	CHECK((change->sums != NULL) == shape->adds);
 	for (unsigned i = 0; i < shape->count; i++) {
 		enum value_kind kind = change->values[i].kind;
 
 		CHECK(i == 0 || shape->columns[i - 1].column < shape->columns[i].column);
-		CHECK(kind == VALUE_NULL || kind == VALUE_TEXT || kind == VALUE_NUMBER || kind == VALUE_BINARY);
+		CHECK(kind == VALUE_NULL || kind == VALUE_TEXT || kind == VALUE_NUMBER ||
+		    kind == VALUE_BINARY);
 		CHECK(kind != VALUE_TEXT || str_is_utf8(change->values[i].text, NULL));
 	}
 }
@@ -57,7 +65,8 @@ check_bare_numbers(const struct change *change)
 			continue;
 		CHECK(text.len > 0);
 		for (size_t c = 0; c < text.len; c++)
-			CHECK(text.data[c] != '\0' && strchr("0123456789+-.eE", text.data[c]) != NULL);
+			CHECK(text.data[c] != '\0' &&
+			    strchr("0123456789+-.eE", text.data[c]) != NULL);
 	}
 }
 
@@ -84,8 +93,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct table tables[2];
 	static struct schema *schema;
-	struct config_source source = { .table = "things", .tables = names, .table_count = 2,
-		.operations = OPERATION_ALL };
+	struct config_source source = {
+		.table = "things", .tables = names, .table_count = 2, .operations = OPERATION_ALL
+	};
 	struct field fields[FIELDS_MAX] = { 0 };
 	static struct lane lane;
 	struct entry entry = { .lane = &lane, .raw = fields };

@@ -1,7 +1,6 @@
 """What sluice leaves in Redis and what it believes of it: group, witness, trimming, identity, number of lanes."""
 import time
-import redis
-from support import equal, limit, stays, stream_id, text_of, wait_for
+from support import equal, stays, text_of, wait_for
 
 GROUP = "sluice-default"
 
@@ -132,6 +131,7 @@ def test_another_number_of_lanes_is_refused_while_entries_wait(t):
     t.settle()
     equal(process.stop(), 0)
     t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"}])  # drained: fine
+    wait_for("it is taken", lambda: t.lane_state(f"{t.prefix}:users:0") == "open")
     t.redis.xadd(f"{t.prefix}:users:0", {"id": 0, "name": "c"})
     t.settle()
     equal(t.row("SELECT name FROM users WHERE id = 0"), ("c",))

@@ -32,7 +32,8 @@ make_column(struct column *column, const struct made_column *made)
 
 	facts.length = strstr(made->type, "long") != NULL ? UINT32_MAX : UINT16_MAX;
 	if (parens != NULL) {
-		facts.length = facts.precision = facts.time_precision = strtoul(parens + 1, NULL, 10);
+		facts.length = facts.precision = facts.time_precision =
+		    strtoul(parens + 1, NULL, 10);
 		if (strchr(parens, ',') != NULL)
 			facts.scale = strtoul(strchr(parens, ',') + 1, NULL, 10);
 	}
@@ -43,7 +44,8 @@ make_column(struct column *column, const struct made_column *made)
 }
 
 void
-table_make(struct table *table, const struct config_table *config, const struct made_column *columns)
+table_make(struct table *table, const struct config_table *config,
+    const struct made_column *columns)
 {
 	unsigned count = 0;
 
@@ -64,7 +66,8 @@ table_make(struct table *table, const struct config_table *config, const struct 
 			table->columns[i].key_part = (int)table->key_count;
 			table->key[table->key_count++] = i;
 		}
-		if (config->version_column != NULL && strcmp(config->version_column, columns[i].name) == 0)
+		if (config->version_column != NULL &&
+		    strcmp(config->version_column, columns[i].name) == 0)
 			table->version_column = (int)i;
 	}
 }

@@ -12,11 +12,12 @@ struct made_column {
 	const char *type;	  /* "bigint(20) unsigned", "varchar(64)", "decimal(10,2)" */
 	const char *default_text; /* NULL: none, "NULL": NULL */
 	bool nullable;
-	bool is_key;		  /* in the order of the columns */
-	const char *collation;	  /* NULL: utf8mb4_general_ci */
+	bool is_key;	       /* in the order of the columns */
+	const char *collation; /* NULL: utf8mb4_general_ci */
 };
 
 /* Columns of an empty name end the list.  The version column is the config's. */
-void table_make(struct table *table, const struct config_table *config, const struct made_column *columns);
+void table_make(struct table *table, const struct config_table *config,
+    const struct made_column *columns);
 
 #endif

@@ -26,8 +26,12 @@ column_of(const char *type, const char *collation)
 static const char *
 shown(enum column_verdict verdict, const struct value *value)
 {
-	static const char letters[] = { [VALUE_NULL] = '-', [VALUE_TEXT] = 't', [VALUE_NUMBER] = 'n',
-		[VALUE_BOOL] = '?', [VALUE_JSON] = '?', [VALUE_BINARY] = 'b' };
+	static const char letters[] = { [VALUE_NULL] = '-',
+		[VALUE_TEXT] = 't',
+		[VALUE_NUMBER] = 'n',
+		[VALUE_BOOL] = '?',
+		[VALUE_JSON] = '?',
+		[VALUE_BINARY] = 'b' };
 
 	if (verdict == COLUMN_REFUSED)
 		return "refused";
@@ -143,7 +147,8 @@ texts_are_utf8_of_at_most_the_length(void **state)
 	const char *why;
 
 	(void)state;
-	IS("varchar(3)", "\xe2\x98\x83\xe2\x98\x83\xe2\x98\x83", "t \xe2\x98\x83\xe2\x98\x83\xe2\x98\x83");
+	IS("varchar(3)", "\xe2\x98\x83\xe2\x98\x83\xe2\x98\x83",
+	    "t \xe2\x98\x83\xe2\x98\x83\xe2\x98\x83");
 	IS("varchar(3)", "four", "alone t four");
 	IS("varchar(3)", "\xff", "alone b \xff");
 	assert_string_equal(check("varchar(3)", VALUE_NUMBER, "1.0"), "t 1.0");
@@ -194,8 +199,10 @@ enums_sets_bits_and_uuids_are_taken_where_plain(void **state)
 	IS("bit(9)", "511", "n 511");
 	IS("bit(9)", "512", "alone t 512");
 	IS("bit(1)", "true", "n 1");
-	IS("uuid", "01234567-89ab-4DEF-8123-456789abcdef", "t 01234567-89ab-4DEF-8123-456789abcdef");
-	IS("uuid", "01234567-89ab-cdef-0123-456789abcdef", "alone t 01234567-89ab-cdef-0123-456789abcdef");
+	IS("uuid", "01234567-89ab-4DEF-8123-456789abcdef",
+	    "t 01234567-89ab-4DEF-8123-456789abcdef");
+	IS("uuid", "01234567-89ab-cdef-0123-456789abcdef",
+	    "alone t 01234567-89ab-cdef-0123-456789abcdef");
 	IS("uuid", "0123456789abCDEF0123456789abcdef", "alone t 0123456789abCDEF0123456789abcdef");
 	IS("inet6", "::1", "alone t ::1");
 }
@@ -210,7 +217,8 @@ json_columns_want_json(void **state)
 	IS("json", "1e999", "alone t 1e999");
 	IS("json", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
 	    "alone t [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]");
-	assert_string_equal(check("json", VALUE_NUMBER, "12345678901234567890"), "t 12345678901234567890");
+	assert_string_equal(check("json", VALUE_NUMBER, "12345678901234567890"),
+	    "t 12345678901234567890");
 }
 
 static const char *
@@ -248,7 +256,8 @@ increment(const char *type, const char *text, long long sum)
 	struct value given = { str_of(text), VALUE_TEXT }, out;
 	const char *why = NULL;
 	struct sum got;
-	enum column_verdict verdict = column_check_increment(&column, &given, &arena, &out, &got, &why);
+	enum column_verdict verdict =
+	    column_check_increment(&column, &given, &arena, &out, &got, &why);
 
 	if (verdict != COLUMN_REFUSED) {
 		assert_true(got.sum == sum);
@@ -327,7 +336,8 @@ a_text_key_is_sure_only_where_its_collation_is_known(void **state)
 	(void)state;
 	assert_string_equal(check_key("varchar(9)", "utf8mb4_bin", "\xc3\xa9"), "t \xc3\xa9");
 	assert_string_equal(check_key("varchar(9)", "utf8mb4_general_ci", "Bob"), "t Bob");
-	assert_string_equal(check_key("varchar(9)", "utf8mb4_general_ci", "\xc3\xa9"), "alone t \xc3\xa9");
+	assert_string_equal(check_key("varchar(9)", "utf8mb4_general_ci", "\xc3\xa9"),
+	    "alone t \xc3\xa9");
 	assert_string_equal(check_key("varchar(9)", "utf8mb4_general_ci", "a\tb"), "alone t a\tb");
 	assert_string_equal(check_key("varchar(9)", "utf8mb4_danish_ci", "aa"), "alone t aa");
 	assert_string_equal(check_key("varchar(9)", "latin1_bin", "\xc3\xa9"), "alone t \xc3\xa9");
@@ -351,8 +361,10 @@ a_default_of_zero_and_a_missing_default_are_told_apart(void **state)
 {
 	static const struct config_table config = { .name = "t" };
 	static const struct made_column columns[] = { { "a", "int(11)", "0", false, false, NULL },
-		{ "b", "int(11)", "NULL", true, false, NULL }, { "c", "int(11)", NULL, false, false, NULL },
-		{ "d", "int(11)", "5", false, false, NULL }, { "e", "decimal(4,2)", "'0.00'", true, false, NULL },
+		{ "b", "int(11)", "NULL", true, false, NULL },
+		{ "c", "int(11)", NULL, false, false, NULL },
+		{ "d", "int(11)", "5", false, false, NULL },
+		{ "e", "decimal(4,2)", "'0.00'", true, false, NULL },
 		{ "f", "enum('a')", NULL, false, false, NULL }, { 0 } };
 	struct table table;
 

@@ -105,8 +105,8 @@ static void
 our_fields_are_taken_out_of_the_columns(void **state)
 {
 	(void)state;
-	assert_int_equal(decode("_op", "incr", "id", "7", "_version", "18446744073709551615", "_table",
-			     "users", "_at", "1732000000000", "n", "1", NULL),
+	assert_int_equal(decode("_op", "incr", "id", "7", "_version", "18446744073709551615",
+			     "_table", "users", "_at", "1732000000000", "n", "1", NULL),
 	    0);
 	assert_int_equal(entry.changes->op, CHANGE_INCR);
 	assert_text(entry.changes->table_name, "users");
@@ -135,10 +135,12 @@ odd_names_of_ours_are_refused_by_name(void **state)
 	(void)state;
 	assert_refused(decode("id", "7", "_verson", "secret", NULL), REASON_BAD_ENTRY, "_verson");
 	assert_null(strstr(entry.refusal.text, "secret"));
-	assert_refused(decode("_op", "upsert", "_op", "delete", NULL), REASON_BAD_ENTRY, "_op is given twice");
+	assert_refused(decode("_op", "upsert", "_op", "delete", NULL), REASON_BAD_ENTRY,
+	    "_op is given twice");
 	assert_refused(decode("_op", "explode", "id", "7", NULL), REASON_BAD_OPERATION, "_op");
 	assert_refused(decode("_version", "-1", NULL), REASON_BAD_VERSION, "_version");
-	assert_refused(decode("_version", "18446744073709551616", NULL), REASON_BAD_VERSION, "_version");
+	assert_refused(decode("_version", "18446744073709551616", NULL), REASON_BAD_VERSION,
+	    "_version");
 	assert_refused(decode("_version", "1.5", NULL), REASON_BAD_VERSION, "_version");
 	assert_refused(decode("_at", "noon", NULL), REASON_BAD_ENTRY, "_at");
 	assert_refused(decode("_table", "", NULL), REASON_BAD_ENTRY, "_table");
@@ -162,9 +164,11 @@ static void
 a_column_is_named_once(void **state)
 {
 	(void)state;
-	assert_refused(decode("id", "7", "a", "1", "a", "2", NULL), REASON_BAD_ENTRY, "a is given twice");
+	assert_refused(decode("id", "7", "a", "1", "a", "2", NULL), REASON_BAD_ENTRY,
+	    "a is given twice");
 	assert_refused(decode("id", "7", "a", "1", "_null", "a", NULL), REASON_BAD_ENTRY, "_null");
-	assert_refused(decode("id", "7", "_null", "b,b", NULL), REASON_BAD_ENTRY, "b is given twice");
+	assert_refused(decode("id", "7", "_null", "b,b", NULL), REASON_BAD_ENTRY,
+	    "b is given twice");
 	assert_refused(decode("id", "7", "_null", "b,,c", NULL), REASON_BAD_ENTRY, "empty name");
 	assert_refused(decode("id", "7", "_null", "b,", NULL), REASON_BAD_ENTRY, "empty name");
 	assert_refused(decode("id", "7", "_null", "_op", NULL), REASON_BAD_ENTRY, "_op");
@@ -197,8 +201,9 @@ json_values_keep_their_kind_and_every_digit(void **state)
 	const struct change *change;
 
 	(void)state;
-	assert_int_equal(decode_json("{\"id\":18446744073709551615,\"d\":1.10000000000000000000000000001,"
-				     "\"t\":\"x\",\"b\":true,\"n\":null,\"o\":{\"a\":[1.0,\"y\"]}}"),
+	assert_int_equal(
+	    decode_json("{\"id\":18446744073709551615,\"d\":1.10000000000000000000000000001,"
+			"\"t\":\"x\",\"b\":true,\"n\":null,\"o\":{\"a\":[1.0,\"y\"]}}"),
 	    0);
 	change = entry.changes;
 	assert_field(change, 0, "id", VALUE_NUMBER, "18446744073709551615");
@@ -222,7 +227,8 @@ static void
 a_json_list_is_one_entry_of_several_changes(void **state)
 {
 	(void)state;
-	assert_int_equal(decode_json("[{\"id\":1,\"_table\":\"a\"},{\"id\":2,\"_op\":\"delete\",\"_version\":9}]"),
+	assert_int_equal(decode_json("[{\"id\":1,\"_table\":\"a\"},{\"id\":2,\"_op\":\"delete\",\"_"
+				     "version\":9}]"),
 	    0);
 	assert_int_equal(entry.change_count, 2);
 	assert_text(entry.changes[0].table_name, "a");
@@ -242,7 +248,8 @@ json_null_names_come_as_a_list_or_a_text(void **state)
 	assert_field(entry.changes, 2, "b", VALUE_NULL, "");
 	assert_refused(decode_json("{\"id\":1,\"_null\":7}"), REASON_BAD_ENTRY, "_null");
 	assert_refused(decode_json("{\"id\":1,\"_null\":[7]}"), REASON_BAD_ENTRY, "_null");
-	assert_refused(decode_json("{\"a\":1,\"_null\":[\"a\"]}"), REASON_BAD_ENTRY, "a is given twice");
+	assert_refused(decode_json("{\"a\":1,\"_null\":[\"a\"]}"), REASON_BAD_ENTRY,
+	    "a is given twice");
 }
 
 static void

@@ -16,20 +16,25 @@ static const struct config_pair mapping[] = { { "userName", "name" } };
 static const struct config_pair constants[] = { { "origin", "app" } };
 static const char *const ignored[] = { "trace" };
 static const struct made_column users[] = { { "id", "bigint(20)", NULL, false, true, NULL },
-	{ "name", "varchar(8)", NULL, false, false, NULL }, { "credits", "int(10) unsigned", "0", true, false, NULL },
-	{ "balance", "decimal(10,2)", "NULL", true, false, NULL }, { "score", "double", "NULL", true, false, NULL },
-	{ "avatar", "varbinary(64)", "NULL", true, false, NULL }, { "full", "int(11)", "NULL", true, false, NULL },
-	{ 0 } };
+	{ "name", "varchar(8)", NULL, false, false, NULL },
+	{ "credits", "int(10) unsigned", "0", true, false, NULL },
+	{ "balance", "decimal(10,2)", "NULL", true, false, NULL },
+	{ "score", "double", "NULL", true, false, NULL },
+	{ "avatar", "varbinary(64)", "NULL", true, false, NULL },
+	{ "full", "int(11)", "NULL", true, false, NULL }, { 0 } };
 static const struct made_column handles[] = { { "tenant", "int(11)", NULL, false, true, NULL },
-	{ "handle", "varchar(20)", NULL, false, true, NULL }, { "body", "text", "NULL", true, false, NULL },
+	{ "handle", "varchar(20)", NULL, false, true, NULL },
+	{ "body", "text", "NULL", true, false, NULL },
 	{ "ver", "bigint(20)", "NULL", true, false, NULL }, { 0 } };
 static const struct made_column stock[] = { { "id", "int(11)", NULL, false, true, NULL },
-	{ "n", "int(11)", "0", false, false, NULL }, { "origin", "varchar(9)", NULL, false, false, NULL },
+	{ "n", "int(11)", "0", false, false, NULL },
+	{ "origin", "varchar(9)", NULL, false, false, NULL },
 	{ "stamp", "bigint(20)", "0", true, false, NULL }, { 0 } };
 
 static struct config_table tables_config[TABLES];
 static struct table tables[TABLES];
-static const char *table_names[] = { "users", "handles", "stock", "broken", "sluice_ledger", "unknown" };
+static const char *table_names[] = { "users", "handles", "stock", "broken", "sluice_ledger",
+	"unknown" };
 static struct config_source source;
 static struct lane lane;
 static struct arena arena;
@@ -44,13 +49,18 @@ configure(void)
 {
 	memset(tables_config, 0, sizeof(tables_config));
 	tables_config[USERS] = (struct config_table){ .name = "users", .fold = true };
-	tables_config[HANDLES] = (struct config_table){ .name = "handles", .fold = true,
-		.version = VERSION_GIVEN, .version_column = "ver" };
-	tables_config[STOCK] = (struct config_table){ .name = "stock", .fold = true,
-		.version = VERSION_COUNTER, .version_column = "stamp" };
+	tables_config[HANDLES] = (struct config_table){
+		.name = "handles", .fold = true, .version = VERSION_GIVEN, .version_column = "ver"
+	};
+	tables_config[STOCK] = (struct config_table){
+		.name = "stock", .fold = true, .version = VERSION_COUNTER, .version_column = "stamp"
+	};
 	tables_config[BROKEN] = (struct config_table){ .name = "broken", .fold = true };
-	source = (struct config_source){ .format = FORMAT_FIELDS, .table = "users", .tables = table_names,
-		.table_count = sizeof(table_names) / sizeof(table_names[0]), .operations = OPERATION_ALL };
+	source = (struct config_source){ .format = FORMAT_FIELDS,
+		.table = "users",
+		.tables = table_names,
+		.table_count = sizeof(table_names) / sizeof(table_names[0]),
+		.operations = OPERATION_ALL };
 	lane.source = &source;
 }
 
@@ -117,7 +127,8 @@ static void
 assert_value(unsigned place, const char *column, enum value_kind kind, const char *text)
 {
 	assert_true(place < change->shape->count);
-	assert_string_equal(change->table->columns[change->shape->columns[place].column].name, column);
+	assert_string_equal(change->table->columns[change->shape->columns[place].column].name,
+	    column);
 	assert_int_equal(change->values[place].kind, kind);
 	assert_int_equal(change->values[place].text.len, strlen(text));
 	assert_memory_equal(change->values[place].text.data, text, strlen(text));
@@ -159,7 +170,8 @@ equal_names_give_the_same_shape_and_other_orders_too(void **state)
 	assert_int_equal(resolve("credits", "3", "id", "8", "name", "Eve", NULL), 0);
 	assert_ptr_equal(change->shape, shape);
 	assert_value(1, "credits", VALUE_NUMBER, "3");
-	assert_int_equal(resolve("_op", "update", "id", "8", "name", "Eve", "credits", "1", NULL), 0);
+	assert_int_equal(resolve("_op", "update", "id", "8", "name", "Eve", "credits", "1", NULL),
+	    0);
 	assert_ptr_not_equal(change->shape, shape);
 }
 
@@ -176,8 +188,10 @@ more_lists_of_names_than_are_remembered_still_resolve(void **state)
 			continue;
 		assert_int_equal(resolve(a, "1", "id", "7", b, "2", NULL), 0);
 		assert_int_equal(change->shape->count, 2);
-		assert_int_equal(change->values[0].text.data[0], strcmp(tables[USERS].columns[
-		    change->shape->columns[0].column].name, a) == 0 ? '1' : '2');
+		assert_int_equal(change->values[0].text.data[0],
+		    strcmp(tables[USERS].columns[change->shape->columns[0].column].name, a) == 0 ?
+			'1' :
+			'2');
 	}
 }
 
@@ -203,11 +217,13 @@ mapping_ignoring_and_constants_are_followed(void **state)
 	assert_int_equal(resolve("id", "7", "userName", "Bob", "trace", "x", NULL), 0);
 	assert_int_equal(change->shape->count, 1);
 	assert_value(0, "name", VALUE_TEXT, "Bob");
-	assert_refused(resolve("id", "7", "userName", "Bob", "name", "x", NULL), REASON_BAD_ENTRY, "name");
+	assert_refused(resolve("id", "7", "userName", "Bob", "name", "x", NULL), REASON_BAD_ENTRY,
+	    "name");
 
 	tables_config[STOCK].set = (struct config_pair *)(uintptr_t)constants;
 	tables_config[STOCK].set_count = 1;
-	assert_int_equal(resolve("_table", "stock", "id", "7", "n", "1", "origin", "thief", NULL), 0);
+	assert_int_equal(resolve("_table", "stock", "id", "7", "n", "1", "origin", "thief", NULL),
+	    0);
 	assert_value(1, "origin", VALUE_TEXT, "app");
 	assert_int_equal(resolve("_table", "stock", "_op", "incr", "id", "7", "n", "1", NULL), 0);
 	assert_true(change->shape->columns[0].add);
@@ -220,14 +236,19 @@ static void
 an_entry_touches_only_what_its_source_may(void **state)
 {
 	(void)state;
-	assert_refused(resolve("_table", "accounts", "id", "7", NULL), REASON_TABLE_DENIED, "accounts");
-	assert_refused(resolve("_table", "sluice_ledger", "id", "7", NULL), REASON_TABLE_DENIED, "own tables");
-	assert_refused(resolve("_table", "SLUICE_x", "id", "7", NULL), REASON_TABLE_DENIED, "own tables");
+	assert_refused(resolve("_table", "accounts", "id", "7", NULL), REASON_TABLE_DENIED,
+	    "accounts");
+	assert_refused(resolve("_table", "sluice_ledger", "id", "7", NULL), REASON_TABLE_DENIED,
+	    "own tables");
+	assert_refused(resolve("_table", "SLUICE_x", "id", "7", NULL), REASON_TABLE_DENIED,
+	    "own tables");
 	assert_false(resolver.unknown);
-	assert_refused(resolve("_table", "unknown", "id", "7", NULL), REASON_UNKNOWN_TABLE, "unknown");
+	assert_refused(resolve("_table", "unknown", "id", "7", NULL), REASON_UNKNOWN_TABLE,
+	    "unknown");
 	assert_true(resolver.unknown);
 	source.operations = OPERATION_UPSERT;
-	assert_refused(resolve("_op", "delete", "id", "7", NULL), REASON_OPERATION_DENIED, "delete");
+	assert_refused(resolve("_op", "delete", "id", "7", NULL), REASON_OPERATION_DENIED,
+	    "delete");
 	source.table = NULL;
 	assert_refused(resolve("id", "7", NULL), REASON_UNKNOWN_TABLE, "_table");
 }
@@ -236,15 +257,18 @@ static void
 names_that_are_no_columns_are_refused(void **state)
 {
 	(void)state;
-	assert_refused(resolve("id", "7", "nosuch", "secret", NULL), REASON_UNKNOWN_COLUMN, "nosuch");
+	assert_refused(resolve("id", "7", "nosuch", "secret", NULL), REASON_UNKNOWN_COLUMN,
+	    "nosuch");
 	assert_null(strstr(entry->refusal.text, "secret"));
 	assert_true(resolver.unknown);
 	assert_refused(resolve("id", "7", "full", "1", NULL), REASON_REFUSED, "full");
-	assert_refused(resolve("_op", "delete", "id", "7", "nosuch", "1", NULL), REASON_UNKNOWN_COLUMN, "nosuch");
+	assert_refused(resolve("_op", "delete", "id", "7", "nosuch", "1", NULL),
+	    REASON_UNKNOWN_COLUMN, "nosuch");
 	assert_int_equal(resolve("_op", "delete", "id", "7", "name", "1", NULL), 0);
 	assert_int_equal(change->shape->count, 0);
 	assert_int_equal(resolve("_op", "invalidate", "id", "7", "nosuch", "1", NULL), 0);
-	assert_refused(resolve("id", "7", "name", "a", "NAME", "b", NULL), REASON_BAD_ENTRY, "NAME");
+	assert_refused(resolve("id", "7", "name", "a", "NAME", "b", NULL), REASON_BAD_ENTRY,
+	    "NAME");
 }
 
 static void
@@ -256,7 +280,8 @@ a_key_must_be_there_and_be_a_value_of_its_column(void **state)
 	assert_refused(resolve("id", "abc", NULL), REASON_BAD_KEY, "whole number");
 	assert_null(strstr(entry->refusal.text, "abc"));
 	assert_refused(resolve("id", "9223372036854775808", NULL), REASON_BAD_KEY, "range");
-	assert_refused(resolve("_table", "handles", "tenant", "1", "_version", "1", NULL), REASON_NO_KEY, "handle");
+	assert_refused(resolve("_table", "handles", "tenant", "1", "_version", "1", NULL),
+	    REASON_NO_KEY, "handle");
 }
 
 static void
@@ -282,7 +307,8 @@ keys_are_canonical_and_a_ranged_source_must_spell_them_so(void **state)
 static int
 resolve_handle(const char *tenant, const char *handle)
 {
-	return resolve("_table", "handles", "tenant", tenant, "handle", handle, "_version", "1", NULL);
+	return resolve("_table", "handles", "tenant", tenant, "handle", handle, "_version", "1",
+	    NULL);
 }
 
 static void
@@ -298,7 +324,10 @@ spellings_of_one_text_key_share_a_bucket(void **state)
 	assert_false(change->barrier);
 	assert_same(change->exact, exact, false);
 	assert_same(change->bucket, bucket, true);
-	assert_int_equal(resolve_handle("1", "b\xc3\xb6""b"), 0);
+	assert_int_equal(resolve_handle("1",
+			     "b\xc3\xb6"
+			     "b"),
+	    0);
 	assert_true(change->barrier);
 	assert_int_equal(resolve_handle("11", "bob"), 0);
 	assert_same(change->bucket, bucket, false);
@@ -357,18 +386,24 @@ static void
 increments_add_to_an_upsert(void **state)
 {
 	(void)state;
-	assert_int_equal(resolve("_op", "incr", "id", "7", "credits", "-20", "balance", "1.5", NULL), 0);
+	assert_int_equal(resolve("_op", "incr", "id", "7", "credits", "-20", "balance", "1.5",
+			     NULL),
+	    0);
 	assert_int_equal(change->shape->kind, SHAPE_UPSERT);
 	assert_true(change->shape->adds);
 	assert_true(change->shape->foldable);
 	assert_value(0, "credits", VALUE_NUMBER, "-20");
-	assert_true(change->sums[0].sum == -20 && change->sums[0].low == -20 && change->sums[0].high == 0);
+	assert_true(change->sums[0].sum == -20 && change->sums[0].low == -20 &&
+	    change->sums[0].high == 0);
 	assert_true(change->sums[1].sum == 150 && change->sums[1].high == 150);
 	assert_int_equal(resolve("_op", "incr", "id", "7", "score", "1.5", NULL), 0);
 	assert_false(change->shape->foldable);
-	assert_refused(resolve("_op", "incr", "id", "7", "name", "1", NULL), REASON_BAD_VALUE, "name");
-	assert_refused(resolve("_op", "incr", "id", "7", "credits", "many", NULL), REASON_BAD_VALUE, "whole number");
-	assert_refused(resolve("_op", "incr", "id", "7", "_null", "credits", NULL), REASON_BAD_VALUE, "credits");
+	assert_refused(resolve("_op", "incr", "id", "7", "name", "1", NULL), REASON_BAD_VALUE,
+	    "name");
+	assert_refused(resolve("_op", "incr", "id", "7", "credits", "many", NULL), REASON_BAD_VALUE,
+	    "whole number");
+	assert_refused(resolve("_op", "incr", "id", "7", "_null", "credits", NULL),
+	    REASON_BAD_VALUE, "credits");
 }
 
 static void
@@ -377,8 +412,8 @@ versions_are_where_the_table_wants_them_and_nowhere_else(void **state)
 	(void)state;
 	assert_int_equal(resolve_handle("1", "a"), 0);
 	assert_int_equal(change->version, 1);
-	assert_refused(resolve("_table", "handles", "tenant", "1", "handle", "a", NULL), REASON_BAD_VERSION,
-	    "_version");
+	assert_refused(resolve("_table", "handles", "tenant", "1", "handle", "a", NULL),
+	    REASON_BAD_VERSION, "_version");
 	assert_refused(resolve("_table", "handles", "tenant", "1", "handle", "a", "_version",
 			   "9223372036854775808", NULL),
 	    REASON_BAD_VERSION, "2^63");
@@ -386,12 +421,16 @@ versions_are_where_the_table_wants_them_and_nowhere_else(void **state)
 	assert_int_equal(resolve("_table", "handles", "tenant", "1", "handle", "a", "_version",
 			     "18446744073709551615", NULL),
 	    0);
-	assert_refused(resolve("_table", "handles", "tenant", "1", "handle", "a", "_version", "1", "ver", "1",
-			   NULL),
+	assert_refused(resolve("_table", "handles", "tenant", "1", "handle", "a", "_version", "1",
+			   "ver", "1", NULL),
 	    REASON_BAD_VERSION, "ver");
-	assert_int_equal(resolve("_table", "handles", "_op", "invalidate", "tenant", "1", "handle", "a", NULL), 0);
-	assert_refused(resolve("_table", "stock", "id", "1", "_version", "1", NULL), REASON_BAD_VERSION, "stamps");
-	assert_refused(resolve("id", "1", "_version", "1", NULL), REASON_BAD_VERSION, "no version column");
+	assert_int_equal(resolve("_table", "handles", "_op", "invalidate", "tenant", "1", "handle",
+			     "a", NULL),
+	    0);
+	assert_refused(resolve("_table", "stock", "id", "1", "_version", "1", NULL),
+	    REASON_BAD_VERSION, "stamps");
+	assert_refused(resolve("id", "1", "_version", "1", NULL), REASON_BAD_VERSION,
+	    "no version column");
 }
 
 static void
@@ -414,7 +453,8 @@ json_brings_base64_for_binary_columns(void **state)
 	assert_int_equal(resolve("data", "{\"id\":7,\"avatar\":\"YWJj\",\"name\":\"x\"}", NULL), 0);
 	assert_value(0, "name", VALUE_TEXT, "x");
 	assert_value(1, "avatar", VALUE_BINARY, "abc");
-	assert_refused(resolve("data", "{\"id\":7,\"avatar\":\"not base64\"}", NULL), REASON_BAD_VALUE, "base64");
+	assert_refused(resolve("data", "{\"id\":7,\"avatar\":\"not base64\"}", NULL),
+	    REASON_BAD_VALUE, "base64");
 	assert_refused(resolve("data", "{\"id\":true}", NULL), REASON_BAD_KEY, "id");
 	assert_refused(resolve("data", "{\"id\":7.5}", NULL), REASON_BAD_KEY, "id");
 }

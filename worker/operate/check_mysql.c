@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "common/number.h"
+#include "worker/cache/key_template.h"
 #include "worker/operate/access.h"
 #include "worker/operate/check.h"
 #include "worker/store/schema.h"
@@ -229,6 +230,67 @@ check_key_spelling(struct mysql_check *m, const struct table *table,
 	}
 }
 
+/* schema_load stops at a table's first problem; people want all of them. */
+static void
+check_name(struct mysql_check *m, const struct table *table, const char *option, const char *name)
+{
+	const struct config_table *config = table->config;
+	const char *nearest = NULL;
+	unsigned best = 3;
+
+	if (table_column(table, str_of(name)) != NULL)
+		return;
+	if (table->problem != NULL && strstr(table->problem, name) != NULL)
+		return; /* that was the first */
+	for (unsigned i = 0; i < table->column_count; i++) {
+		unsigned distance = str_distance(str_of(name), str_of(table->columns[i].name));
+		if (distance < best) {
+			best = distance;
+			nearest = table->columns[i].name;
+		}
+	}
+	check_problem(m->check, config->line, config->column,
+	    "table %s: `%s` names column %s, which isn't there%s%s%s", config->name, option, name,
+	    nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "",
+	    nearest != NULL ? "?" : "");
+}
+
+static void
+check_templates(struct mysql_check *m, const struct table *table)
+{
+	const char *names[sizeof(table->key) / sizeof(table->key[0])];
+	const struct config_table *config = table->config;
+
+	for (unsigned i = 0; i < table->key_count; i++)
+		names[i] = table->columns[table->key[i]].name;
+	for (size_t i = 0; i < config->template_count; i++) {
+		const struct config_template *template = &config->templates[i];
+		struct key_template compiled = { 0 };
+		struct err err = { 0 };
+		if (key_template_compile(&compiled, template, names, table->key_count, &err) == 0)
+			key_template_deinit(&compiled);
+		else if (table->problem == NULL ||
+		    strstr(table->problem, template->written) == NULL)
+			check_problem(m->check, template->line, template->column,
+			    "table %s: `invalidate` %s: %s", config->name, template->written,
+			    err.text);
+	}
+}
+
+static void
+check_names(struct mysql_check *m, const struct table *table)
+{
+	const struct config_table *config = table->config;
+
+	if (config->version != VERSION_NONE)
+		check_name(m, table, "version", config->version_column);
+	for (size_t i = 0; i < config->column_count; i++)
+		check_name(m, table, "columns", config->columns[i].value);
+	for (size_t i = 0; i < config->set_count; i++)
+		check_name(m, table, "set", config->set[i].name);
+	check_templates(m, table);
+}
+
 static void
 check_table(struct mysql_check *m, const struct config_table *config)
 {
@@ -241,8 +303,10 @@ check_table(struct mysql_check *m, const struct config_table *config)
 	 * */
 	if (table != NULL && table->problem != NULL && (known || m->missing.len == 0))
 		check_problem(m->check, config->line, config->column, "%s", table->problem);
-	if (known)
-		check_key_spelling(m, table, config);
+	if (!known)
+		return;
+	check_names(m, table);
+	check_key_spelling(m, table, config);
 }
 
 /* ---- the server ---- */

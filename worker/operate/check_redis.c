@@ -25,17 +25,18 @@ check_memory(struct redis_check *r, struct str info)
 	uint64_t max = 0;
 
 	access_info_number(info, "maxmemory", &max);
-	if (policy.len > 8 && memcmp(policy.data, "allkeys-", 8) == 0) {
-		if (config->eviction_allowed)
-			check_hint(r->check, 0, 0,
-			    "redis may evict streams: maxmemory-policy is %.*s", STR_ARGS(policy));
-		else
-			check_problem(r->check, 0, 0,
-			    "redis would evict streams when memory runs out (maxmemory-policy "
-			    "%.*s%s): set "
-			    "volatile-lru or noeviction there, or eviction: allow here",
-			    STR_ARGS(policy), max == 0 ? ", with no maxmemory now" : "");
-	}
+	if (policy.len <= 8 || memcmp(policy.data, "allkeys-", 8) != 0)
+		return;
+	if (max > 0 && !config->eviction_allowed)
+		check_problem(r->check, 0, 0,
+		    "redis evicts streams when memory runs out (maxmemory-policy %.*s): set "
+		    "volatile-lru or noeviction there, or eviction: allow here",
+		    STR_ARGS(policy));
+	else
+		check_hint(r->check, 0, 0,
+		    "redis may evict streams (maxmemory-policy %.*s)%s; volatile-lru and "
+		    "noeviction never do",
+		    STR_ARGS(policy), max == 0 ? " once it has a maxmemory" : "");
 }
 
 static void

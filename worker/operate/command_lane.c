@@ -239,11 +239,13 @@ leave_order(struct ledger_access *a, const char *name, const char *text)
 	if (row == NULL)
 		return no_such_lane(a, name);
 	snprintf(lane, sizeof(lane), "%s", row->name);
-	if (strncmp(text, "skip", 4) == 0 && strcmp(row->halted, LANE_WHY_ENTRY_TOO_LARGE) != 0) {
+	/* a row that says nothing may be behind its owner, who judges the order in any case */
+	if (strncmp(text, "skip", 4) == 0 && row->halted[0] != '\0' &&
+	    strcmp(row->halted, LANE_WHY_ENTRY_TOO_LARGE) != 0) {
 		fprintf(stderr,
-		    "sluice: %s is not halted by an entry that is too large (%s); `skip` is for"
-		    " that, `resume --start` moves a lane for other reasons\n",
-		    lane, row->halted[0] != '\0' ? row->halted : "not halted");
+		    "sluice: %s is halted by %s; `skip` is for an entry that is too large, `resume "
+		    "--start` moves a lane for other reasons\n",
+		    lane, row->halted);
 		return EXIT_CODE_RUNTIME;
 	}
 	if (ledger_order_write(a->sql, str_of(lane), str_of(text), &err) != 0) {

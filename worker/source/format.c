@@ -7,7 +7,14 @@
 /* Up to here comparing each with each is quicker than a map. */
 #define FEW_NAMES 16
 
-enum control { CONTROL_OP, CONTROL_TABLE, CONTROL_VERSION, CONTROL_NULL, CONTROL_AT, CONTROL_COUNT };
+enum control {
+	CONTROL_OP,
+	CONTROL_TABLE,
+	CONTROL_VERSION,
+	CONTROL_NULL,
+	CONTROL_AT,
+	CONTROL_COUNT
+};
 
 int
 format_decode(struct entry *entry, struct arena *arena)
@@ -50,7 +57,8 @@ static int
 take_op(struct entry *entry, struct arena *arena, struct change *change, const struct value *value)
 {
 	for (enum change_op op = CHANGE_UPSERT; op <= CHANGE_INVALIDATE; op++) {
-		if (value->kind == VALUE_TEXT && str_equal(value->text, str_of(change_op_name(op)))) {
+		if (value->kind == VALUE_TEXT &&
+		    str_equal(value->text, str_of(change_op_name(op)))) {
 			change->op = op;
 			return 0;
 		}
@@ -60,16 +68,19 @@ take_op(struct entry *entry, struct arena *arena, struct change *change, const s
 }
 
 static int
-take_table(struct entry *entry, struct arena *arena, struct change *change, const struct value *value)
+take_table(struct entry *entry, struct arena *arena, struct change *change,
+    const struct value *value)
 {
 	if (value->kind != VALUE_TEXT || value->text.len == 0)
-		return entry_refuse(entry, arena, REASON_BAD_ENTRY, "_table is not the name of a table");
+		return entry_refuse(entry, arena, REASON_BAD_ENTRY,
+		    "_table is not the name of a table");
 	change->table_name = value->text;
 	return 0;
 }
 
 static int
-take_version(struct entry *entry, struct arena *arena, struct change *change, const struct value *value)
+take_version(struct entry *entry, struct arena *arena, struct change *change,
+    const struct value *value)
 {
 	if ((value->kind != VALUE_TEXT && value->kind != VALUE_NUMBER) ||
 	    !number_u64(value->text, &change->version))
@@ -136,7 +147,8 @@ format_null_count(struct str text)
 }
 
 int
-format_null_add_name(struct entry *entry, struct arena *arena, struct change *change, struct str name)
+format_null_add_name(struct entry *entry, struct arena *arena, struct change *change,
+    struct str name)
 {
 	if (name.len == 0)
 		return entry_refuse(entry, arena, REASON_BAD_ENTRY, "_null holds an empty name");
@@ -166,7 +178,8 @@ format_null_add(struct entry *entry, struct arena *arena, struct change *change,
 		const char *comma = memchr(text.data, ',', text.len);
 		size_t len = comma != NULL ? (size_t)(comma - text.data) : text.len;
 
-		if (format_null_add_name(entry, arena, change, trimmed((struct str){ text.data, len })) < 0)
+		if (format_null_add_name(entry, arena, change,
+			trimmed((struct str){ text.data, len })) < 0)
 			return -1;
 		if (comma == NULL)
 			break;
@@ -219,8 +232,8 @@ format_check_names(struct entry *entry, struct arena *arena, const struct change
 	if (twice == NULL)
 		return 0;
 	if (twice->value.kind == VALUE_NULL)
-		return entry_refuse(entry, arena, REASON_BAD_ENTRY, "%s is given twice, or also in _null",
-		    name_shown(arena, twice->name));
+		return entry_refuse(entry, arena, REASON_BAD_ENTRY,
+		    "%s is given twice, or also in _null", name_shown(arena, twice->name));
 	return entry_refuse(entry, arena, REASON_BAD_ENTRY, "%s is given twice",
 	    name_shown(arena, twice->name));
 }

@@ -33,9 +33,11 @@ int controls_take(struct controls *controls, struct entry *entry, struct arena *
 /* How many names a _null text has at most, and adding them behind change->fields (which has the
  * room) as VALUE_NULL. */
 size_t format_null_count(struct str text);
-int format_null_add(struct entry *entry, struct arena *arena, struct change *change, struct str text);
+int format_null_add(struct entry *entry, struct arena *arena, struct change *change,
+    struct str text);
 /* The same for one name. */
-int format_null_add_name(struct entry *entry, struct arena *arena, struct change *change, struct str name);
+int format_null_add_name(struct entry *entry, struct arena *arena, struct change *change,
+    struct str name);
 
 /* No name twice among the change's fields? */
 int format_check_names(struct entry *entry, struct arena *arena, const struct change *change);

@@ -29,7 +29,8 @@ decode_with_controls(struct entry *entry, struct arena *arena, struct change *ch
 			return -1;
 	}
 	nulls = format_null_count(controls.null_names.text);
-	change->fields = arena_alloc(arena, (entry->raw_count - ours + nulls) * sizeof(*change->fields));
+	change->fields =
+	    arena_alloc(arena, (entry->raw_count - ours + nulls) * sizeof(*change->fields));
 	for (size_t i = 0; i < entry->raw_count; i++) {
 		if (!format_is_control(entry->raw[i].name))
 			change->fields[columns++] = entry->raw[i];

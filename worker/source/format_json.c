@@ -132,7 +132,8 @@ take_value(yyjson_val *given, struct arena *arena, struct value *value)
 		*value = (struct value){ { NULL, 0 }, VALUE_NULL };
 		return true;
 	case YYJSON_TYPE_BOOL:
-		*value = (struct value){ yyjson_get_bool(given) ? STR("true") : STR("false"), VALUE_BOOL };
+		*value = (struct value){ yyjson_get_bool(given) ? STR("true") : STR("false"),
+			VALUE_BOOL };
 		return true;
 	case YYJSON_TYPE_RAW:
 		*value = (struct value){ json_text(given), VALUE_NUMBER };
@@ -173,7 +174,8 @@ add_nulls(struct entry *entry, struct arena *arena, struct change *change, yyjso
 	yyjson_arr_foreach(nulls, i, count, name)
 	{
 		if (!yyjson_is_str(name))
-			return entry_refuse(entry, arena, REASON_BAD_ENTRY, "_null is not a list of names");
+			return entry_refuse(entry, arena, REASON_BAD_ENTRY,
+			    "_null is not a list of names");
 		if (format_null_add_name(entry, arena, change, json_text(name)) < 0)
 			return -1;
 	}
@@ -197,8 +199,9 @@ decode_object(struct entry *entry, struct arena *arena, yyjson_val *object, stru
 		struct field field = { json_text(name), { { NULL, 0 }, VALUE_NULL } };
 
 		if (!take_value(given, arena, &field.value))
-			return entry_refuse(entry, arena, REASON_BAD_JSON, "%s is nested deeper than %d",
-			    name_shown(arena, field.name), DEPTH_MAX);
+			return entry_refuse(entry, arena, REASON_BAD_JSON,
+			    "%s is nested deeper than %d", name_shown(arena, field.name),
+			    DEPTH_MAX);
 		if (!format_is_control(field.name))
 			change->fields[change->field_count++] = field;
 		else if (controls_take(&controls, entry, arena, change, &field) < 0)
@@ -268,13 +271,14 @@ format_json_decode(struct entry *entry, struct arena *arena)
 	if (len > 0)
 		memcpy(text, field->value.text.data, len);
 	memset(text + len, 0, YYJSON_PADDING_SIZE);
-	doc = yyjson_read_opts(text, len, YYJSON_READ_INSITU | YYJSON_READ_NUMBER_AS_RAW, &tree_memory,
-	    &problem);
+	doc = yyjson_read_opts(text, len, YYJSON_READ_INSITU | YYJSON_READ_NUMBER_AS_RAW,
+	    &tree_memory, &problem);
 	if (doc == NULL && problem.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
-		return entry_refuse(entry, arena, REASON_BAD_JSON, "the JSON holds too many values");
+		return entry_refuse(entry, arena, REASON_BAD_JSON,
+		    "the JSON holds too many values");
 	if (doc == NULL)
-		return entry_refuse(entry, arena, REASON_BAD_JSON, "not JSON: %s at byte %zu", problem.msg,
-		    problem.pos);
+		return entry_refuse(entry, arena, REASON_BAD_JSON, "not JSON: %s at byte %zu",
+		    problem.msg, problem.pos);
 	result = decode_root(entry, arena, yyjson_doc_get_root(doc));
 	yyjson_doc_free(doc);
 	return result;

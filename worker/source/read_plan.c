@@ -63,5 +63,6 @@ read_entry_bytes(size_t before, size_t largest)
 	/* nothing comes: what was large may have been the exception */
 	if (largest == 0)
 		return most(before / 2, READ_ENTRY_BYTES);
-	return most(largest, before - before / 8);
+	/* the first entries of a lane tell more than the assumption */
+	return most(largest, before == READ_ENTRY_UNKNOWN ? READ_ENTRY_BYTES : before - before / 8);
 }

@@ -11,7 +11,13 @@
  * doubles while replies are full, and is bounded by rows and by the largest entries lately seen.
  * Where one entry of each lane would already be too much, the lanes take turns.
  */
-enum { READ_COUNT_MIN = 16, READ_COUNT_MAX = 65536, READ_BYTES_MIN = 16384, READ_ENTRY_BYTES = 64 };
+enum {
+	READ_COUNT_MIN = 16,
+	READ_COUNT_MAX = 65536,
+	READ_BYTES_MIN = 16384,
+	READ_ENTRY_BYTES = 64,
+	READ_ENTRY_UNKNOWN = 65536 /* assumed of a lane that was never read */
+};
 
 struct read_lane {
 	size_t entry_bytes; /* largest recent entry */

@@ -34,7 +34,7 @@ stream_lane(struct lane *lane)
 	if (state == NULL) {
 		state = calloc(1, sizeof(*state));
 		CHECK(state != NULL);
-		state->entry_bytes = READ_ENTRY_BYTES;
+		state->entry_bytes = READ_ENTRY_UNKNOWN;
 		lane->source_state = state;
 	}
 	return state;

@@ -48,7 +48,8 @@ copied(struct arena *arena, const char *text, size_t len)
 }
 
 static enum column_verdict
-check_int(const struct column *column, const struct value *given, struct arena *arena, struct value *out)
+check_int(const struct column *column, const struct value *given, struct arena *arena,
+    struct value *out)
 {
 	struct str text;
 	int128 n;
@@ -64,7 +65,8 @@ check_int(const struct column *column, const struct value *given, struct arena *
 
 /* BIT: a text is bytes to MySQL ('1' is 0x31), but nobody means that. */
 static enum column_verdict
-check_bit(const struct column *column, const struct value *given, struct arena *arena, struct value *out)
+check_bit(const struct column *column, const struct value *given, struct arena *arena,
+    struct value *out)
 {
 	struct column range = *column;
 
@@ -103,7 +105,8 @@ check_float(const struct column *column, const struct value *given, struct value
 	memcpy(text, s.data, s.len);
 	text[s.len] = '\0';
 	n = strtod(text, NULL);
-	if (!(fabs(n) < (column_is_type(column, "float") ? 3e38 : 1e308)) || (column->is_unsigned && n < 0))
+	if (!(fabs(n) < (column_is_type(column, "float") ? 3e38 : 1e308)) ||
+	    (column->is_unsigned && n < 0))
 		return alone(out, given);
 	return fine(out, VALUE_NUMBER, s);
 }
@@ -122,12 +125,13 @@ check_text(const struct column *column, const struct value *given, struct value 
 }
 
 static enum column_verdict
-check_binary(const struct column *column, const struct value *given, bool base64, struct arena *arena,
-    struct value *out, const char **why)
+check_binary(const struct column *column, const struct value *given, bool base64,
+    struct arena *arena, struct value *out, const char **why)
 {
 	struct str bytes = given->text;
 
-	if (base64 && (given->kind != VALUE_TEXT || !text_base64_decode(given->text, arena, &bytes)))
+	if (base64 &&
+	    (given->kind != VALUE_TEXT || !text_base64_decode(given->text, arena, &bytes)))
 		return refused(why, "is binary and wants a text in base64");
 	*out = (struct value){ bytes, VALUE_BINARY };
 	return bytes.len <= column->length ? COLUMN_FINE : COLUMN_ALONE;
@@ -237,8 +241,8 @@ check_json(const struct column *column, const struct value *given, struct value 
 }
 
 enum column_verdict
-column_check(const struct column *column, const struct value *given, bool base64, struct arena *arena,
-    struct value *out, const char **why)
+column_check(const struct column *column, const struct value *given, bool base64,
+    struct arena *arena, struct value *out, const char **why)
 {
 	if (given->kind == VALUE_NULL) {
 		*out = *given;

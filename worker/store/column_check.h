@@ -21,8 +21,8 @@ enum column_verdict { COLUMN_FINE, COLUMN_ALONE, COLUMN_REFUSED };
  * With FINE and ALONE *out is a resolved value (TEXT, NUMBER, BINARY or NULL); it may borrow the
  * given bytes.  With REFUSED *why says what is wrong ("is not base64"), without the value.
  */
-enum column_verdict column_check(const struct column *column, const struct value *given, bool base64,
-    struct arena *arena, struct value *out, const char **why);
+enum column_verdict column_check(const struct column *column, const struct value *given,
+    bool base64, struct arena *arena, struct value *out, const char **why);
 
 /*
  * Check an increment: FINE with the number in *out and *sum; ALONE with the number in *out only (an
@@ -36,7 +36,7 @@ enum column_verdict column_check_increment(const struct column *column, const st
  * the one canonical spelling of the value, as the server would show it.  ALONE: the server's
  * equality for it isn't known, so its order against all others matters.
  */
-enum column_verdict column_check_key(const struct column *column, const struct value *given, bool base64,
-    struct arena *arena, struct value *out, const char **why);
+enum column_verdict column_check_key(const struct column *column, const struct value *given,
+    bool base64, struct arena *arena, struct value *out, const char **why);
 
 #endif

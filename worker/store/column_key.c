@@ -26,8 +26,8 @@ copied(struct arena *arena, const char *text, size_t len)
 }
 
 static enum column_verdict
-key_int(const struct column *column, const struct value *given, struct arena *arena, struct value *out,
-    const char **why)
+key_int(const struct column *column, const struct value *given, struct arena *arena,
+    struct value *out, const char **why)
 {
 	struct str text;
 	int128 n;
@@ -53,7 +53,8 @@ key_decimal(const struct column *column, const struct value *given, struct arena
 }
 
 static enum column_verdict
-key_text(const struct column *column, const struct value *given, struct value *out, const char **why)
+key_text(const struct column *column, const struct value *given, struct value *out,
+    const char **why)
 {
 	size_t characters;
 
@@ -64,7 +65,8 @@ key_text(const struct column *column, const struct value *given, struct value *o
 	*out = (struct value){ given->text, VALUE_TEXT };
 	if (!column_has_text(column, given->text))
 		return COLUMN_ALONE;
-	return column->exact_collation || (column->plain_collation && text_is_printable_ascii(given->text)) ?
+	return column->exact_collation ||
+		(column->plain_collation && text_is_printable_ascii(given->text)) ?
 	    COLUMN_FINE :
 	    COLUMN_ALONE;
 }
@@ -101,7 +103,8 @@ key_moment(const struct column *column, const struct value *given, struct arena 
 	if (given->kind != VALUE_TEXT)
 		return refused(why, "is not a text with a date or time");
 	if (column->kind == COLUMN_TIME) {
-		if (!duration_parse(given->text, &m) || m.hour >= 838 || !moment_scale(&m, column->scale))
+		if (!duration_parse(given->text, &m) || m.hour >= 838 ||
+		    !moment_scale(&m, column->scale))
 			return refused(why, "is not a time, hh:mm:ss");
 		if (m.negative && m.hour + m.minute + m.second == 0)
 			return refused(why, "is a negative zero");
@@ -132,8 +135,8 @@ key_exotic(const struct column *column, const struct value *given, struct arena 
 }
 
 enum column_verdict
-column_check_key(const struct column *column, const struct value *given, bool base64, struct arena *arena,
-    struct value *out, const char **why)
+column_check_key(const struct column *column, const struct value *given, bool base64,
+    struct arena *arena, struct value *out, const char **why)
 {
 	if (given->kind == VALUE_NULL)
 		return refused(why, "is NULL");

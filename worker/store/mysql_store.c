@@ -190,6 +190,9 @@ mysql_move(struct store *store, struct lane *lane, struct position to, struct er
 {
 	struct ledger_step step = { .lane = lane, .from = lane->position, .to = to, .done = to };
 
+	if (position_compare(lane->done, lane->position) < 0 && position_compare(lane->done, to) < 0)
+		step.done = lane->done;
+
 	switch (advance_alone(mysql_of(store), &step, 1, err)) {
 	case WRITE_OK:
 		return 0;

@@ -50,9 +50,13 @@ refusal_reason(const struct table *table, int code)
 	case 1918: /* BAD_DATA */
 	case 1977: /* CANNOT_CONVERT_CHARACTER */
 		return REASON_BAD_VALUE;
+	case 1267: /* CANT_AGGREGATE_2COLLATIONS: the key can't be written in its character set */
+	case 3854: /* CANNOT_CONVERT_STRING, the same on MySQL */
+		return REASON_BAD_KEY;
 	default:
-		return (code >= 3140 && code <= 3157) || (code >= 4035 && code <= 4040)
-		    ? REASON_BAD_VALUE : REASON_REFUSED; /* JSON */
+		return (code >= 3140 && code <= 3157) || (code >= 4035 && code <= 4040) ?
+		    REASON_BAD_VALUE :
+		    REASON_REFUSED; /* JSON */
 	}
 }
 
@@ -96,6 +100,12 @@ refusal_is_primary(const struct err *err)
 		return false;
 	refusal_index(err, index, sizeof(index));
 	return strcmp(index, "PRIMARY") == 0;
+}
+
+bool
+refusal_is_of_key(int code)
+{
+	return code == 1267 || code == 3854;
 }
 
 bool
@@ -153,7 +163,8 @@ refusal_doubts_schema(const struct step *step, const struct err *err)
 		return !table->has_foreign_key;
 	if (strcmp(reason, REASON_TRIGGER) == 0)
 		return !table->ordered;
-	if (err->code == 3819 || err->code == 4025) /* of JSON columns we don't check what is alone */
+	if (err->code == 3819 ||
+	    err->code == 4025) /* of JSON columns we don't check what is alone */
 		return !table->has_check && !step->alone;
 	/* our own check had accepted the values */
 	return is_value_error(err->code) && !step->alone && !shape->adds && !table->ordered;

@@ -8,14 +8,10 @@
 
 /*
  * What a data error of the server means for the change that met it.  Codes are those of MySQL and
- * MariaDB; REFUSAL_TOO_LARGE and REFUSAL_OUT_OF_RANGE are also used where we know the answer without
- * asking.
+ * MariaDB; REFUSAL_TOO_LARGE and REFUSAL_OUT_OF_RANGE are also used where we know the answer
+ * without asking.
  */
-enum {
-	REFUSAL_TOO_LARGE = 1153,
-	REFUSAL_OUT_OF_RANGE = 1264,
-	REFUSAL_NO_DEFAULT = 1364
-};
+enum { REFUSAL_TOO_LARGE = 1153, REFUSAL_OUT_OF_RANGE = 1264, REFUSAL_NO_DEFAULT = 1364 };
 
 /* One of the REASON_ words. */
 const char *refusal_reason(const struct table *table, int code);
@@ -26,6 +22,9 @@ bool refusal_is_local(const struct table *table, int code);
 
 /* A row with this primary key exists. */
 bool refusal_is_primary(const struct err *err);
+/* The key has a character that its column's character set lacks.  (For sql_class these are
+ * errors of a statement, not of a datum.) */
+bool refusal_is_of_key(int code);
 /* A child whose parent is missing. */
 bool refusal_is_orphan(int code);
 /* May the same change be accepted once other rows have changed? */

@@ -97,14 +97,15 @@ const struct shape *
 resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
     const struct shape_column *columns, unsigned count)
 {
-	size_t len = sizeof(table) + 1 + count * 3;
+	uint32_t of = resolve_place(r, table);
+	size_t len = sizeof(of) + 1 + count * 3;
 	char *key = arena_alloc(r->arena, len);
 	char *at = key;
 	void **place;
 
 	CHECK(count <= table->column_count);
-	memcpy(at, &table, sizeof(table));
-	at += sizeof(table);
+	memcpy(at, &of, sizeof(of));
+	at += sizeof(of);
 	*at++ = (char)kind;
 	for (unsigned i = 0; i < count; i++) {
 		memcpy(at, &columns[i].column, 2);
@@ -122,8 +123,7 @@ static int
 resolve_waiting(struct resolver *r, struct change *change)
 {
 	struct table *table = change->table;
-	size_t count;
-	uint32_t place = (uint32_t)(table - schema_tables(r->schema, &count));
+	uint32_t place = resolve_place(r, table);
 
 	change->op = CHANGE_UPDATE;
 	change->shape = resolver_shape(r, table, SHAPE_UPDATE, NULL, 0);
@@ -150,7 +150,8 @@ check_version(struct resolver *r, struct entry *entry, const struct change *chan
 		if (!change->has_version)
 			return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
 			    "%s: every change of this table carries a _version", table->name);
-		if (change->version > INT64_MAX && !table->columns[table->version_column].is_unsigned)
+		if (change->version > INT64_MAX &&
+		    !table->columns[table->version_column].is_unsigned)
 			return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
 			    "%s: _version is above 2^63-1 and column %s is signed", table->name,
 			    table->columns[table->version_column].name);
@@ -184,12 +185,12 @@ take_value(struct resolver *r, struct entry *entry, struct change *change, unsig
 	const char *why = NULL;
 
 	verdict = shape_column->add ?
-	    column_check_increment(column, given, r->arena, &change->values[place], &change->sums[place],
-		&why) :
+	    column_check_increment(column, given, r->arena, &change->values[place],
+		&change->sums[place], &why) :
 	    column_check(column, given, base64, r->arena, &change->values[place], &why);
 	if (verdict == COLUMN_REFUSED)
-		return entry_refuse(entry, r->arena, REASON_BAD_VALUE, "%s: column %s %s", table->name,
-		    column->name, why);
+		return entry_refuse(entry, r->arena, REASON_BAD_VALUE, "%s: column %s %s",
+		    table->name, column->name, why);
 	change->alone |= verdict == COLUMN_ALONE;
 	return 0;
 }
@@ -214,7 +215,8 @@ take_values(struct resolver *r, struct entry *entry, struct change *change,
 
 		if (target <= TARGET_KEY)
 			keys[TARGET_KEY - target] = *given;
-		else if (target != TARGET_IGNORED && take_value(r, entry, change, (unsigned)target, given) < 0)
+		else if (target != TARGET_IGNORED &&
+		    take_value(r, entry, change, (unsigned)target, given) < 0)
 			return -1;
 	}
 	return 0;

@@ -16,8 +16,8 @@ check_part(struct resolver *r, struct entry *entry, struct change *change, unsig
 	const char *why = NULL;
 
 	if (given->kind == VALUE_NULL)
-		return entry_refuse(entry, r->arena, REASON_NO_KEY, "%s: key column %s is NULL", table->name,
-		    column->name);
+		return entry_refuse(entry, r->arena, REASON_NO_KEY, "%s: key column %s is NULL",
+		    table->name, column->name);
 	switch (column_check_key(column, given, base64, r->arena, out, &why)) {
 	case COLUMN_FINE:
 		break;
@@ -25,12 +25,13 @@ check_part(struct resolver *r, struct entry *entry, struct change *change, unsig
 		change->barrier = true;
 		break;
 	case COLUMN_REFUSED:
-		return entry_refuse(entry, r->arena, REASON_BAD_KEY, "%s: the value for key column %s %s",
-		    table->name, column->name, why);
+		return entry_refuse(entry, r->arena, REASON_BAD_KEY,
+		    "%s: the value for key column %s %s", table->name, column->name, why);
 	}
 	if (source->ranged && !base64 && !str_equal(out->text, given->text))
 		return entry_refuse(entry, r->arena, REASON_BAD_KEY,
-		    "%s: the value for key column %s is not in its one canonical spelling, by which "
+		    "%s: the value for key column %s is not in its one canonical spelling, by "
+		    "which "
 		    "producers must choose among several lanes",
 		    table->name, column->name);
 	return 0;
@@ -66,8 +67,7 @@ key_bytes(const struct change *change)
 static void
 make_exact(struct resolver *r, struct change *change)
 {
-	size_t count;
-	uint32_t place = (uint32_t)(change->table - schema_tables(r->schema, &count));
+	uint32_t place = resolve_place(r, change->table);
 	size_t bytes = key_bytes(change);
 	char *data = arena_alloc(r->arena, bytes);
 	char *at = put(data, &place, sizeof(place));
@@ -81,7 +81,8 @@ make_exact(struct resolver *r, struct change *change)
 static bool
 is_coarser(const struct column *column, struct str text)
 {
-	if (column->kind != COLUMN_TEXT && column->kind != COLUMN_ENUM && column->kind != COLUMN_OTHER)
+	if (column->kind != COLUMN_TEXT && column->kind != COLUMN_ENUM &&
+	    column->kind != COLUMN_OTHER)
 		return false;
 	if (text.len > 0 && text.data[text.len - 1] == ' ')
 		return true;
@@ -136,7 +137,8 @@ make_bucket(struct resolver *r, struct change *change)
 }
 
 int
-resolve_key(struct resolver *r, struct entry *entry, struct change *change, const struct value *given)
+resolve_key(struct resolver *r, struct entry *entry, struct change *change,
+    const struct value *given)
 {
 	const struct table *table = change->table;
 
@@ -149,4 +151,14 @@ resolve_key(struct resolver *r, struct entry *entry, struct change *change, cons
 	make_exact(r, change);
 	make_bucket(r, change);
 	return 0;
+}
+
+uint32_t
+resolve_place(const struct resolver *r, const struct table *table)
+{
+	size_t count;
+	const struct table *tables = schema_tables(r->schema, &count);
+
+	CHECK(table >= tables && table < tables + count);
+	return (uint32_t)(table - tables);
 }

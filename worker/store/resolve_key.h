@@ -13,6 +13,10 @@
  * given: one value per key column, as decoded.  A ranged source must spell keys canonically, since
  * its producers choose the lane by the spelling.
  */
-int resolve_key(struct resolver *r, struct entry *entry, struct change *change, const struct value *given);
+int resolve_key(struct resolver *r, struct entry *entry, struct change *change,
+    const struct value *given);
+
+/* The table's place in the schema. */
+uint32_t resolve_place(const struct resolver *r, const struct table *table);
 
 #endif

@@ -7,10 +7,12 @@
 #include <strings.h>
 
 static bool
-is_plan_of(const struct resolver_plan *plan, const struct config_source *source, const struct change *change)
+is_plan_of(const struct resolver_plan *plan, const struct config_source *source,
+    const struct change *change)
 {
 	if (plan->table == NULL || plan->source != source || plan->op != change->op ||
-	    plan->field_count != change->field_count || !str_equal(plan->table_name, change->table_name))
+	    plan->field_count != change->field_count ||
+	    !str_equal(plan->table_name, change->table_name))
 		return false;
 	for (size_t i = 0; i < plan->field_count; i++) {
 		if (!str_equal(plan->names[i], change->fields[i].name))
@@ -120,8 +122,8 @@ struct making {
 	struct entry *entry;
 	const struct change *change;
 	struct table *table;
-	int *from;	/* per column: the field it comes from, or one of the above */
-	int *columns;	/* per field: its column, or -1 */
+	int *from;		 /* per column: the field it comes from, or one of the above */
+	int *columns;		 /* per field: its column, or -1 */
 	struct value *constants; /* per column, with FROM_CONFIG */
 };
 
@@ -158,16 +160,16 @@ take_field(struct making *m, size_t i)
 		if (m->change->op == CHANGE_INVALIDATE)
 			return 0;
 		m->r->unknown = true;
-		return refuse_name(m->r, m->entry, REASON_UNKNOWN_COLUMN, table, "no column for field ", name,
-		    "");
+		return refuse_name(m->r, m->entry, REASON_UNKNOWN_COLUMN, table,
+		    "no column for field ", name, "");
 	}
 	place = (int)(column - table->columns);
 	if (column->key_part < 0) {
 		if (m->change->op == CHANGE_INVALIDATE)
 			return 0;
 		if (place == table->version_column)
-			return refuse_name(m->r, m->entry, REASON_BAD_VERSION, table, "field ", name,
-			    " is the version column, which only _version sets");
+			return refuse_name(m->r, m->entry, REASON_BAD_VERSION, table, "field ",
+			    name, " is the version column, which only _version sets");
 		if (m->change->op == CHANGE_DELETE)
 			return 0;
 		if (column->generated)
@@ -191,8 +193,9 @@ check_key_is_there(struct making *m)
 
 	for (unsigned i = 0; i < table->key_count; i++) {
 		if (m->from[table->key[i]] == FROM_NOWHERE)
-			return refuse_name(m->r, m->entry, REASON_NO_KEY, table, "no value for key column ",
-			    str_of(table->columns[table->key[i]].name), "");
+			return refuse_name(m->r, m->entry, REASON_NO_KEY, table,
+			    "no value for key column ", str_of(table->columns[table->key[i]].name),
+			    "");
 	}
 	return 0;
 }
@@ -220,7 +223,8 @@ make_shape(struct making *m, struct resolver_plan *plan)
 {
 	struct arena *arena = m->r->arena;
 	const struct table *table = m->table;
-	struct shape_column *columns = arena_alloc(arena, table->column_count * sizeof(*columns) + 1);
+	struct shape_column *columns =
+	    arena_alloc(arena, table->column_count * sizeof(*columns) + 1);
 	int *places = arena_alloc(arena, table->column_count * sizeof(*places) + 1);
 	int *targets = arena_alloc(arena, m->change->field_count * sizeof(*targets) + 1);
 	unsigned count = 0;
@@ -252,7 +256,8 @@ make_constants(struct making *m, struct resolver_plan *plan)
 {
 	const struct table *table = m->table;
 	struct arena *arena = m->r->arena;
-	struct constant *constants = arena_alloc(arena, plan->shape->count * sizeof(*constants) + 1);
+	struct constant *constants =
+	    arena_alloc(arena, plan->shape->count * sizeof(*constants) + 1);
 	struct value *keys = arena_zalloc(arena, table->key_count * sizeof(*keys));
 	const char *why = NULL;
 
@@ -267,8 +272,8 @@ make_constants(struct making *m, struct resolver_plan *plan)
 		if (m->from[column] != FROM_CONFIG)
 			continue;
 		constant->place = i;
-		constant->alone = column_check(&table->columns[column], &m->constants[column], false, arena,
-		    &constant->value, &why) != COLUMN_FINE;
+		constant->alone = column_check(&table->columns[column], &m->constants[column],
+				      false, arena, &constant->value, &why) != COLUMN_FINE;
 		plan->constant_count++;
 	}
 	plan->constants = constants;
@@ -287,13 +292,14 @@ copy_names(struct arena *arena, const struct change *change, struct resolver_pla
 	}
 	plan->names = names;
 	plan->field_count = change->field_count;
-	plan->table_name = (struct str){
-		arena_copy(arena, change->table_name.data, change->table_name.len), change->table_name.len
-	};
+	plan->table_name =
+	    (struct str){ arena_copy(arena, change->table_name.data, change->table_name.len),
+		    change->table_name.len };
 }
 
 static int
-make_plan(struct resolver *r, struct entry *entry, struct change *change, struct resolver_plan *plan)
+make_plan(struct resolver *r, struct entry *entry, struct change *change,
+    struct resolver_plan *plan)
 {
 	struct table *table = change->table;
 	struct arena *arena = r->arena;
@@ -311,7 +317,9 @@ make_plan(struct resolver *r, struct entry *entry, struct change *change, struct
 	}
 	if (check_key_is_there(&m) < 0)
 		return -1;
-	*plan = (struct resolver_plan){ .source = entry->lane->source, .op = change->op, .table = table };
+	*plan = (struct resolver_plan){
+		.source = entry->lane->source, .op = change->op, .table = table
+	};
 	copy_names(arena, change, plan);
 	make_shape(&m, plan);
 	make_constants(&m, plan);
@@ -327,7 +335,8 @@ resolve_plan(struct resolver *r, struct entry *entry, struct change *change)
 	for (unsigned i = 0; i < PLANS_MAX; i++) {
 		if (!is_plan_of(&r->plans[i], source, change))
 			continue;
-		if (i > 0) { /* a step towards the front, so that two in turn don't move each other */
+		if (i >
+		    0) { /* a step towards the front, so that two in turn don't move each other */
 			made = r->plans[i - 1];
 			r->plans[i - 1] = r->plans[i];
 			r->plans[i] = made;

@@ -25,7 +25,7 @@ struct resolver_plan {
 	struct str table_name;
 	size_t field_count;
 	const struct str *names;
-	const int *targets;	/* one per field */
+	const int *targets; /* one per field */
 	struct table *table;
 	const struct shape *shape;
 	const struct constant *constants;
@@ -35,6 +35,7 @@ struct resolver_plan {
 
 /* Find or make the plan of a change.  NULL: refused, or the table has a problem (change->table is
  * set and the entry isn't refused).  Valid until the next call. */
-const struct resolver_plan *resolve_plan(struct resolver *r, struct entry *entry, struct change *change);
+const struct resolver_plan *resolve_plan(struct resolver *r, struct entry *entry,
+    struct change *change);
 
 #endif

@@ -35,14 +35,15 @@ write_folded(struct writer *w)
 		if (count > 0)
 			outcome = writer_write(w, steps, count);
 	}
-	for (struct step *s = w->refused; s != NULL && outcome == OUTCOME_WRITTEN; s = s->next_written)
+	for (struct step *s = w->refused; s != NULL && outcome == OUTCOME_WRITTEN;
+	    s = s->next_written)
 		outcome = one_by_one_bucket(w, s);
 	return outcome;
 }
 
 /*
- * A cascading foreign key changes rows of one table with those of another.  The fold keeps the order
- * within an ordered table, but not between two of them.
+ * A cascading foreign key changes rows of one table with those of another.  The fold keeps the
+ * order within an ordered table, but not between two of them.
  */
 static bool
 may_cascade(const struct rows_plan *plan)
@@ -65,6 +66,11 @@ may_cascade(const struct rows_plan *plan)
 static void
 forget_tries(struct batch *batch)
 {
+	size_t tables;
+
+	schema_tables(batch->schema, &tables);
+	for (size_t i = 0; i < tables; i++)
+		batch->tables[i].refused_older = 0;
 	for (struct bucket *k = batch->buckets; k != NULL; k = k->next)
 		k->refused = false;
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {

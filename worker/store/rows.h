@@ -13,10 +13,10 @@
  *
  * The fast way: per round, the steps grouped by shape, sorted by key, cut by rows, bytes and
  * placeholders.  A refused statement (data error) is halved until the refused step stands alone;
- * its bucket's changes from step->first_change on are then applied one by one behind savepoints, and
- * what is refused marks its entry (entry->refusal).  Where one row's refusal can depend on another's
- * row, or an entry holds several changes, the answer is WRITE_ONE_BY_ONE: the caller rolls back and
- * everything is applied entry by entry in lane order, which is the law itself.
+ * its bucket's changes from step->first_change on are then applied one by one behind savepoints,
+ * and what is refused marks its entry (entry->refusal).  Where one row's refusal can depend on
+ * another's row, or an entry holds several changes, the answer is WRITE_ONE_BY_ONE: the caller
+ * rolls back and everything is applied entry by entry in lane order, which is the law itself.
  *
  * After WRITE_OK each refused entry has its refusal; the caller writes the dead letters.
  */

@@ -4,7 +4,8 @@
 
 enum {
 	TABLE_LEAVE_MS = 30000,
-	CODE_LOCK_WAIT = 1205,	 /* MariaDB's answer to NOWAIT too; MySQL's where DDL holds the table */
+	CODE_LOCK_WAIT =
+	    1205, /* MariaDB's answer to NOWAIT too; MySQL's where DDL holds the table */
 	CODE_LOCK_NOWAIT = 3572, /* MySQL */
 	LOCK_ROWS_MAX = 1000
 };
@@ -91,14 +92,16 @@ keys_init(struct keys *keys, const struct batch *batch, const struct lane *lane)
 		.order = calloc(batch->changes + 1, sizeof(struct step *)) };
 	CHECK(keys->steps != NULL && keys->order != NULL);
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
-		for (size_t i = 0; entry->lane == lane && entry_is_applied(entry) && i < entry->change_count;
-		     i++) {
+		for (size_t i = 0;
+		    entry->lane == lane && entry_is_applied(entry) && i < entry->change_count;
+		    i++) {
 			const struct change *c = &entry->changes[i];
 
 			if (c->op == CHANGE_INVALIDATE || c->shape == NULL)
 				continue;
 			CHECK(keys->count < batch->changes);
-			keys->steps[keys->count] = (struct step){ .shape = c->shape, .key = c->key };
+			keys->steps[keys->count] =
+			    (struct step){ .shape = c->shape, .key = c->key };
 			keys->order[keys->count] = &keys->steps[keys->count];
 			keys->count++;
 		}
@@ -131,7 +134,8 @@ try_locks(struct writer *w, const struct keys *keys)
 	for (unsigned from = 0; from < keys->count;) {
 		struct statement s = { .steps = keys->order + from,
 			.count = same_table(keys->order + from, keys->count - from),
-			.bytes_max = w->limits->bytes_max, .mariadb = w->plan->mariadb };
+			.bytes_max = w->limits->bytes_max,
+			.mariadb = w->plan->mariadb };
 		struct sql_result result;
 		unsigned used;
 
@@ -141,7 +145,8 @@ try_locks(struct writer *w, const struct keys *keys)
 		if (used == 0)
 			continue;
 		w->report->statements++;
-		if (sql_query(w->sql, (struct str){ w->text.data, w->text.len }, &result, w->err) == 0) {
+		if (sql_query(w->sql, (struct str){ w->text.data, w->text.len }, &result, w->err) ==
+		    0) {
 			sql_result_free(&result);
 			continue;
 		}

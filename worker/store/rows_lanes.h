@@ -13,8 +13,8 @@ unsigned lanes_leave_table(struct batch *batch, const struct table *table);
 /* The same for every table with a `problem`. */
 unsigned lanes_leave_problems(struct batch *batch);
 
-/* A lock wait timed out: whose rows are locked?  WRITE_LEAVE, or WRITE_ERROR when no row is locked any
- * more (or it wasn't ours: a parent's, an index's). */
+/* A lock wait timed out: whose rows are locked?  WRITE_LEAVE, or WRITE_ERROR when no row is
+ * locked any more (or it wasn't ours: a parent's, an index's). */
 enum write_result lanes_leave_locked(struct writer *w);
 /* Look at the lanes with lane->probe (all == false) or at all lanes that write. */
 enum write_result lanes_probe(struct writer *w, bool all);

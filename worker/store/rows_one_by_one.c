@@ -12,9 +12,14 @@ enum { REPEATS_MAX = 16 };
 static enum outcome
 apply_change(struct writer *w, struct change *c)
 {
-	struct step step = { .shape = c->shape, .values = c->values, .key = c->key,
-		.sums = c->shape->adds ? c->sums : NULL, .version = c->version, .changes = 1,
-		.alone = c->alone, .first_change = c };
+	struct step step = { .shape = c->shape,
+		.values = c->values,
+		.key = c->key,
+		.sums = c->shape->adds ? c->sums : NULL,
+		.version = c->version,
+		.changes = 1,
+		.alone = c->alone,
+		.first_change = c };
 
 	return writer_write_one(w, &step);
 }
@@ -119,10 +124,11 @@ one_by_one_parent_may_come(const struct config *config, const struct table *tabl
 	return false;
 }
 
-/* Add the other lanes that may bring a parent, as a list of SQL texts; returns how many, or 0 when one
- * of them is itself blocked in this batch. */
+/* Add the other lanes that may bring a parent, as a list of SQL texts; returns how many, or 0
+ * when one of them is itself blocked in this batch. */
 static size_t
-add_parent_lanes(struct writer *w, const struct table *table, const struct lane *lane, struct buf *out)
+add_parent_lanes(struct writer *w, const struct table *table, const struct lane *lane,
+    struct buf *out)
 {
 	const struct config *config = w->limits->config;
 	size_t count = 0;
@@ -149,8 +155,8 @@ add_parent_lanes(struct writer *w, const struct table *table, const struct lane 
 	return count;
 }
 
-/* Are all lanes that may bring the parent written past the child's time?  (An idle lane's position is
- * old: that it is empty can't be seen here, then the wait decides.) */
+/* Are all lanes that may bring the parent written past the child's time?  (An idle lane's
+ * position is old: that it is empty can't be seen here, then the wait decides.) */
 static enum outcome
 are_parents_past(struct writer *w, const struct entry *entry, const struct table *table, bool *past)
 {
@@ -183,8 +189,8 @@ are_parents_past(struct writer *w, const struct entry *entry, const struct table
 	return OUTCOME_WRITTEN;
 }
 
-/* The lane's shared wait: entries added before parent_wait_id_ms are in it.  A clock that is far ahead
- * must not keep an entry out of every wait. */
+/* The lane's shared wait: entries added before parent_wait_id_ms are in it.  A clock that is far
+ * ahead must not keep an entry out of every wait. */
 static bool
 is_wait_over(const struct writer *w, const struct entry *entry)
 {
@@ -227,7 +233,7 @@ go_on(struct writer *w, struct batch_lane *bl, struct entry *entry)
 
 	bl->leave_at = NULL;
 	for (; entry != NULL && bl->leave_at == NULL && outcome == OUTCOME_WRITTEN;
-	     entry = entry->next_kept) {
+	    entry = entry->next_kept) {
 		if (entry->lane == bl->lane && entry_is_applied(entry))
 			outcome = try_entry(w, bl, entry);
 	}
@@ -240,7 +246,7 @@ retry_blocked(struct writer *w, bool *progress)
 	enum outcome outcome = OUTCOME_WRITTEN;
 
 	for (struct batch_lane *bl = w->batch->lanes; bl != NULL && outcome == OUTCOME_WRITTEN;
-	     bl = bl->next) {
+	    bl = bl->next) {
 		struct entry *at = bl->leave_at;
 
 		if (at == NULL)
@@ -279,8 +285,6 @@ retry_refused(struct writer *w, bool *progress)
 		if (entry->done_before || entry->refusal.reason == NULL ||
 		    !refusal_may_heal(entry->refusal.code) || !is_last_of_its_rows(entry))
 			continue;
-		if (batch_lane_find(w->batch, entry->lane)->leave_at == entry)
-			continue;
 		outcome = apply_entry(w, entry, &at);
 		if (outcome == OUTCOME_STOPPED)
 			return outcome;
@@ -292,17 +296,18 @@ retry_refused(struct writer *w, bool *progress)
 	return OUTCOME_WRITTEN;
 }
 
+typedef enum outcome retry_function(struct writer *w, bool *progress);
+
+/* As long as it helps. */
 static enum outcome
-retry_all(struct writer *w)
+repeat(struct writer *w, retry_function *retry)
 {
 	enum outcome outcome = OUTCOME_WRITTEN;
 	bool progress = true;
 
 	for (int i = 0; i < REPEATS_MAX && progress && outcome == OUTCOME_WRITTEN; i++) {
 		progress = false;
-		outcome = retry_blocked(w, &progress);
-		if (outcome == OUTCOME_WRITTEN)
-			outcome = retry_refused(w, &progress);
+		outcome = retry(w, &progress);
 	}
 	return outcome;
 }
@@ -350,7 +355,7 @@ apply_first(struct writer *w)
 	enum outcome outcome = OUTCOME_WRITTEN;
 
 	for (struct entry *entry = w->batch->first; entry != NULL && outcome == OUTCOME_WRITTEN;
-	     entry = entry->next_kept) {
+	    entry = entry->next_kept) {
 		struct batch_lane *bl;
 
 		if (!entry_is_applied(entry))
@@ -389,11 +394,12 @@ one_by_one_batch(struct writer *w)
 
 	while (gave_up && outcome == OUTCOME_WRITTEN) {
 		gave_up = false;
-		outcome = retry_all(w);
+		outcome = repeat(w, retry_blocked);
 		if (outcome == OUTCOME_WRITTEN)
 			outcome = give_up_waits(w, &gave_up);
 	}
 	if (mark_blocked(w, outcome == OUTCOME_WRITTEN) > 0 && outcome == OUTCOME_WRITTEN)
 		return writer_stop(w, WRITE_LEAVE);
-	return outcome;
+	/* only now: a row healed earlier could stand in the way of an entry not yet tried */
+	return outcome == OUTCOME_WRITTEN ? repeat(w, retry_refused) : outcome;
 }

@@ -8,7 +8,8 @@
 
 /*
  * The steps of a batch in the order they are written, and the first statements' text.  It is the
- * batch's `prepared`, so that a batch that has to be tried again needs neither sorting nor text again.
+ * batch's `prepared`, so that a batch that has to be tried again needs neither sorting nor text
+ * again.
  *
  * Rounds ascending; in a round first the deletions in tables without foreign keys, then upserts and
  * updates, parents before children, then the other deletions, children first.  In between by shape
@@ -48,6 +49,7 @@ const struct rows_text *rows_plan_text(const struct rows_plan *plan, struct step
     unsigned count);
 
 /* How many steps may share a statement with the first of them. */
-unsigned rows_plan_share(struct step *const *steps, unsigned count, const struct rows_limits *limits);
+unsigned rows_plan_share(struct step *const *steps, unsigned count,
+    const struct rows_limits *limits);
 
 #endif

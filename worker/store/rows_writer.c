@@ -9,7 +9,8 @@
 enum {
 	CODE_LOCK_WAIT = 1205,
 	CODE_LOCK_NOWAIT = 3572,
-	PAIR_TRIES_MAX = 2 /* after a duplicate InnoDB keeps the other row locked: the second is sure */
+	PAIR_TRIES_MAX =
+	    2 /* after a duplicate InnoDB keeps the other row locked: the second is sure */
 };
 
 /* Writes steps[0, *used); *used may come back smaller: so many did one statement hold. */
@@ -23,8 +24,9 @@ void
 writer_init(struct writer *w, struct sql *sql, struct batch *batch,
     const struct rows_limits *limits, struct write_report *report, struct err *err)
 {
-	*w = (struct writer){ .sql = sql, .batch = batch, .limits = limits, .report = report,
-		.err = err };
+	*w = (struct writer){
+		.sql = sql, .batch = batch, .limits = limits, .report = report, .err = err
+	};
 	w->plan = rows_plan_of(batch, sql_is_mariadb(sql));
 	w->refused_end = &w->refused;
 	arena_reset(&w->plan->arena);
@@ -54,12 +56,18 @@ judge(struct writer *w, const struct step *step)
 		w->batch->schema_tried = true;
 		return writer_stop(w, WRITE_SCHEMA);
 	}
+	if (refusal_is_of_key(w->err->code)) {
+		if (step->shape->kind != SHAPE_UPSERT) /* there is no such row: nothing to do */
+			return OUTCOME_WRITTEN;
+		w->err->class = ERR_POISON;
+	}
 	switch (w->err->class) {
 	case ERR_POISON:
 		return OUTCOME_REFUSED;
 	case ERR_FATAL:
-		return writer_stop(w, lanes_leave_table(w->batch, step->shape->table) > 0
-				       ? WRITE_LEAVE : WRITE_ERROR);
+		return writer_stop(w,
+		    lanes_leave_table(w->batch, step->shape->table) > 0 ? WRITE_LEAVE :
+									  WRITE_ERROR);
 	case ERR_NONE:
 	case ERR_RETRY:
 		break;
@@ -88,8 +96,10 @@ refuse(struct writer *w, int code, const char *why)
 static struct statement
 statement_of(const struct writer *w, struct step **steps, unsigned count)
 {
-	return (struct statement){ .steps = steps, .count = count,
-		.bytes_max = w->limits->bytes_max, .mariadb = w->plan->mariadb };
+	return (struct statement){ .steps = steps,
+		.count = count,
+		.bytes_max = w->limits->bytes_max,
+		.mariadb = w->plan->mariadb };
 }
 
 typedef unsigned add_function(struct buf *out, const struct statement *s);
@@ -160,6 +170,13 @@ find_missing(struct writer *w, struct step **steps, unsigned count, struct step 
 	return OUTCOME_WRITTEN;
 }
 
+static void
+report_older(struct writer *w, const struct table *table, unsigned rows)
+{
+	w->report->older += rows;
+	batch_table(w->batch, table)->refused_older += rows;
+}
+
 /* Given versions: of `count` rows some were not touched; those that exist are newer. */
 static enum outcome
 count_older(struct writer *w, struct step **steps, unsigned count, unsigned touched, bool deleted)
@@ -177,7 +194,7 @@ count_older(struct writer *w, struct step **steps, unsigned count, unsigned touc
 	free(list);
 	if (outcome != OUTCOME_WRITTEN)
 		return outcome;
-	w->report->older += count - missing - (deleted ? 0 : touched);
+	report_older(w, table, count - missing - (deleted ? 0 : touched));
 	return OUTCOME_WRITTEN;
 }
 
@@ -196,7 +213,7 @@ write_upserts(struct writer *w, struct step **steps, unsigned *used)
 	rows = result.affected - changed;
 	w->report->rows += (unsigned)rows;
 	if (steps[0]->shape->table->version == VERSION_GIVEN && rows < *used)
-		w->report->older += *used - (unsigned)rows;
+		report_older(w, steps[0]->shape->table, *used - (unsigned)rows);
 	return OUTCOME_WRITTEN;
 }
 
@@ -212,7 +229,8 @@ write_deletes(struct writer *w, struct step **steps, unsigned *used)
 	return count_older(w, steps, *used, (unsigned)result.affected, true);
 }
 
-/* A single step whose UPDATE matched nothing.  *exists: because the row is newer, or nothing is set. */
+/* A single step whose UPDATE matched nothing.  *exists: because the row is newer, or nothing is
+ * set. */
 static enum outcome
 insert_one(struct writer *w, struct step *step, bool *exists)
 {
@@ -262,7 +280,8 @@ write_pair(struct writer *w, struct step *step)
 		if (result.matched > 0)
 			return OUTCOME_WRITTEN;
 		outcome = insert_one(w, step, &exists);
-		w->report->older += exists && step->shape->table->version == VERSION_GIVEN;
+		report_older(w, step->shape->table,
+		    exists && step->shape->table->version == VERSION_GIVEN);
 		if (outcome != OUTCOME_REFUSED || !refusal_is_primary(w->err) ||
 		    tries == PAIR_TRIES_MAX)
 			return outcome;
@@ -320,22 +339,13 @@ write_updates(struct writer *w, struct step **steps, unsigned *used)
 			list = w->plan->scratch + (steps - w->plan->order);
 		outcome = find_missing(w, steps, *used, list, &missing);
 		if (outcome != OUTCOME_WRITTEN)
-			return outcome == OUTCOME_REFUSED ? writer_stop(w, WRITE_ONE_BY_ONE) : outcome;
+			return outcome == OUTCOME_REFUSED ? writer_stop(w, WRITE_ONE_BY_ONE) :
+							    outcome;
 	}
 	if (table->version == VERSION_GIVEN)
-		w->report->older += *used - matched - missing;
+		report_older(w, steps[0]->shape->table, *used - matched - missing);
 	/* never REFUSED from here on: halving would do the UPDATE twice */
 	return write_halving(w, write_missing, list, missing);
-}
-
-static bool
-has_barrier(const struct change *change)
-{
-	for (; change != NULL; change = change->next_of_key) {
-		if (change->barrier)
-			return true;
-	}
-	return false;
 }
 
 /* The step is refused; may its bucket be applied by itself, after all others? */
@@ -346,9 +356,14 @@ refuse_step(struct writer *w, struct step *step)
 
 	CHECK(bucket != NULL && !bucket->refused);
 	if (!refusal_is_local(bucket->table, w->err->code) || bucket->has_list_entry ||
-	    has_barrier(step->first_change))
+	    batch_table(w->batch, bucket->table)->barrier > 0 /* may be of any row */)
 		return writer_stop(w, WRITE_ONE_BY_ONE);
 	bucket->refused = true;
+	if (step->changes == 1 && step->first_change->next_of_key == NULL &&
+	    w->err->code != REFUSAL_TOO_LARGE) { /* it was alone: the answer is known */
+		writer_refuse_entry(w, step->first_change->entry, bucket->table);
+		return OUTCOME_WRITTEN;
+	}
 	step->next_written = NULL;
 	*w->refused_end = step;
 	w->refused_end = &step->next_written;
@@ -433,7 +448,8 @@ columns_of_index(struct writer *w, const struct table *table, const char *index)
 		return w->index_columns;
 	w->index_columns[0] = '\0';
 	buf_init(&text);
-	buf_add_str(&text, "SELECT GROUP_CONCAT(column_name ORDER BY seq_in_index SEPARATOR ', ')"
+	buf_add_str(&text,
+	    "SELECT GROUP_CONCAT(column_name ORDER BY seq_in_index SEPARATOR ', ')"
 	    " FROM information_schema.statistics WHERE table_schema=DATABASE() AND table_name=");
 	sql_add_text(&text, str_of(table->name));
 	buf_add_str(&text, " AND index_name=");
@@ -461,7 +477,8 @@ writer_refuse_entry(struct writer *w, struct entry *entry, const struct table *t
 		columns = columns_of_index(w, table, index);
 	buf_init(&text);
 	refusal_sentence(&text, table, w->err, columns);
-	entry->refusal = (struct refusal){ .reason = reason, .code = w->err->code,
+	entry->refusal = (struct refusal){ .reason = reason,
+		.code = w->err->code,
 		.text = arena_copy(&w->plan->arena, text.data, text.len) };
 	buf_deinit(&text);
 }

@@ -5,20 +5,21 @@
 #include "worker/store/rows_plan.h"
 
 /*
- * One rows_write in progress: what its parts (rows.c, rows_writer.c, rows_one_by_one.c, rows_lanes.c)
- * share.  Lives on the stack of rows_write; borrows all but `text`.
+ * One rows_write in progress: what its parts (rows.c, rows_writer.c, rows_one_by_one.c,
+ * rows_lanes.c) share.  Lives on the stack of rows_write; borrows all but `text`.
  */
 struct writer {
 	struct sql *sql;
 	struct batch *batch;
 	const struct rows_limits *limits;
 	struct write_report *report;
-	struct err *err;	/* REFUSED: why */
+	struct err *err; /* REFUSED: why */
 	struct rows_plan *plan;
-	struct buf text;	/* of the statement being sent */
-	enum write_result result; /* STOPPED: what rows_write answers */
+	struct buf text;		     /* of the statement being sent */
+	enum write_result result;	     /* STOPPED: what rows_write answers */
 	struct step *refused, **refused_end; /* by next_written, in the order met */
-	char index[160], index_columns[256]; /* the last duplicate's, so that few questions are asked */
+	char index[160],
+	    index_columns[256]; /* the last duplicate's, so that few questions are asked */
 };
 
 enum outcome {

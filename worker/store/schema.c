@@ -89,8 +89,8 @@ load_limits(struct load *load, struct err *err)
 {
 	struct sql_result result;
 
-	if (sql_query(load->sql, STR("SELECT @@max_allowed_packet, @@lower_case_table_names"), &result,
-		err) < 0)
+	if (sql_query(load->sql, STR("SELECT @@max_allowed_packet, @@lower_case_table_names"),
+		&result, err) < 0)
 		return -1;
 	load->packet_max = load_number(&result, 0, 0);
 	load->fold_names = load_number(&result, 0, 1) != 0;
@@ -102,9 +102,10 @@ static int
 load_parts(struct load *load, struct err *err)
 {
 	load->mariadb = sql_is_mariadb(load->sql);
-	if (load_limits(load, err) < 0 || load_tables(load, err) < 0 || load_columns(load, err) < 0 ||
-	    load_indexes(load, err) < 0 || load_foreign_keys(load, err) < 0 ||
-	    load_checks(load, err) < 0 || load_triggers(load, err) < 0)
+	if (load_limits(load, err) < 0 || load_tables(load, err) < 0 ||
+	    load_columns(load, err) < 0 || load_indexes(load, err) < 0 ||
+	    load_foreign_keys(load, err) < 0 || load_checks(load, err) < 0 ||
+	    load_triggers(load, err) < 0)
 		return -1;
 	load_guard_expressions(load);
 	load_rank(load);

@@ -41,19 +41,37 @@ static const struct type_kind types[] = {
 };
 
 /*
- * Collations that compare by root rules, without contractions and without ignoring punctuation: each
- * was asked for all pairs of printable ASCII characters.  Languages (Spanish ll, Danish aa) are left
- * out on purpose.
+ * Collations that compare by root rules, without contractions and without ignoring punctuation:
+ * each was asked for all pairs of printable ASCII characters.  Languages (Spanish ll, Danish aa)
+ * are left out on purpose.
  */
 static const char *const plain_collations[] = {
-	"general_ci", "general_nopad_ci", "general_mysql500_ci", "unicode_ci", "unicode_nopad_ci",
-	"unicode_520_ci", "unicode_520_nopad_ci", "0900_ai_ci", "0900_as_ci", "0900_as_cs",
-	"uca1400_ai_ci", "uca1400_ai_cs", "uca1400_as_ci", "uca1400_as_cs", "uca1400_nopad_ai_ci",
-	"uca1400_nopad_ai_cs", "uca1400_nopad_as_ci", "uca1400_nopad_as_cs",
+	"general_ci",
+	"general_nopad_ci",
+	"general_mysql500_ci",
+	"unicode_ci",
+	"unicode_nopad_ci",
+	"unicode_520_ci",
+	"unicode_520_nopad_ci",
+	"0900_ai_ci",
+	"0900_as_ci",
+	"0900_as_cs",
+	"uca1400_ai_ci",
+	"uca1400_ai_cs",
+	"uca1400_as_ci",
+	"uca1400_as_cs",
+	"uca1400_nopad_ai_ci",
+	"uca1400_nopad_ai_cs",
+	"uca1400_nopad_as_ci",
+	"uca1400_nopad_as_cs",
 };
 static const char *const plain_collations_whole[] = {
-	"latin1_swedish_ci", "latin1_swedish_nopad_ci", "latin1_general_ci", "latin1_general_cs",
-	"ascii_general_ci", "ascii_general_nopad_ci",
+	"latin1_swedish_ci",
+	"latin1_swedish_nopad_ci",
+	"latin1_general_ci",
+	"latin1_general_cs",
+	"ascii_general_ci",
+	"ascii_general_nopad_ci",
 };
 
 static bool
@@ -154,8 +172,8 @@ column_describe(struct column *column, const struct column_facts *facts)
 	column->nullable = facts->nullable;
 	column->generated = facts->generated;
 	column->auto_increment = strstr(facts->extra, "auto_increment") != NULL;
-	column->on_update = strstr(facts->extra, "on update") != NULL ||
-	    strstr(facts->extra, "ON UPDATE") != NULL;
+	column->on_update =
+	    strstr(facts->extra, "on update") != NULL || strstr(facts->extra, "ON UPDATE") != NULL;
 	column->key_part = -1;
 	if (column->kind == COLUMN_INT)
 		describe_int(column, type);
@@ -167,7 +185,8 @@ column_describe(struct column *column, const struct column_facts *facts)
 		column->length = UINT32_MAX;
 	if (column->kind == COLUMN_DECIMAL || column->kind == COLUMN_BIT)
 		column->precision = (unsigned)facts->precision;
-	column->scale = (unsigned)(column->kind == COLUMN_DECIMAL ? facts->scale : facts->time_precision);
+	column->scale =
+	    (unsigned)(column->kind == COLUMN_DECIMAL ? facts->scale : facts->time_precision);
 	column->required = is_required(column, facts);
 	column->default_zero = is_default_zero(column, facts);
 }

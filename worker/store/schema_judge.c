@@ -32,15 +32,18 @@ judge_kind(struct load *load, struct load_table *t)
 	struct table *table = t->table;
 
 	if (!t->is_there) {
-		blame(load, table, ER_NO_SUCH_TABLE, "it doesn't exist, or the account has no right on it");
+		blame(load, table, ER_NO_SUCH_TABLE,
+		    "it doesn't exist, or the account has no right on it");
 		return;
 	}
-	if (strcasecmp(t->type, "BASE TABLE") != 0 && strcasecmp(t->type, "SYSTEM VERSIONED") != 0) {
+	if (strcasecmp(t->type, "BASE TABLE") != 0 &&
+	    strcasecmp(t->type, "SYSTEM VERSIONED") != 0) {
 		blame(load, table, 0, "it is a %s, not a table", t->type);
 		return;
 	}
 	if (t->engine == NULL || strcasecmp(t->engine, "InnoDB") != 0) {
-		blame(load, table, 0, "its engine is %s; only InnoDB can undo what a transaction did",
+		blame(load, table, 0,
+		    "its engine is %s; only InnoDB can undo what a transaction did",
 		    t->engine != NULL ? t->engine : "unknown");
 		return;
 	}
@@ -70,7 +73,8 @@ judge_version(struct load *load, struct table *table)
 		return;
 	}
 	if (strncasecmp(column->type, "bigint", 6) != 0)
-		blame(load, table, 0, "version column %s is %s and must be BIGINT", column->name, column->type);
+		blame(load, table, 0, "version column %s is %s and must be BIGINT", column->name,
+		    column->type);
 	if (column->key_part >= 0)
 		blame(load, table, 0, "version column %s is part of the primary key", column->name);
 	if (column->generated)
@@ -85,17 +89,19 @@ judge_mapping(struct load *load, struct table *table)
 
 	for (size_t i = 0; i < config->column_count; i++) {
 		if (table_column(table, str_of(config->columns[i].value)) == NULL)
-			blame(load, table, ER_BAD_FIELD_ERROR, "`columns` maps %s to column %s, which isn't there",
+			blame(load, table, ER_BAD_FIELD_ERROR,
+			    "`columns` maps %s to column %s, which isn't there",
 			    config->columns[i].name, config->columns[i].value);
 	}
 	for (size_t i = 0; i < config->set_count; i++) {
 		const struct column *column = table_column(table, str_of(config->set[i].name));
 
 		if (column == NULL)
-			blame(load, table, ER_BAD_FIELD_ERROR, "`set` names column %s, which isn't there",
-			    config->set[i].name);
+			blame(load, table, ER_BAD_FIELD_ERROR,
+			    "`set` names column %s, which isn't there", config->set[i].name);
 		else if (column->generated)
-			blame(load, table, 0, "`set` names column %s, which is generated", column->name);
+			blame(load, table, 0, "`set` names column %s, which is generated",
+			    column->name);
 		else if (column - table->columns == table->version_column)
 			blame(load, table, 0, "`set` names the version column %s", column->name);
 	}
@@ -110,12 +116,14 @@ judge_templates(struct load *load, struct table *table)
 
 	for (unsigned i = 0; i < table->key_count; i++)
 		names[i] = table->columns[table->key[i]].name;
-	table->templates = arena_zalloc(load->arena, config->template_count * sizeof(*table->templates) + 1);
+	table->templates =
+	    arena_zalloc(load->arena, config->template_count * sizeof(*table->templates) + 1);
 	for (size_t i = 0; i < config->template_count; i++) {
 		if (key_template_compile(&table->templates[i], &config->templates[i], names,
 			table->key_count, &err) < 0) {
 			blame(load, table, 0,
-			    "`invalidate` %s: %s (only primary key columns are supported in this release)",
+			    "`invalidate` %s: %s (only primary key columns are supported in this "
+			    "release)",
 			    config->templates[i].written, err.text);
 			return;
 		}

@@ -46,7 +46,8 @@ load_is(const struct sql_result *result, size_t row, size_t column, const char *
 {
 	struct str cell = sql_cell(result, row, column);
 
-	return cell.data != NULL && cell.len == strlen(text) && strncasecmp(cell.data, text, cell.len) == 0;
+	return cell.data != NULL && cell.len == strlen(text) &&
+	    strncasecmp(cell.data, text, cell.len) == 0;
 }
 
 static bool
@@ -137,8 +138,8 @@ expression_of(struct load *load, const struct sql_result *result, size_t row)
 }
 
 static void
-load_one_column(struct load *load, struct load_table *t, const struct sql_result *result, size_t row,
-    unsigned place)
+load_one_column(struct load *load, struct load_table *t, const struct sql_result *result,
+    size_t row, unsigned place)
 {
 	struct column *column = &t->table->columns[place];
 	struct column_facts facts = {
@@ -204,8 +205,9 @@ load_key_part(struct load_table *t, struct column *column, bool is_prefix)
 		return;
 	column->key_part = (int)table->key_count;
 	table->key[table->key_count++] = (unsigned)(column - table->columns);
-	table->key_unsure |= is_prefix || column->kind == COLUMN_FLOAT || column->kind == COLUMN_BIT ||
-	    column->kind == COLUMN_JSON || column->kind == COLUMN_ENUM || column->kind == COLUMN_OTHER;
+	table->key_unsure |= is_prefix || column->kind == COLUMN_FLOAT ||
+	    column->kind == COLUMN_BIT || column->kind == COLUMN_JSON ||
+	    column->kind == COLUMN_ENUM || column->kind == COLUMN_OTHER;
 }
 
 /* An index over an expression (MySQL) has no column name, and refuses values as a CHECK does. */

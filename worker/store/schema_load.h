@@ -5,29 +5,29 @@
 #include "worker/store/schema.h"
 
 /*
- * Loading a schema, in parts: all tables together, a query each for tables, columns, indexes, foreign
- * keys, CHECKs and triggers, so that hundreds of tables cost no more round trips than one.
+ * Loading a schema, in parts: all tables together, a query each for tables, columns, indexes,
+ * foreign keys, CHECKs and triggers, so that hundreds of tables cost no more round trips than one.
  *
- * What information_schema doesn't show us is as if it weren't there.  That matters for triggers: they
- * show only where the account has the TRIGGER right (`check --connect` can ask for it).
+ * What information_schema doesn't show us is as if it weren't there.  That matters for triggers:
+ * they show only where the account has the TRIGGER right (`check --connect` can ask for it).
  */
 struct load_table {
 	struct table *table;
-	const char **expressions; /* per column: of a generated column or a computed default, or NULL */
+	const char **expressions; /* per column: generated, or a computed default; else NULL */
 	bool is_there;
 	const char *engine, *type;
-	unsigned long key_parts;  /* of the primary key, prefixes and expressions included */
-	bool visiting, visited;	  /* for the rank */
+	unsigned long key_parts; /* of the primary key, prefixes and expressions included */
+	bool visiting, visited;	 /* for the rank */
 };
 
 struct load {
 	const struct config *config;
-	struct arena *arena;	/* of the tables */
+	struct arena *arena; /* of the tables */
 	struct sql *sql;
 	bool mariadb;
-	bool fold_names;	/* lower_case_table_names is not 0 */
+	bool fold_names; /* lower_case_table_names is not 0 */
 	uint64_t packet_max;
-	const char *names;	/* 'a','b',… for IN (…) */
+	const char *names; /* 'a','b',… for IN (…) */
 	struct load_table *tables;
 	size_t count;
 };
@@ -35,7 +35,8 @@ struct load {
 /* Run a query; each %s in it is where the names go. */
 int load_query(struct load *load, struct sql_result *result, struct err *err, const char *format);
 /* A copy of the cell; NULL for NULL. */
-const char *load_text(struct load *load, const struct sql_result *result, size_t row, size_t column);
+const char *load_text(struct load *load, const struct sql_result *result, size_t row,
+    size_t column);
 unsigned long load_number(const struct sql_result *result, size_t row, size_t column);
 bool load_is(const struct sql_result *result, size_t row, size_t column, const char *text);
 /* The configured table that a cell names, or NULL. */

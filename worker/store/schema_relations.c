@@ -37,7 +37,8 @@ take_side(struct load_table *t, struct str column_name, bool cascades)
 static bool
 changes_children(const struct sql_result *result, size_t row, size_t column)
 {
-	return !load_is(result, row, column, "RESTRICT") && !load_is(result, row, column, "NO ACTION");
+	return !load_is(result, row, column, "RESTRICT") &&
+	    !load_is(result, row, column, "NO ACTION");
 }
 
 /* Children are those in our own database. */
@@ -47,7 +48,8 @@ load_foreign_keys(struct load *load, struct err *err)
 	struct sql_result result;
 
 	if (load_query(load, &result, err,
-		"SELECT k.table_name, k.column_name, k.referenced_table_name, k.referenced_column_name,"
+		"SELECT k.table_name, k.column_name, k.referenced_table_name, "
+		"k.referenced_column_name,"
 		" r.update_rule, r.delete_rule, k.referenced_table_schema = DATABASE()"
 		" FROM information_schema.key_column_usage k"
 		" JOIN information_schema.referential_constraints r"
@@ -60,7 +62,8 @@ load_foreign_keys(struct load *load, struct err *err)
 	for (size_t row = 0; row < result.rows; row++) {
 		struct load_table *child = load_find(load, sql_cell(&result, row, 0));
 		struct load_table *parent = load_find(load, sql_cell(&result, row, 2));
-		bool cascades = changes_children(&result, row, 4) || changes_children(&result, row, 5);
+		bool cascades =
+		    changes_children(&result, row, 4) || changes_children(&result, row, 5);
 
 		if (!load_is(&result, row, 6, "1"))
 			parent = NULL;
@@ -97,7 +100,10 @@ names_column(const char *expression, const char *name)
 			wanted[len++] = '`';
 	}
 	wanted[len] = '\0';
-	for (const char *at = strcasestr(expression, wanted); at != NULL; at = strcasestr(at + 1, wanted)) {
+	if (len == 0)
+		return false;
+	for (const char *at = strcasestr(expression, wanted); at != NULL;
+	    at = strcasestr(at + 1, wanted)) {
 		if ((at == expression || !is_name_byte(at[-1]) || !is_name_byte(wanted[0])) &&
 		    (!is_name_byte(at[len]) || !is_name_byte(wanted[len - 1])))
 			return true;

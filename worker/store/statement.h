@@ -11,14 +11,14 @@
 /*
  * SQL text from steps.  Nothing is sent here and nothing is decided but the form.
  *
- * Two ways lead a step into its table, because INSERT … ON DUPLICATE KEY UPDATE is refused even when
- * the row exists: for an omitted NOT NULL column, a CHECK, a negative increment on UNSIGNED; and with
- * a second UNIQUE index it would change a row of another key.
+ * Two ways lead a step into its table, because INSERT … ON DUPLICATE KEY UPDATE is refused even
+ * when the row exists: for an omitted NOT NULL column, a CHECK, a negative increment on UNSIGNED;
+ * and with a second UNIQUE index it would change a row of another key.
  *	UPSERT	INSERT … ON DUPLICATE KEY UPDATE, where none of that can be
  *	UPDATE	UPDATE … JOIN, then, for upserts, a plain INSERT of the rows that are missing
- * Several rows of an UPDATE, DELETE or SELECT are a derived table v of literals that drives the join,
- * so that each row is one look-up by primary key and no other row is ever locked.  A single row is
- * written with plain literals.
+ * Several rows of an UPDATE, DELETE or SELECT are a derived table v of literals that drives the
+ * join, so that each row is one look-up by primary key and no other row is ever locked.  A single
+ * row is written with plain literals.
  *
  * Values never change on the way.  Only integers are bare literals in v (a column of v has one type
  * for all its rows; of integers it is exact), all else is quoted, and kinds never mix in a column:
@@ -33,7 +33,8 @@ enum statement_form {
 
 enum statement_form statement_form(const struct step *step);
 
-/* An update or upsert of no column: a row that exists stays as it is, and no trigger wants to know. */
+/* An update or upsert of no column: a row that exists stays as it is, and no trigger wants to
+ * know. */
 bool statement_sets_nothing(const struct step *step);
 
 /* Created from 0, would one of the step's running sums be out of its column's range? */

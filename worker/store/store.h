@@ -88,7 +88,8 @@ struct store_ops {
 	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL. */
 	int (*orders)(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
 	    struct err *err);
-	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set. */
+	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set.  done
+	 * never moves over what is written and not yet invalidated. */
 	int (*move)(struct store *store, struct lane *lane, struct position to, struct err *err);
 	/* Write lane->why / lane->alarm into the row, so that they outlive us. */
 	int (*mark)(struct store *store, struct lane *lane, struct err *err);

@@ -93,8 +93,8 @@ take_offset(struct str *s, int *minutes)
 		return true;
 	if (!take_char(s, '+') && !take_char(s, '-'))
 		return false;
-	if (!take_digits(s, 2, &hour) || !take_char(s, ':') || !take_digits(s, 2, &minute) || hour > 23 ||
-	    minute > 59)
+	if (!take_digits(s, 2, &hour) || !take_char(s, ':') || !take_digits(s, 2, &minute) ||
+	    hour > 23 || minute > 59)
 		return false;
 	*minutes = (hour * 60 + minute) * (minus ? -1 : 1);
 	return true;
@@ -131,8 +131,8 @@ civil_from_days(long long days, struct moment *m)
 long long
 moment_seconds(const struct moment *m)
 {
-	return days_from_civil(m->year, m->month, m->day) * 86400 + m->hour * 3600 + m->minute * 60 +
-	    m->second;
+	return days_from_civil(m->year, m->month, m->day) * 86400 + m->hour * 3600 +
+	    m->minute * 60 + m->second;
 }
 
 static bool

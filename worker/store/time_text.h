@@ -14,10 +14,10 @@ struct moment {
 	int year, month, day;
 	int hour, minute, second;
 	bool has_time;
-	bool had_offset;	/* RFC 3339: it is UTC now */
-	char fraction[6];	/* digits as written, at most six (RFC 3339: the rest is cut off) */
+	bool had_offset;  /* RFC 3339: it is UTC now */
+	char fraction[6]; /* digits as written, at most six (RFC 3339: the rest is cut off) */
 	unsigned fraction_len;
-	bool negative;		/* duration_parse */
+	bool negative; /* duration_parse */
 };
 
 #define TIME_TEXT 32 /* room for any text below and its NUL */

@@ -146,7 +146,8 @@ text_is_uuid(struct str s)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.data[i];
-		bool is_digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+		bool is_digit =
+		    (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 
 		if (form[i] == '-' ? c != '-' : !is_digit)
 			return false;

@@ -36,7 +36,7 @@ bool text_is_uuid(struct str s);
 /* 0x20 … 0x7e only */
 bool text_is_printable_ascii(struct str s);
 
-/* RFC 4648, section 4, strictly: padded, no line breaks, no stray bits; so bytes have one spelling. */
+/* RFC 4648, section 4, strictly: padded, no line breaks, no stray bits; bytes have one spelling. */
 bool text_base64_decode(struct str s, struct arena *arena, struct str *out);
 
 #endif

@@ -1,0 +1,211 @@
+#include "worker/store/statement_insert.h"
+
+#include "common/err.h"
+#include "worker/store/literal.h"
+
+static void
+add_insert_names(struct buf *out, const struct shape *shape)
+{
+	const struct table *table = shape->table;
+
+	buf_add_str(out, "INSERT INTO ");
+	literal_add_name(out, table->name);
+	buf_add_str(out, " (");
+	for (unsigned i = 0; i < table->key_count; i++) {
+		literal_add_name(out, table_key_column(table, i)->name);
+		buf_add_char(out, ',');
+	}
+	for (unsigned i = 0; i < shape->count; i++) {
+		literal_add_name(out, shape_column_of(shape, i)->name);
+		buf_add_char(out, ',');
+	}
+	if (table->version != VERSION_NONE) {
+		literal_add_name(out, table_version_column(table)->name);
+		buf_add_char(out, ',');
+	}
+	out->len--;
+	buf_add_str(out, ") VALUES ");
+}
+
+static void
+add_insert_row(struct buf *out, const struct step *step)
+{
+	const struct shape *shape = step->shape;
+	const struct table *table = shape->table;
+
+	buf_add_char(out, '(');
+	for (unsigned i = 0; i < table->key_count; i++) {
+		literal_add_key(out, table_key_column(table, i), &step->key[i]);
+		buf_add_char(out, ',');
+	}
+	for (unsigned i = 0; i < shape->count; i++) {
+		literal_add_value(out, shape_column_of(shape, i), &step->values[i]);
+		buf_add_char(out, ',');
+	}
+	switch (table->version) {
+	case VERSION_NONE:
+		break;
+	case VERSION_GIVEN:
+		buf_add_u64(out, step->version);
+		buf_add_char(out, ',');
+		break;
+	case VERSION_COUNTER:
+		buf_add_str(out, NOW_US "+");
+		buf_add_u64(out, step->changes - 1);
+		buf_add_char(out, ',');
+		break;
+	case VERSION_CLOCK:
+		buf_add_str(out, NOW_US ",");
+		break;
+	}
+	out->data[out->len - 1] = ')';
+}
+
+/* The value of this row in the list. */
+static void
+add_new(struct buf *out, const struct column *column, bool mariadb)
+{
+	buf_add_str(out, mariadb ? "VALUES(" : "v.");
+	literal_add_name(out, column->name);
+	if (mariadb)
+		buf_add_char(out, ')');
+}
+
+/* table.column: behind a row alias a bare name would be ambiguous. */
+static void
+add_old(struct buf *out, const struct table *table, const struct column *column)
+{
+	literal_add_name(out, table->name);
+	buf_add_char(out, '.');
+	literal_add_name(out, column->name);
+}
+
+/* IF(the stored version is NULL or older, the new value, the old one) */
+static void
+add_new_if_newer(struct buf *out, const struct table *table, bool mariadb)
+{
+	const struct column *version = table_version_column(table);
+
+	buf_add_str(out, "IF(");
+	add_old(out, table, version);
+	buf_add_str(out, " IS NULL OR ");
+	add_old(out, table, version);
+	buf_add_char(out, '<');
+	add_new(out, version, mariadb);
+	buf_add_char(out, ',');
+}
+
+static void
+add_sum(struct buf *out, const struct table *table, const struct column *column, bool mariadb)
+{
+	buf_add_str(out, "COALESCE(");
+	add_old(out, table, column);
+	buf_add_str(out, ",0)+");
+	add_new(out, column, mariadb);
+}
+
+static void
+add_upsert_assignment(struct buf *out, const struct shape *shape, unsigned i, bool mariadb)
+{
+	const struct table *table = shape->table;
+	const struct column *column = shape_column_of(shape, i);
+	bool given = table->version == VERSION_GIVEN;
+
+	literal_add_name(out, column->name);
+	buf_add_char(out, '=');
+	if (given)
+		add_new_if_newer(out, table, mariadb);
+	if (shape->columns[i].add)
+		add_sum(out, table, column, mariadb);
+	else
+		add_new(out, column, mariadb);
+	if (given) {
+		buf_add_char(out, ',');
+		add_old(out, table, column);
+		buf_add_char(out, ')');
+	}
+}
+
+/* Last of all: the assignments before it compare with the version as it was. */
+static void
+add_upsert_version(struct buf *out, const struct table *table, bool mariadb)
+{
+	const struct column *version = table_version_column(table);
+
+	literal_add_name(out, version->name);
+	buf_add_char(out, '=');
+	switch (table->version) {
+	case VERSION_NONE:
+		break;
+	case VERSION_GIVEN:
+		add_new_if_newer(out, table, mariadb);
+		add_new(out, version, mariadb);
+		buf_add_char(out, ',');
+		add_old(out, table, version);
+		buf_add_char(out, ')');
+		break;
+	case VERSION_COUNTER: /* the new value is now + changes - 1, and now is one for a statement */
+		add_sum(out, table, version, mariadb);
+		buf_add_str(out, "-" NOW_US "+1");
+		break;
+	case VERSION_CLOCK:
+		buf_add_str(out, "GREATEST(COALESCE(");
+		add_old(out, table, version);
+		buf_add_str(out, ",0)+1,");
+		add_new(out, version, mariadb);
+		buf_add_char(out, ')');
+		break;
+	}
+}
+
+static void
+add_upsert_tail(struct buf *out, const struct shape *shape, bool mariadb)
+{
+	const struct table *table = shape->table;
+
+	buf_add_str(out, mariadb ? " ON DUPLICATE KEY UPDATE " : " AS v ON DUPLICATE KEY UPDATE ");
+	for (unsigned i = 0; i < shape->count; i++) {
+		add_upsert_assignment(out, shape, i, mariadb);
+		buf_add_char(out, ',');
+	}
+	if (table->version != VERSION_NONE)
+		add_upsert_version(out, table, mariadb);
+	else if (shape->count > 0)
+		out->len--;
+	else {
+		literal_add_name(out, table_key_column(table, 0)->name);
+		buf_add_char(out, '=');
+		add_old(out, table, table_key_column(table, 0));
+	}
+}
+
+unsigned
+statement_insert(struct buf *out, const struct statement *s, bool upsert)
+{
+	const struct shape *shape = s->steps[0]->shape;
+	size_t start = out->len;
+	struct buf tail;
+	unsigned n;
+
+	buf_init(&tail);
+	if (upsert)
+		add_upsert_tail(&tail, shape, s->mariadb);
+	add_insert_names(out, shape);
+	for (n = 0; n < s->count; n++) {
+		size_t row = out->len;
+
+		if (n > 0)
+			buf_add_char(out, ',');
+		add_insert_row(out, s->steps[n]);
+		if (out->len - start + tail.len > s->bytes_max) {
+			out->len = row;
+			break;
+		}
+	}
+	if (n > 0)
+		buf_add(out, tail.data, tail.len);
+	else
+		out->len = start;
+	buf_deinit(&tail);
+	return n;
+}
