@@ -105,7 +105,8 @@ fold_entry(struct batch *b, struct entry *e)
 	for (i = 0; i < e->change_count; i++) {
 		e->changes[i].entry = e;
 		if (resolve_change(&b->resolver, e, &e->changes[i]) != 0) {
-			b->wants_schema |= b->resolver.unknown && !e->done_before;
+			/* also of what was written before: its keys are still owed */
+			b->wants_schema |= b->resolver.unknown;
 			return;
 		}
 		if (e->changes[i].table->problem != NULL)
@@ -299,6 +300,7 @@ bool
 batch_check_tables(struct batch *b)
 {
 	struct entry *e;
+	bool found = false;
 	size_t i;
 
 	for (e = b->first; e != NULL && b->has_problem; e = e->next_kept) {
@@ -313,9 +315,10 @@ batch_check_tables(struct batch *b)
 			bl->leave_why = LANE_WHY_TABLE;
 			bl->leave_at = e;
 			bl->leave_for_ms = TABLE_HOLD_MS;
+			found = true;
 		}
 	}
-	return b->has_problem;
+	return found;
 }
 
 bool

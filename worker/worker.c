@@ -33,13 +33,18 @@ static void invalidate(struct worker *w, int timeout_ms);
 static void fill(struct worker *w, int timeout_ms);
 static bool is_full(const struct worker *w);
 
+static int
+least(int a, int64_t b)
+{
+	return a < b ? a : (int)b;
+}
+
 void
 worker_turn(struct worker *w, int block_ms)
 {
 	SHOW(w->counters.beat_ms, (uint64_t)clock_ms());
 	if (!store_ready(w)) {
-		fill(w, (int)breaker_wait_ms(&w->counters.mysql) < block_ms ?
-			(int)breaker_wait_ms(&w->counters.mysql) : block_ms);
+		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
 		return;
 	}
 	tend_lanes(w);
@@ -48,6 +53,8 @@ worker_turn(struct worker *w, int block_ms)
 		start_write(w);
 	if (w->writing != NULL && breaker_ready(&w->counters.mysql))
 		write_batch(w);
+	else if (w->writing != NULL)
+		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
 	else
 		fill(w, block_ms);
 }

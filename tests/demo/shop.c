@@ -121,7 +121,7 @@ next_command(int timeout_ms)
 		if (c == '\n')
 			break;
 		if (found == 0)
-			found = c;
+			found = (unsigned char)c;
 	}
 	return found;
 }

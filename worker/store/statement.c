@@ -208,7 +208,7 @@ add_update(struct buf *out, const struct statement *s, bool guard)
 	buf_init(&tail);
 	buf_add_str(&tail, " STRAIGHT_JOIN ");
 	literal_add_name(&tail, table->name);
-	buf_add_str(&tail, " t ON ");
+	buf_add_str(&tail, " t FORCE INDEX (PRIMARY) ON ");
 	derived_add_match(&tail, table, NULL);
 	buf_add_str(&tail, " SET ");
 	add_assignments(&tail, shape, NULL, guard);
@@ -237,7 +237,7 @@ add_delete(struct buf *out, const struct statement *s)
 	buf_init(&tail);
 	buf_add_str(&tail, " STRAIGHT_JOIN ");
 	literal_add_name(&tail, table->name);
-	buf_add_str(&tail, " t ON ");
+	buf_add_str(&tail, " t FORCE INDEX (PRIMARY) ON ");
 	derived_add_match(&tail, table, NULL);
 	derived_add_fence(&tail, table, NULL);
 	return derived_add_joined(out, s, &d, "DELETE t FROM ", &tail);
@@ -286,7 +286,7 @@ statement_add_missing(struct buf *out, const struct statement *s)
 	buf_init(&tail);
 	buf_add_str(&tail, " LEFT JOIN ");
 	literal_add_name(&tail, table->name);
-	buf_add_str(&tail, " t ON ");
+	buf_add_str(&tail, " t FORCE INDEX (PRIMARY) ON ");
 	derived_add_match(&tail, table, NULL);
 	buf_add_str(&tail, " WHERE ");
 	literal_add_column(&tail, "t", table_key_column(table, 0));
@@ -313,7 +313,7 @@ statement_add_lock(struct buf *out, const struct statement *s)
 	buf_init(&tail);
 	buf_add_str(&tail, " STRAIGHT_JOIN ");
 	literal_add_name(&tail, table->name);
-	buf_add_str(&tail, " t ON ");
+	buf_add_str(&tail, " t FORCE INDEX (PRIMARY) ON ");
 	derived_add_match(&tail, table, NULL);
 	buf_add_str(&tail, " FOR UPDATE NOWAIT");
 	return derived_add_joined(out, s, &d, "SELECT 1 FROM ", &tail);

@@ -144,7 +144,7 @@ add_upsert_version(struct buf *out, const struct table *table, bool mariadb)
 		add_old(out, table, version);
 		buf_add_char(out, ')');
 		break;
-	case VERSION_COUNTER: /* the new value is now + changes - 1, and now is one for a statement */
+	case VERSION_COUNTER: /* the new value is now + changes - 1 */
 		add_sum(out, table, version, mariadb);
 		buf_add_str(out, "-" NOW_US "+1");
 		break;
