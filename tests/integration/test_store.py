@@ -2,31 +2,14 @@
 The real store on a real server, without the rest of sluice: store_check.c, one process a check.  Its checks
 appear here under their own names.
 """
-import base64, json, os, shlex, subprocess
+import base64, json, subprocess
 
-from support import BUILD, PASSWORD, TOP, equal
+from support import PASSWORD, build_program, equal
 
-VARIANT = os.environ.get("VARIANT") or "release"
-FLAGS = {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"], "cover": ["--coverage"]}
-PACKAGES = "hiredis yyjson libmicrohttpd yaml-0.1".split()
 ROWS = "CREATE TABLE IF NOT EXISTS `rows` (id BIGINT UNSIGNED PRIMARY KEY) ENGINE=InnoDB"
 
 
-def build():
-    """The program, made anew when the library is newer."""
-    program, library = os.path.join(BUILD, VARIANT, "store_check"), os.path.join(BUILD, VARIANT, "libsluice.a")
-    source = os.path.join(TOP, "tests/integration/store_check.c")
-    if os.path.exists(program) and os.path.getmtime(program) > max(os.path.getmtime(library), os.path.getmtime(source)):
-        return program
-    env = {**os.environ, "PKG_CONFIG_PATH": os.path.join(BUILD, "deps/lib/pkgconfig") + ":" + os.environ.get("PKG_CONFIG_PATH", "")}
-    client = "libmariadb" if subprocess.run(["pkg-config", "--exists", "libmariadb"]).returncode == 0 else "mysqlclient"
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", *PACKAGES, client], env=env, check=True, capture_output=True, text=True)
-    subprocess.run([os.environ.get("CC") or "cc", "-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-pthread", "-I" + TOP,
-                    *FLAGS.get(VARIANT, []), source, library, "-o", program, *shlex.split(flags.stdout), "-lm"], check=True)
-    return program
-
-
-PROGRAM = build()
+PROGRAM = build_program("store_check")
 
 
 def start(t, check, user="app", password=PASSWORD):
