@@ -130,7 +130,7 @@ fail(struct sql *s, struct err *err, int code, const char *text)
 static int
 fail_handle(struct sql *s, struct err *err)
 {
-	int code = (int)mysql_errno(s->handle);
+	int code = sql_error_code((int)mysql_errno(s->handle), mysql_sqlstate(s->handle));
 	char text[sizeof(err->text)];
 
 	sql_error_text(code, mysql_error(s->handle), text, sizeof(text));
@@ -396,21 +396,47 @@ static const char escapes[256] = {
 	['\\'] = '\\',
 };
 
+/* Sixteen bytes at once, as GNU C's vectors; a machine without such registers does it in pieces. */
+typedef char bytes16 __attribute__((vector_size(16)));
+typedef uint64_t words2 __attribute__((vector_size(16)));
+
+/* Do all of the sixteen bytes stand for themselves? */
+static inline bool
+is_plain(const char *data)
+{
+	bytes16 b;
+	words2 odd;
+
+	memcpy(&b, data, sizeof(b));
+	odd = (words2)((b == '\0') | (b == '\n') | (b == '\r') | (b == '\x1a') | (b == '\'') |
+	    (b == '\\'));
+	return (odd[0] | odd[1]) == 0;
+}
+
 /* No byte of a UTF-8 character looks like one of these, so bytes may be looked at one by one. */
 static void
 add_quoted(struct buf *b, struct str value)
 {
 	char *to = buf_reserve(b, 2 * value.len + 2), *at = to;
+	size_t i = 0;
 
 	*at++ = '\'';
-	for (size_t i = 0; i < value.len; i++) {
-		char escape = escapes[(unsigned char)value.data[i]];
+	while (i < value.len) {
+		char escape;
 
+		if (value.len - i >= sizeof(bytes16) && is_plain(value.data + i)) {
+			memcpy(at, value.data + i, sizeof(bytes16));
+			at += sizeof(bytes16);
+			i += sizeof(bytes16);
+			continue;
+		}
+		escape = escapes[(unsigned char)value.data[i]];
 		if (escape != 0) {
 			*at++ = '\\';
 			*at++ = escape;
 		} else
 			*at++ = value.data[i];
+		i++;
 	}
 	*at++ = '\'';
 	buf_advance(b, (size_t)(at - to));

@@ -63,7 +63,8 @@ unsigned long sql_server_version(const struct sql *s); /* 101106 = 10.11.6; kept
 const char *sql_server_text(const struct sql *s);
 
 /* One statement at a time.  result may be NULL.  err->code is the server's error number; the class
- * comes from sql_class.  The text is the server's message with every quoted value removed. */
+ * comes from sql_class (a trigger's own number is 1644 here).  The text is the server's message with
+ * every quoted value removed. */
 int sql_query(struct sql *s, struct str statement, struct sql_result *result, struct err *err);
 int sql_queryf(struct sql *s, struct sql_result *result, struct err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5))); /* for statements of ours without foreign values */

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 enum {
@@ -12,6 +13,7 @@ enum {
 	CLIENT_CODE_MAX = 2999,
 	MARIADB_CLIENT_CODE_MIN = 5000,
 	MARIADB_CLIENT_CODE_MAX = 5099,
+	CODE_SIGNAL = 1644,
 	MESSAGE_BYTES_CUT = 480, /* servers cut messages at 512 bytes, some of their parts sooner */
 };
 
@@ -156,6 +158,12 @@ sql_class(int code)
 	if (is_among(code, fatal_codes, sizeof(fatal_codes) / sizeof(fatal_codes[0])))
 		return ERR_FATAL;
 	return ERR_RETRY;
+}
+
+int
+sql_error_code(int code, const char *sqlstate)
+{
+	return strcmp(sqlstate, "45000") == 0 ? CODE_SIGNAL : code;
 }
 
 bool

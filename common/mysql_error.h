@@ -13,6 +13,12 @@
 bool sql_error_is_connection(int code);
 
 /*
+ * The code to go by.  A trigger's SIGNAL may give itself any number, those of lost connections and
+ * deadlocks too; by SQLSTATE 45000 it says that it is a refusal: 1644.
+ */
+int sql_error_code(int code, const char *sqlstate);
+
+/*
  * The server's message without row values: every part in single quotes becomes '...', except the
  * names of columns, keys, tables and the like.  Servers do not escape quotes inside a value, so where
  * a value ends is decided by the code's own message, and in doubt too much is removed.

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define KEEP_BYTES (512 * 1024)
+#define KEEP_BYTES (2 * 1024 * 1024) /* what a full batch of small rows needs */
 #define KEEP_SLOTS 8192
 #define TABLE_HOLD_MS 30000
 
@@ -44,6 +44,7 @@ start_fold(struct batch *b, struct schema *schema)
 	b->buckets = b->last_bucket = NULL;
 	b->touched = NULL;
 	b->entries = b->writes = b->changes = b->folded = b->older = b->steps = b->rounds = 0;
+	b->refused = 0;
 	b->bytes = 0;
 	b->wants_schema = b->has_problem = b->one_by_one = b->full = false;
 	if (schema == NULL)
@@ -150,6 +151,7 @@ add_entry(struct batch *b, struct entry *e, struct position after)
 	if (!e->done_before)
 		b->writes++;
 	fold_entry(b, e);
+	b->refused += e->refusal.reason != NULL;
 }
 
 void

@@ -98,6 +98,7 @@ struct batch {
 	struct resolver resolver;
 	struct schema *schema;
 	unsigned entries, writes, changes, folded, older, steps, rounds;
+	unsigned refused;		/* 0: surely no entry and no bucket is refused */
 	size_t bytes;			/* of the entries as delivered */
 	bool full;			/* something was left out for want of room */
 	int64_t opened_ms;		/* clock_ms of the first entry */

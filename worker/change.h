@@ -132,6 +132,7 @@ struct delivery {
 	struct arena arena;
 	struct entry *first;
 	size_t count;
+	size_t held_bytes; /* the source's, while it is spare: what its arena has room for */
 	struct delivery *next;
 };
 

@@ -32,8 +32,11 @@ parse_part(struct str text, uint64_t *out)
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned digit = (unsigned)text.data[i] - '0';
 
-		if (digit > 9 || __builtin_mul_overflow(n, 10, &n) ||
-		    __builtin_add_overflow(n, digit, &n))
+		if (digit > 9)
+			return false;
+		if (i < 19) /* that many digits always fit */
+			n = n * 10 + digit;
+		else if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, digit, &n))
 			return false;
 	}
 	*out = n;

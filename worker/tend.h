@@ -1,12 +1,17 @@
 #ifndef WORKER_TEND_H
 #define WORKER_TEND_H
 
+#include "common/log.h"
 #include "worker/worker.h"
 
 /*
  * Tending: everything a worker does about its lanes beside the data path.  Becoming their owner,
  * comparing ledger and source when it does, orders, alarms, the notice board, and what to believe
  * after a lost connection.
+ *
+ *	tend_own.c	becoming the owner of a lane, and what its ledger row says of it
+ *	tend.c		once a second: orders, holds, done, notice board
+ *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
  */
 
 /* Once a second: take free lanes, wake held ones, obey orders, record done, look and trim. */
@@ -37,5 +42,24 @@ void tend_leaving(struct worker *w, struct batch *b);
 
 /* Halt a lane, remember it in the ledger, log it. */
 void tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text);
+
+/* ---- between the three files ---- */
+
+void tend_log(struct worker *w, enum log_level level, const char *event, const struct lane *lane,
+    const char *why, const char *next);
+/* Write what halts or alarms the lane into its row; best effort. */
+void tend_mark(struct worker *w, struct lane *lane);
+/* The lane stands where its row says; it is read from `done`. */
+void tend_place(struct lane *lane, const struct ledger_row *row);
+/* Another owner has it. */
+void tend_lose(struct worker *w, struct lane *lane, const char *why);
+/* Read the row of a lane of ours and stand there, unless another owner raised its epoch: then the
+ * lane is lost and *ours false. */
+int tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err);
+/* Try to become the owner of lanes that nobody owns. */
+int tend_take_free(struct worker *w, struct err *err);
+void tend_count_owned(struct worker *w);
+/* Do what a look at the source asks for: alarm, hold, halt, or nothing. */
+void tend_obey_look(struct worker *w, struct lane *lane, const struct source_look *look);
 
 #endif

@@ -3,16 +3,18 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mysql.h"
+#include "worker/account.h"
 #include "worker/tend.h"
+#include "worker/worker_batches.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 
-#define BLOCK_MS 1000	   /* the longest XREAD; also how soon a lane that was just owned is read */
+#define BLOCK_MS 1000 /* the longest XREAD; also how soon a lane that was just owned is read */
 #define PING_MS 3000
-#define RECORD_MS 500	   /* how long `done` may trail when there is nothing more to do */
-#define SCHEMA_MS 200	   /* schema loads are at least so far apart */
+#define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
+#define SCHEMA_MS 200 /* schema loads are at least so far apart */
 
 /*
  * ---- the data path, top to bottom ----
@@ -59,108 +61,6 @@ worker_turn(struct worker *w, int block_ms)
 		fill(w, block_ms);
 }
 
-/* ---- set up ---- */
-
-void
-worker_init(struct worker *w, const struct config *config, int index, struct lane **lanes,
-    size_t lane_count, _Atomic int *stop)
-{
-	size_t i;
-
-	memset(w, 0, sizeof(*w));
-	w->config = config;
-	w->index = index;
-	w->lanes = lanes;
-	w->lane_count = lane_count;
-	w->stop = stop;
-	random_init(&w->random, random_seed());
-	counters_init(&w->counters, config->table_count, &w->random);
-	for (i = 0; i < 3; i++) {
-		batch_init(&w->batches[i]);
-		batch_reset(&w->batches[i], NULL);
-	}
-	w->filling = &w->batches[0];
-	for (i = 0; i < config->table_count; i++)
-		if (config->tables[i].template_count > 0)
-			w->needs_cache = true;
-	w->rate_ms = clock_ms();
-}
-
-/* Give back what a batch holds and empty it. */
-static void
-empty_batch(struct worker *w, struct batch *b)
-{
-	struct delivery *d, *next;
-
-	if (w->store != NULL)
-		w->store->ops->forget(w->store, b);
-	for (d = b->deliveries; d != NULL; d = next) {
-		next = d->next;
-		w->source->ops->recycle(w->source, &d);
-	}
-	b->deliveries = NULL;
-	batch_reset(b, w->store != NULL ? w->store->ops->schema(w->store) : NULL);
-}
-
-void
-worker_deinit(struct worker *w)
-{
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		empty_batch(w, &w->batches[i]);
-		batch_deinit(&w->batches[i]);
-	}
-	if (w->cache != NULL)
-		w->cache->ops->free(&w->cache);
-	if (w->source != NULL)
-		w->source->ops->free(&w->source);
-	if (w->store != NULL)
-		w->store->ops->free(&w->store);
-	counters_deinit(&w->counters);
-}
-
-/* A batch that is neither being filled, written nor invalidated; NULL: none. */
-static struct batch *
-spare_batch(struct worker *w)
-{
-	int i;
-
-	for (i = 0; i < 3; i++)
-		if (&w->batches[i] != w->filling && &w->batches[i] != w->writing &&
-		    &w->batches[i] != w->invalidating)
-			return &w->batches[i];
-	return NULL;
-}
-
-void
-worker_drop_writing(struct worker *w)
-{
-	if (w->writing != NULL)
-		empty_batch(w, w->writing);
-	w->writing = NULL;
-}
-
-void
-worker_drop_read(struct worker *w)
-{
-	worker_drop_writing(w);
-	empty_batch(w, w->filling);
-}
-
-void
-worker_drop_lane(struct worker *w, struct lane *lane)
-{
-	w->store->ops->forget(w->store, w->filling);
-	batch_drop_lane(w->filling, lane, NULL);
-	if (w->writing == NULL)
-		return;
-	w->store->ops->forget(w->store, w->writing);
-	batch_drop_lane(w->writing, lane, NULL);
-	if (batch_is_empty(w->writing))
-		worker_drop_writing(w);
-}
-
 /* ---- the store ---- */
 
 static bool
@@ -172,34 +72,6 @@ store_failed(struct worker *w, const char *event, const struct err *err)
 	    err_class_name(err->class), "code", "%d", err->code, "wait_ms", "%lld",
 	    (long long)breaker_wait_ms(&w->counters.mysql), "error", "%s", err->text, NULL);
 	return false;
-}
-
-static void
-rebuild(struct worker *w, struct batch *b)
-{
-	w->store->ops->forget(w->store, b);
-	batch_rebuild(b, w->store->ops->schema(w->store));
-}
-
-/* Tables are freed and made anew: everything that points to one is resolved again. */
-static int
-load_schema(struct worker *w, struct err *err)
-{
-	int64_t begun_ms;
-
-	if (w->invalidating != NULL)
-		w->invalidating->touched = NULL; /* they were rendered when they were sent */
-	w->store->ops->forget(w->store, w->filling);
-	if (w->writing != NULL)
-		w->store->ops->forget(w->store, w->writing);
-	begun_ms = clock_ms();
-	if (w->store->ops->load_schema(w->store, err) != 0)
-		return -1;
-	w->schema_ms = begun_ms;
-	rebuild(w, w->filling);
-	if (w->writing != NULL)
-		rebuild(w, w->writing);
-	return 0;
 }
 
 static bool
@@ -240,8 +112,8 @@ rate_allows(struct worker *w)
 {
 	int64_t now = clock_ms();
 	size_t lanes = config_lane_count(w->config), workers = (size_t)w->config->workers;
-	double rate = (double)w->config->max_rows_per_second /
-	    (double)(workers < lanes ? workers : lanes);
+	double rate =
+	    (double)w->config->max_rows_per_second / (double)(workers < lanes ? workers : lanes);
 
 	if (w->config->max_rows_per_second == 0)
 		return true;
@@ -271,7 +143,7 @@ seal_wait_ms(const struct worker *w)
 static bool
 may_write(struct worker *w)
 {
-	if (w->writing != NULL || batch_is_empty(w->filling) || spare_batch(w) == NULL)
+	if (w->writing != NULL || batch_is_empty(w->filling) || worker_spare(w) == NULL)
 		return false;
 	return seal_wait_ms(w) == 0 && rate_allows(w);
 }
@@ -281,85 +153,17 @@ start_write(struct worker *w)
 {
 	batch_seal(w->filling);
 	w->writing = w->filling;
-	w->filling = spare_batch(w);
+	w->filling = worker_spare(w);
 	batch_reset(w->filling, w->store->ops->schema(w->store));
-}
-
-static struct table_counters *
-counters_of(struct worker *w, const struct table *table)
-{
-	return &w->counters.tables[table->config - w->config->tables];
-}
-
-static void
-count_entry(struct worker *w, const struct entry *e)
-{
-	size_t i;
-	bool dead = e->refusal.reason != NULL;
-
-	lane_recent_add(&e->lane->recent, dead);
-	COUNT(e->lane->entries, 1);
-	for (i = 0; i < e->change_count; i++) {
-		if (e->changes[i].table == NULL)
-			continue;
-		COUNT(counters_of(w, e->changes[i].table)->changes, 1);
-		if (dead)
-			COUNT(counters_of(w, e->changes[i].table)->dead, 1);
-	}
-	if (!dead)
-		return;
-	COUNT(e->lane->dead, 1);
-	COUNT(w->counters.dead_by_reason[dead_reason_index(e->refusal.reason)], 1);
-}
-
-static void
-log_dead(struct worker *w, const struct entry *e)
-{
-	char id[POSITION_TEXT];
-
-	log_event(LOG_WARN, "dead_letter", "worker", "%d", w->index, "lane", "%s", e->lane->name,
-	    "entry", "%s", position_text(e->id, id), "reason", "%s", e->refusal.reason, "error",
-	    "%s", e->refusal.text != NULL ? e->refusal.text : "", NULL);
-}
-
-static void
-count_batch(struct worker *w, const struct batch *b, const struct write_report *report)
-{
-	size_t tables;
-	const struct table *table = schema_tables(b->schema, &tables);
-
-	COUNT(w->counters.batches, 1);
-	COUNT(w->counters.entries, b->entries);
-	COUNT(w->counters.changes, b->changes);
-	COUNT(w->counters.folded, b->folded);
-	COUNT(w->counters.older, b->older + report->older);
-	COUNT(w->counters.rows, report->rows);
-	COUNT(w->counters.statements, report->statements);
-	for (size_t i = 0; i < tables; i++) {
-		COUNT(counters_of(w, &table[i])->folded, b->tables[i].folded);
-		COUNT(counters_of(w, &table[i])->older, b->tables[i].older + b->tables[i].refused_older);
-	}
-	histogram_add(&w->counters.batch_rows, b->entries);
-	histogram_add(&w->counters.batch_seconds, (uint64_t)(clock_ms() - b->sealed_ms) * 1000);
 }
 
 /* The batch is committed: count it and move the lanes' places. */
 static void
 written(struct worker *w, struct batch *b, const struct write_report *report)
 {
-	int64_t now = clock_wall_ms();
 	struct batch_lane *bl;
-	struct entry *e;
 
-	for (e = b->first; e != NULL; e = e->next_kept) {
-		if (e->done_before)
-			continue;
-		count_entry(w, e);
-		if (e->refusal.reason != NULL)
-			log_dead(w, e);
-		if (now > e->at_ms)
-			histogram_add(&w->counters.commit_lag_seconds, (uint64_t)(now - e->at_ms) * 1000);
-	}
+	account_written(w, b, report);
 	for (bl = b->lanes; bl != NULL; bl = bl->next) {
 		if (bl->writes) {
 			bl->lane->position = bl->to;
@@ -372,7 +176,6 @@ written(struct worker *w, struct batch *b, const struct write_report *report)
 			bl->lane->parent_wait_ms = 0;
 		lane_show(bl->lane);
 	}
-	count_batch(w, b, report);
 	w->rate_credit -= (double)b->steps;
 	w->written_ms = clock_ms();
 	batch_mark_written(b);
@@ -396,7 +199,7 @@ look_again(struct worker *w, struct err *err)
 	struct batch *b = w->writing;
 
 	if (w->schema_stale) {
-		if (load_schema(w, err) != 0)
+		if (worker_load_schema(w, err) != 0)
 			return false;
 		w->schema_stale = false;
 		return true;
@@ -404,7 +207,7 @@ look_again(struct worker *w, struct err *err)
 	if (!b->wants_schema || b->schema_tried)
 		return true;
 	if ((clock_ms() - w->schema_ms >= SCHEMA_MS || w->schema_ms <= b->sealed_ms) &&
-	    load_schema(w, err) != 0)
+	    worker_load_schema(w, err) != 0)
 		return false;
 	b->schema_tried = true;
 	return true;
@@ -448,7 +251,7 @@ write_batch(struct worker *w)
 			tend_leaving(w, b);
 			return;
 		case WRITE_SCHEMA:
-			if (load_schema(w, &err) != 0)
+			if (worker_load_schema(w, &err) != 0)
 				store_failed(w, "schema_load", &err);
 			return;
 		case WRITE_MISMATCH:
@@ -480,7 +283,8 @@ invalidated(struct worker *w)
 	struct batch_lane *bl;
 
 	batch_mark_invalidated(w->invalidating);
-	COUNT(w->counters.invalidations_repeated, w->invalidating->entries - w->invalidating->writes);
+	COUNT(w->counters.invalidations_repeated,
+	    w->invalidating->entries - w->invalidating->writes);
 	for (bl = w->invalidating->lanes; bl != NULL; bl = bl->next) {
 		struct lane *lane = bl->lane;
 
@@ -489,9 +293,10 @@ invalidated(struct worker *w)
 		if (position_compare(bl->last, lane->answered) > 0)
 			lane->answered = bl->last;
 		lane->unreleased_bytes -= (int64_t)bl->bytes < lane->unreleased_bytes ?
-		    (int64_t)bl->bytes : lane->unreleased_bytes;
+		    (int64_t)bl->bytes :
+		    lane->unreleased_bytes;
 	}
-	empty_batch(w, w->invalidating);
+	worker_empty(w, w->invalidating);
 	w->invalidating = NULL;
 }
 
@@ -505,7 +310,7 @@ cache_failed(struct worker *w, const struct err *err)
 		    err->text, NULL);
 	w->cache->ops->close(w->cache);
 	w->rewind = true;
-	empty_batch(w, w->invalidating);
+	worker_empty(w, w->invalidating);
 	w->invalidating = NULL;
 }
 
@@ -544,7 +349,8 @@ invalidate(struct worker *w, int timeout_ms)
 	}
 	answered = w->cache->ops->poll(w->cache, timeout_ms, &err);
 	if (answered == 0 && clock_ms() - b->keys_sent_ms > w->config->cache.timeout_ms)
-		answered = err_set(&err, ERR_RETRY, 0, "no answer within %d ms", w->config->cache.timeout_ms);
+		answered = err_set(&err, ERR_RETRY, 0, "no answer within %d ms",
+		    w->config->cache.timeout_ms);
 	if (answered < 0) {
 		cache_failed(w, &err);
 	} else if (answered > 0) {
@@ -572,7 +378,7 @@ rewind_lanes(struct worker *w)
 		log_event(LOG_INFO, "cache_connected", "worker", "%d", w->index, "next", "%s",
 		    "invalidating again from done", NULL);
 	w->rewind = false;
-	empty_batch(w, w->filling);
+	worker_empty(w, w->filling);
 	for (i = 0; i < w->lane_count; i++) {
 		if (w->lanes[i]->state == LANE_FREE)
 			continue;
@@ -615,8 +421,8 @@ worker_source_failed(struct worker *w, const struct err *err)
 static bool
 is_full(const struct worker *w)
 {
-	return w->filling->state != BATCH_OPEN || w->filling->schema == NULL ||
-	    w->filling->full || w->filling->steps >= (unsigned)w->config->batch_max_rows ||
+	return w->filling->state != BATCH_OPEN || w->filling->schema == NULL || w->filling->full ||
+	    w->filling->steps >= (unsigned)w->config->batch_max_rows ||
 	    w->filling->bytes >= (size_t)w->config->batch_max_bytes;
 }
 
@@ -704,13 +510,23 @@ fill(struct worker *w, int timeout_ms)
 	invalidate(w, 0);
 }
 
-/* The store waits for fd: meanwhile read the source and the cache's answers. */
+/*
+ * The store waits for fd: meanwhile read the source and the cache's answers.  Not at once: while the
+ * ledger is moved, which is short, a batch would be begun to be read, and the rows behind it would
+ * wait for that.
+ */
 int
 worker_wait(void *arg, int fd, int timeout_ms)
 {
 	struct worker *w = arg;
 	int64_t end = clock_ms() + timeout_ms;
+	struct pollfd store = { .fd = fd, .events = POLLIN };
+	struct err err = { 0 };
 
+	if (w->overlapping && poll(&store, 1, SHORT_MS) > 0)
+		return 1;
+	if (w->overlapping && w->source->ops->is_open(w->source) && request(w, BLOCK_MS, &err) != 0)
+		worker_source_failed(w, &err);
 	for (;;) {
 		struct pollfd fds[3] = { { .fd = fd, .events = POLLIN } };
 		int64_t left = end - clock_ms();
@@ -718,10 +534,13 @@ worker_wait(void *arg, int fd, int timeout_ms)
 		int ready, other;
 
 		other = w->overlapping && !is_full(w) && w->source->ops->is_open(w->source) &&
-			w->source->ops->requested(w->source) ? w->source->ops->fd(w->source) : -1;
+			w->source->ops->requested(w->source) ?
+		    w->source->ops->fd(w->source) :
+		    -1;
 		if (other >= 0)
 			fds[count++] = (struct pollfd){ .fd = other, .events = POLLIN };
-		other = w->overlapping && w->invalidating != NULL ? w->cache->ops->fd(w->cache) : -1;
+		other =
+		    w->overlapping && w->invalidating != NULL ? w->cache->ops->fd(w->cache) : -1;
 		if (other >= 0)
 			fds[count++] = (struct pollfd){ .fd = other, .events = POLLIN };
 		ready = poll(fds, count, left > 0 ? (int)left : 0);

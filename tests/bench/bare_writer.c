@@ -80,8 +80,9 @@ static void
 add_tail(struct bare *b, const struct row *row)
 {
 	if (b->rows->kind == ROW_PARTIAL) {
-		buf_add_str(&b->text, ") SELECT * FROM v) v STRAIGHT_JOIN t ON t.id=v.k0"
-				      " SET t.email=v.c0");
+		buf_add_str(&b->text,
+		    ") SELECT * FROM v) v STRAIGHT_JOIN t ON t.id=v.k0"
+		    " SET t.email=v.c0");
 		return;
 	}
 	buf_add_str(&b->text, " ON DUPLICATE KEY UPDATE ");
@@ -99,9 +100,10 @@ add_tail(struct bare *b, const struct row *row)
 static int
 compare_rows(const void *left, const void *right)
 {
-	const struct row *const *a = left, *const *b = right;
+	uint64_t a = (*(const struct row *const *)left)->id;
+	uint64_t b = (*(const struct row *const *)right)->id;
 
-	return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
+	return a < b ? -1 : a > b;
 }
 
 /* In the order of the key, as anybody must who wants no deadlocks. */
@@ -214,14 +216,18 @@ main(int argc, char **argv)
 
 	if (argc < 7 || !row_kind_parse(argv[3], &kind) || kind == ROW_ZIPF || atoll(argv[4]) < 1 ||
 	    connections < 1 || connections > CONNECTIONS_MAX || atoi(argv[6]) < 1) {
-		fprintf(stderr, "usage: bare_writer PORT DATABASE KIND COUNT CONNECTIONS ROWS [SECONDS]\n");
+		fprintf(stderr,
+		    "usage: bare_writer PORT DATABASE KIND COUNT CONNECTIONS ROWS [SECONDS]\n");
 		return 2;
 	}
 	CHECK(mysql_library_init(0, NULL, NULL) == 0);
 	rows_init(&rows, kind, (uint64_t)atoll(argv[4]));
 	for (unsigned i = 0; i < connections; i++) {
-		bare[i] = (struct bare){ .port = atoi(argv[1]), .database = argv[2], .connection = i,
-			.connections = connections, .per_statement = (unsigned)atoi(argv[6]),
+		bare[i] = (struct bare){ .port = atoi(argv[1]),
+			.database = argv[2],
+			.connection = i,
+			.connections = connections,
+			.per_statement = (unsigned)atoi(argv[6]),
 			.rows = &rows };
 		if (argc > 7)
 			bare[i].stop_ms = clock_ms() + 1000 * (int64_t)atoi(argv[7]);

@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-enum { PIPELINE = 1000, WORDS_MAX = 16, ZIPF_KEYS = 100000 };
+enum { PIPELINE = 1000, WORDS_MAX = 16, ZIPF_KEYS = 10000 };
 
 struct fill {
 	struct redis *redis;
@@ -118,13 +118,15 @@ fill(struct fill *f, struct err *err)
 int
 main(int argc, char **argv)
 {
-	struct redis_options options = { .host = "127.0.0.1", .connect_timeout_ms = 2000,
-		.timeout_ms = 5000 };
+	struct redis_options options = {
+		.host = "127.0.0.1", .connect_timeout_ms = 2000, .timeout_ms = 5000
+	};
 	static struct fill f;
 	struct err err = { 0 };
 	enum row_kind kind;
 
-	if (argc != 7 || !row_kind_parse(argv[5], &kind) || atoi(argv[4]) < 1 || atoll(argv[6]) < 1) {
+	if (argc != 7 || !row_kind_parse(argv[5], &kind) || atoi(argv[4]) < 1 ||
+	    atoll(argv[6]) < 1) {
 		fprintf(stderr, "usage: fill PORT DATABASE STREAMS LANES KIND COUNT\n");
 		return 2;
 	}

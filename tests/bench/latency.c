@@ -60,8 +60,8 @@ time_change(struct latency *l, int id)
 	int64_t start_us = clock_us();
 	struct err err = { 0 };
 
-	if (redis_call(l->redis, &l->arena, &err,
-		"XADD %s * id %lld name x email y city z score 7", l->stream, (long long)id) == NULL)
+	if (redis_call(l->redis, &l->arena, &err, "XADD %s * id %lld name x email y city z score 7",
+		l->stream, (long long)id) == NULL)
 		die(err.text);
 	arena_reset(&l->arena);
 	while (!is_there(l, id)) {
@@ -89,7 +89,7 @@ static void
 pause_random(struct latency *l)
 {
 	struct timespec pause = { .tv_nsec = 1000 *
-		(PAUSE_US + (long)random_below(&l->random, PAUSE_US)) };
+		    (PAUSE_US + (long)random_below(&l->random, PAUSE_US)) };
 
 	nanosleep(&pause, NULL);
 }
@@ -134,8 +134,9 @@ measure(struct latency *l, int count)
 int
 main(int argc, char **argv)
 {
-	struct redis_options options = { .host = "127.0.0.1", .connect_timeout_ms = 2000,
-		.timeout_ms = 5000 };
+	struct redis_options options = {
+		.host = "127.0.0.1", .connect_timeout_ms = 2000, .timeout_ms = 5000
+	};
 	static struct latency l;
 	struct err err = { 0 };
 

@@ -57,8 +57,10 @@ rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limit
 	if (sql_queryf(sql, NULL, err, "INSERT INTO `rows` (id) VALUES (%llu)",
 		(unsigned long long)batch->first->id.major) != 0)
 		return WRITE_ERROR;
-	if (rows_refusal != NULL)
+	if (rows_refusal != NULL) {
 		batch->first->refusal = (struct refusal){ rows_refusal, 1264, "Out of range" };
+		batch->refused++;
+	}
 	return rows_answer;
 }
 
@@ -510,6 +512,7 @@ a_refused_entry_is_a_letter_in_the_same_transaction(struct scene *s)
 	fill(&batch, &s->b, NULL);
 	batch.entries[0].id.major = 11;
 	batch.entries[0].refusal = (struct refusal){ REASON_BAD_VALUE, 1366, "" };
+	batch.batch.refused = 1;
 	CHECK(write_batch(s->store, &batch, &s->err) == WRITE_OK);
 	CHECK(number_of(s->sql, "SELECT COUNT(*) FROM sluice_dead_letter") == 1);
 }
@@ -523,8 +526,10 @@ on_poison_halt_takes_the_lane_out(struct scene *s)
 	for (int i = 0; i < 2; i++) { /* refused by us: before, by the server: inside */
 		fill(&batch, &s->a, &s->b);
 		rows_refusal = i == 1 ? REASON_OUT_OF_RANGE : NULL;
-		if (i == 0)
+		if (i == 0) {
 			batch.entries[0].refusal = (struct refusal){ REASON_NO_KEY, 0, "no key" };
+			batch.batch.refused = 1;
+		}
 		CHECK(write_batch(s->store, &batch, &s->err) == WRITE_LEAVE);
 		CHECK(batch.lanes[0].leave_halts && batch.lanes[0].leave_at == &batch.entries[0]);
 		CHECK(strcmp(batch.lanes[0].leave_why, LANE_WHY_ON_POISON) == 0);

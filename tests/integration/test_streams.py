@@ -110,6 +110,14 @@ def test_another_stream_under_the_same_name_halts_the_lane(t):
     process.start()
     wait_for("the lane halts", lambda: t.lane_state(here) == "halted" and t.lane_status(here)["why"] == "identity")
     equal(t.row("SELECT name FROM users"), ("a",))
+    equal(t.lane("resume", here)[0], 0)  # whoever says so means this stream
+    t.settle()
+    equal(t.row("SELECT name FROM users"), ("b",))
+    process.kill()
+    process.start()
+    t.user(1, name="c")
+    t.settle()
+    equal(t.row("SELECT name FROM users"), ("c",))
 
 
 def test_another_number_of_lanes_is_refused_while_entries_wait(t):

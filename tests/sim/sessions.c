@@ -11,15 +11,18 @@
 #define IDLE_US INT64_C(10000000)
 
 int
-session_open(void)
+session_open(const struct process *owner)
 {
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct session *s = &world.sessions[i];
 
 		if (s->alive)
 			continue;
+		CHECK(!s->tx.open && s->tx.letters == NULL);
 		s->alive = true;
-		s->in_doubt = false;
+		s->in_doubt = s->committing = false;
+		s->owner = owner->index;
+		s->owner_life = owner->life;
 		s->heard_us = world.now_us;
 		s->dies_us = 0;
 		return i;
@@ -47,7 +50,7 @@ session_kill(int session)
 		return;
 	trace("session %d ends", session);
 	session_roll_back(session);
-	s->alive = s->in_doubt = false;
+	s->alive = s->in_doubt = s->committing = false;
 	for (unsigned l = 0; l < world.lanes; l++) {
 		if (world.lane_lock[l] == session)
 			world.lane_lock[l] = -1;
@@ -154,7 +157,7 @@ session_commit_now(int session)
 		world.ledger[l] = tx->ledger[l];
 		if (position_compare(tx->skipped_to[l], tx->skipped_from[l]) > 0)
 			commit_skips(tx, l);
-		else if (position_compare(after, before) < 0)
+		if (position_compare(after, before) < 0)
 			sim_fail("lane %u: done goes back", l);
 		else if (position_compare(after, before) > 0)
 			check_done(l, after);

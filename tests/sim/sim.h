@@ -79,7 +79,9 @@ struct transaction {
 
 struct session {
 	bool alive;
-	bool in_doubt;	/* COMMIT has arrived, nobody waits for its answer any more */
+	int owner; /* a process, in this life of it */
+	unsigned owner_life;
+	bool committing, in_doubt; /* COMMIT is on its way; nobody waits for its answer any more */
 	int64_t heard_us, dies_us; /* dies_us 0: when it is closed or has been idle for too long */
 	struct transaction tx;
 };
@@ -91,7 +93,7 @@ struct stream_entry {
 	int64_t at_us; /* when it is added */
 	struct field *raw;
 	size_t raw_count, bytes;
-	bool skipped;	/* by order */
+	bool skipped;	  /* by order */
 	const char *dead; /* its committed dead letter's reason */
 };
 
@@ -107,8 +109,8 @@ struct fake_store {
 	struct store store; /* first */
 	struct process *process;
 	struct sim_schema *schema;
-	int session;	/* -1: closed */
-	int settled;	/* the session that the next open has to end; -1: none */
+	int session; /* -1: closed */
+	int settled; /* the session that the next open has to end; -1: none */
 	unsigned prepared;
 	bool waiting;
 	int64_t answer_us;
@@ -123,8 +125,7 @@ struct fake_source {
 	struct position cursors[LANES_MAX];
 	unsigned max_rows;
 	int64_t answer_us, until_us;
-	unsigned deliveries;
-	struct delivery *given; /* while it is on its way to the worker */
+	unsigned deliveries; /* the worker's */
 };
 
 struct fake_cache {
@@ -159,7 +160,8 @@ struct cached {
 
 /* How likely things go wrong, in 1 / 65536 of each chance. */
 struct odds {
-	unsigned crash, others, cut, cut_commit, retry, two_owners, row_lock, schema, slow, order, stop;
+	unsigned crash, others, cut, cut_commit, retry, two_owners, row_lock, schema, slow, order,
+	    stop;
 	unsigned lost_request, cache_lost, one_by_one;
 };
 
@@ -171,12 +173,13 @@ struct world {
 	struct config config;
 	struct config_table tables[TABLES];
 	int64_t now_us, calm_us, deadline_us;
-	bool calm;
+	bool calm, ending;
 	struct odds odds;
 	bool tables_used[TABLES];
 	unsigned keys;
-	int64_t alter_us;	/* stock has its last column from now on */
-	int64_t broken_us[2];	/* a table can't be written between these */
+	bool counting;	      /* most changes are increments, near the edge of their column */
+	int64_t alter_us;     /* stock has its last column from now on */
+	int64_t broken_us[2]; /* a table can't be written between these */
 	int broken_table;
 
 	unsigned lanes, processes;
@@ -189,8 +192,6 @@ struct world {
 	int lane_lock[LANES_MAX]; /* session, or -1 */
 	int64_t foreign_lock_us[TABLES][KEYS_MAX];
 	struct session sessions[SESSIONS_MAX];
-	struct letter *letters;
-	size_t letter_count;
 	int64_t store_down_us[2], source_down_us[2], cache_down_us[2];
 
 	struct cached cached[TABLES][KEYS_MAX];
@@ -218,6 +219,10 @@ bool is_down(const int64_t window[2]);
 unsigned lane_of(unsigned table, unsigned key);
 bool is_quiet(void);
 
+/* ---- setup.c ---- */
+void world_set_up(uint64_t seed, bool traced);
+void world_tear_down(void);
+
 /* ---- entries.c ---- */
 void make_entries(void);
 
@@ -243,7 +248,7 @@ bool row_equal(const struct row *a, const struct row *b);
 const char *row_text(unsigned table, const struct row *row);
 
 /* ---- sessions.c: transactions and who may see what ---- */
-int session_open(void);
+int session_open(const struct process *owner);
 void session_kill(int session);
 /* The row, locked; NULL: another session has it, or somebody else. */
 struct row *session_row(int session, unsigned table, unsigned row);
@@ -263,6 +268,8 @@ int store_reach(struct fake_store *s, const char *what, struct err *err);
 int store_cut(struct fake_store *s, struct err *err, const char *why);
 /* COMMIT, with all that may happen to it. */
 int store_commit(struct fake_store *s, struct err *err);
+/* Is it still there, after others had their turns? */
+int store_still(struct fake_store *s, struct err *err);
 /* Wait for the server as the real store does. */
 int store_wait(struct fake_store *s, struct err *err);
 bool move_lane(int session, unsigned lane, uint64_t epoch, struct position from, struct position to,

@@ -67,8 +67,8 @@ copy_table(struct table *table, unsigned t, const struct config *config)
 	table->templates = calloc(table->template_count + 1, sizeof(*table->templates));
 	CHECK(table->templates != NULL);
 	for (size_t i = 0; i < table->template_count; i++)
-		CHECK(key_template_compile(&table->templates[i], &table->config->templates[i], &name,
-			  1, &err) == 0);
+		CHECK(key_template_compile(&table->templates[i], &table->config->templates[i],
+			  &name, 1, &err) == 0);
 }
 
 struct sim_schema *
@@ -195,8 +195,8 @@ cell_add(const struct column *column, const struct value *value, const struct su
 	if (cell->null)
 		cell->n = 0;
 	cell->null = false;
-	if (sum != NULL && (!in_range(column, cell->n + sum->low) ||
-		!in_range(column, cell->n + sum->high)))
+	if (sum != NULL &&
+	    (!in_range(column, cell->n + sum->low) || !in_range(column, cell->n + sum->high)))
 		return REFUSAL_OUT_OF_RANGE;
 	if (!number_scaled(value->text, scale_of(column), &n))
 		return ER_WRONG_VALUE;
@@ -310,7 +310,8 @@ row_equal(const struct row *a, const struct row *b)
 	for (unsigned i = 0; i < COLUMNS_MAX && a->there; i++) {
 		const struct cell *x = &a->cells[i], *y = &b->cells[i];
 
-		if (x->null != y->null || (!x->null && (x->n != y->n || strcmp(x->text, y->text) != 0)))
+		if (x->null != y->null ||
+		    (!x->null && (x->n != y->n || strcmp(x->text, y->text) != 0)))
 			return false;
 	}
 	return true;
@@ -334,7 +335,7 @@ row_text(unsigned table, const struct row *row)
 		number_scaled_text(cell->n, scale_of(column), number);
 		number[number_scaled_text(cell->n, scale_of(column), number)] = '\0';
 		len += (size_t)snprintf(text + len, sizeof(texts[0]) - len, " %s=%s", column->name,
-		    cell->null			  ? "NULL" :
+		    cell->null			    ? "NULL" :
 			column->kind == COLUMN_TEXT ? cell->text :
 						      number);
 	}

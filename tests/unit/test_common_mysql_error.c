@@ -129,6 +129,18 @@ who_was_denied_is_said(void **state)
 }
 
 static void
+a_trigger_s_own_number_is_a_refusal(void **state)
+{
+	(void)state;
+	assert_int_equal(sql_error_code(31001, "45000"), 1644);
+	assert_int_equal(sql_error_code(2013, "45000"), 1644);
+	assert_int_equal(sql_error_code(1213, "45000"), 1644);
+	assert_int_equal(sql_error_code(1213, "40001"), 1213);
+	assert_int_equal(sql_error_code(2013, "HY000"), 2013);
+	assert_int_equal(sql_class(1644), ERR_POISON);
+}
+
+static void
 a_value_cannot_end_its_quotes(void **state)
 {
 	struct buf b;
@@ -162,6 +174,7 @@ main(void)
 		cmocka_unit_test(a_message_cut_inside_its_value_does_not_leak),
 		cmocka_unit_test(an_odd_quote_is_survived),
 		cmocka_unit_test(who_was_denied_is_said),
+		cmocka_unit_test(a_trigger_s_own_number_is_a_refusal),
 		cmocka_unit_test(a_value_cannot_end_its_quotes),
 	};
 

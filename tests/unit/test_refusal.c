@@ -96,6 +96,30 @@ what_could_not_happen_means_that_the_table_has_changed(void **state)
 	assert_true(refusal_doubts_schema(&step, &err));
 }
 
+/* Our own check lets no such value of a key pass; see statement_insert.c. */
+static void
+an_impossible_key_means_a_unique_index_that_we_do_not_know(void **state)
+{
+	struct column columns[] = { { .name = "id" }, { .name = "n", .key_part = -1 } };
+	struct table table = { .name = "t", .columns = columns, .column_count = 2, .key_count = 1 };
+	struct shape shape = { .table = &table, .covers_required = true, .adds = true };
+	struct step step = { .shape = &shape };
+	struct err err = refused(1264, "Out of range value for column 'n' at row 3");
+
+	(void)state;
+	assert_false(refusal_doubts_schema(&step, &err));
+	err = refused(1264, "Out of range value for column 'id' at row 3");
+	assert_true(refusal_doubts_schema(&step, &err));
+	err = refused(1048, "Column 'id' cannot be null");
+	assert_true(refusal_doubts_schema(&step, &err));
+	err = refused(1292, "Incorrect datetime value: '...' for column `shop`.`t`.`id` at row 1");
+	assert_true(refusal_doubts_schema(&step, &err));
+	err = refused(1292, "Incorrect datetime value: '...' for column `id`.`t`.`n` at row 1");
+	assert_false(refusal_doubts_schema(&step, &err));
+	err = refused(1264, "Out of range value for column 'i");
+	assert_false(refusal_doubts_schema(&step, &err));
+}
+
 static void
 a_parent_may_come_by_any_other_stream_that_lists_it(void **state)
 {
@@ -264,6 +288,7 @@ main(void)
 		cmocka_unit_test(a_refusal_that_other_rows_cause_is_not_local),
 		cmocka_unit_test(the_sentence_names_table_column_and_code),
 		cmocka_unit_test(what_could_not_happen_means_that_the_table_has_changed),
+		cmocka_unit_test(an_impossible_key_means_a_unique_index_that_we_do_not_know),
 		cmocka_unit_test(a_parent_may_come_by_any_other_stream_that_lists_it),
 		cmocka_unit_test(integer_keys_are_written_in_numeric_order),
 		cmocka_unit_test(parents_come_before_children_and_a_later_round_after_all),

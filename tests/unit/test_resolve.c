@@ -271,6 +271,24 @@ names_that_are_no_columns_are_refused(void **state)
 	    "NAME");
 }
 
+/* Somebody may have made the column wider, or another one the key. */
+static void
+what_the_definition_refuses_may_be_known_to_a_newer_schema(void **state)
+{
+	(void)state;
+	assert_refused(resolve("id", "9223372036854775808", NULL), REASON_BAD_KEY, "range");
+	assert_true(resolver.unknown);
+	assert_refused(resolve("name", "Bob", NULL), REASON_NO_KEY, "id");
+	assert_true(resolver.unknown);
+	assert_refused(resolve("_op", "incr", "id", "7", "name", "1", NULL), REASON_BAD_VALUE,
+	    "name");
+	assert_true(resolver.unknown);
+	assert_refused(resolve("id", "7", "full", "1", NULL), REASON_REFUSED, "full");
+	assert_true(resolver.unknown);
+	assert_refused(resolve("name", "Bob", "_null", "id", NULL), REASON_NO_KEY, "NULL");
+	assert_false(resolver.unknown);
+}
+
 static void
 a_key_must_be_there_and_be_a_value_of_its_column(void **state)
 {
@@ -472,6 +490,7 @@ main(void)
 		TEST(mapping_ignoring_and_constants_are_followed),
 		TEST(an_entry_touches_only_what_its_source_may),
 		TEST(names_that_are_no_columns_are_refused),
+		TEST(what_the_definition_refuses_may_be_known_to_a_newer_schema),
 		TEST(a_key_must_be_there_and_be_a_value_of_its_column),
 		TEST(keys_are_canonical_and_a_ranged_source_must_spell_them_so),
 		TEST(spellings_of_one_text_key_share_a_bucket),

@@ -20,6 +20,10 @@
 
 enum { ID, NAME, COUNT, PRICE, VERSION, COLUMNS };
 
+/* The row that ON DUPLICATE KEY met must be the one of the key. */
+#define SAME_ROW "`id`=IF(`t`.`id`=VALUES(`id`),`t`.`id`,99999999999999999999)"
+#define SAME_ROW_NEW "`id`=IF(`t`.`id`=sluice_new.`id`,`t`.`id`,99999999999999999999)"
+
 static const struct column usual[COLUMNS] = {
 	[ID] = INT_COLUMN("id"),
 	[NAME] = { .name = "na`me",
@@ -141,11 +145,13 @@ a_complete_upsert_is_one_statement(void **state)
 	assert_int_equal(statement_form(f.list[0]), STATEMENT_UPSERT);
 	expect(&f, STATEMENT_UPSERT, 2,
 	    "INSERT INTO `t` (`id`,`na``me`,`p`) VALUES (1,'it\\'s','1.5'),"
-	    "(2,NULL,'2') ON DUPLICATE KEY UPDATE `na``me`=VALUES(`na``me`),`p`=VALUES(`p`)");
+	    "(2,NULL,'2') ON DUPLICATE KEY UPDATE " SAME_ROW ","
+	    "`na``me`=VALUES(`na``me`),`p`=VALUES(`p`)");
 	f.statement.mariadb = false;
 	expect(&f, STATEMENT_UPSERT, 2,
 	    "INSERT INTO `t` (`id`,`na``me`,`p`) VALUES (1,'it\\'s','1.5'),"
-	    "(2,NULL,'2') AS v ON DUPLICATE KEY UPDATE `na``me`=v.`na``me`,`p`=v.`p`");
+	    "(2,NULL,'2') AS sluice_new ON DUPLICATE KEY UPDATE " SAME_ROW_NEW ","
+	    "`na``me`=sluice_new.`na``me`,`p`=sluice_new.`p`");
 	buf_deinit(&f.out);
 }
 
@@ -160,8 +166,8 @@ a_given_version_is_assigned_last_and_over_null(void **state)
 	with_column(&f, COUNT, false, number("1"), number("2"));
 	expect(&f, STATEMENT_UPSERT, 2,
 	    "INSERT INTO `t` (`id`,`n`,`v`) VALUES (1,1,7),(2,2,8)"
-	    " ON DUPLICATE KEY UPDATE"
-	    " `n`=IF(`t`.`v` IS NULL OR `t`.`v`<VALUES(`v`),VALUES(`n`),`t`.`n`),"
+	    " ON DUPLICATE KEY UPDATE " SAME_ROW ","
+	    "`n`=IF(`t`.`v` IS NULL OR `t`.`v`<VALUES(`v`),VALUES(`n`),`t`.`n`),"
 	    "`v`=IF(`t`.`v` IS NULL OR `t`.`v`<VALUES(`v`),VALUES(`v`),`t`.`v`)");
 	buf_deinit(&f.out);
 }
@@ -181,8 +187,9 @@ a_counter_rises_by_the_changes_folded(void **state)
 	expect(&f, STATEMENT_UPSERT, 2,
 	    "INSERT INTO `t` (`id`,`n`,`v`) VALUES"
 	    " (1,1,UNIX_TIMESTAMP(NOW(6))*1000000+0),(2,2,UNIX_TIMESTAMP(NOW(6))*1000000+2)"
-	    " AS v ON DUPLICATE KEY UPDATE `n`=COALESCE(`t`.`n`,0)+v.`n`,"
-	    "`v`=COALESCE(`t`.`v`,0)+v.`v`-UNIX_TIMESTAMP(NOW(6))*1000000+1");
+	    " AS sluice_new ON DUPLICATE KEY UPDATE " SAME_ROW_NEW ","
+	    "`n`=COALESCE(`t`.`n`,0)+sluice_new.`n`,"
+	    "`v`=COALESCE(`t`.`v`,0)+sluice_new.`v`-UNIX_TIMESTAMP(NOW(6))*1000000+1");
 	f.statement.count = 1;
 	expect(&f, STATEMENT_UPDATE, 1,
 	    "UPDATE `t` t SET t.`n`=COALESCE(t.`n`,0)+1,"
@@ -310,7 +317,9 @@ a_hostile_value_or_name_stays_a_value_or_name(void **state)
 	with_column(&f, COUNT, false, number("1),(2"), text("');DROP TABLE t;--\\"));
 	expect(&f, STATEMENT_UPSERT, 2,
 	    "INSERT INTO `t`` SET x=1; --` (`id`,`n`) VALUES"
-	    " (1,'1),(2'),(2,'\\');DROP TABLE t;--\\\\') ON DUPLICATE KEY UPDATE `n`=VALUES(`n`)");
+	    " (1,'1),(2'),(2,'\\');DROP TABLE t;--\\\\') ON DUPLICATE KEY UPDATE "
+	    "`id`=IF(`t`` SET x=1; --`.`id`=VALUES(`id`),`t`` SET x=1; --`.`id`,"
+	    "99999999999999999999),`n`=VALUES(`n`)");
 	buf_deinit(&f.out);
 }
 
@@ -431,7 +440,7 @@ an_upsert_of_a_key_alone_changes_no_row(void **state)
 	assert_true(statement_sets_nothing(f.list[0]));
 	expect(&f, STATEMENT_UPSERT, 2,
 	    "INSERT INTO `t` (`id`) VALUES (1),(2)"
-	    " ON DUPLICATE KEY UPDATE `id`=`t`.`id`");
+	    " ON DUPLICATE KEY UPDATE " SAME_ROW);
 	with_version(&f, VERSION_CLOCK);
 	assert_false(statement_sets_nothing(f.list[0]));
 	buf_deinit(&f.out);

@@ -164,6 +164,7 @@ static const struct source_ops ops = {
 	.close = source_close,
 	.look = stream_look,
 	.settle = stream_settle,
+	.claim = stream_claim,
 	.new_identity = stream_new_identity,
 	.request = stream_request,
 	.requested = source_requested,

@@ -63,7 +63,7 @@ struct redis_stream {
 	int64_t deadline_ms;
 	size_t bytes_seen;
 	struct delivery *incoming, *spare;
-	size_t spare_count;
+	size_t spare_bytes; /* of all spare ones */
 
 	/* for the next one */
 	size_t turn, busy;
@@ -128,6 +128,7 @@ void stream_read_free(struct redis_stream *s);
 
 int stream_look(struct source *source, struct lane *lane, const struct ledger_row *row,
     struct source_look *look, struct err *err);
+int stream_claim(struct source *source, struct lane *lane, const char *identity, struct err *err);
 int stream_settle(struct source *source, struct lane *lane, const char *identity, struct err *err);
 int stream_newest(struct source *source, const char *stream, struct position *last,
     struct err *err);

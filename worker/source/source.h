@@ -45,6 +45,8 @@ struct source_ops {
 	/* After the ledger row was inserted: leave the identity key, then the group.  identity is what
 	 * the row holds. */
 	int (*settle)(struct source *source, struct lane *lane, const char *identity, struct err *err);
+	/* The stream is ours from now on, whatever identity stands beside it: an order after LOOK_IDENTITY. */
+	int (*claim)(struct source *source, struct lane *lane, const char *identity, struct err *err);
 	/* A new identity for a fresh lane ("" where identity isn't kept). */
 	void (*new_identity)(struct source *source, struct lane *lane, char identity[64]);
 

@@ -9,7 +9,6 @@
 #include <string.h>
 
 enum {
-	SPARE_MAX = 3,
 	ENTRY_OVERHEAD = 32,	/* what an entry counts beside its names and values */
 	STRING_OVERHEAD = 8,	/* ... and each of these */
 	READ_SLACK = 256 << 10, /* above entry_max: the frame, and what one recv reads beyond */
@@ -19,6 +18,13 @@ enum {
 
 /* ---- deliveries ---- */
 
+/* Of all spare ones together: a steady stream allocates nothing, and a burst is given back. */
+static size_t
+spare_bytes_max(const struct redis_stream *s)
+{
+	return (size_t)s->config->memory_bytes / 8;
+}
+
 static struct delivery *
 delivery_new(struct redis_stream *s)
 {
@@ -26,11 +32,11 @@ delivery_new(struct redis_stream *s)
 
 	if (d != NULL) {
 		s->spare = d->next;
-		s->spare_count--;
+		s->spare_bytes -= d->held_bytes;
 	} else {
 		d = calloc(1, sizeof(*d));
 		CHECK(d != NULL);
-		arena_init(&d->arena, (size_t)s->config->memory_bytes / 16);
+		arena_init(&d->arena, spare_bytes_max(s));
 	}
 	d->first = NULL;
 	d->count = 0;
@@ -54,7 +60,8 @@ stream_recycle(struct source *source, struct delivery **delivery)
 	if (d == NULL)
 		return;
 	*delivery = NULL;
-	if (s->spare_count >= SPARE_MAX) {
+	d->held_bytes = arena_bytes(&d->arena);
+	if (s->spare_bytes + d->held_bytes > spare_bytes_max(s)) {
 		delivery_free(d);
 		return;
 	}
@@ -63,7 +70,7 @@ stream_recycle(struct source *source, struct delivery **delivery)
 	d->count = 0;
 	d->next = s->spare;
 	s->spare = d;
-	s->spare_count++;
+	s->spare_bytes += d->held_bytes;
 }
 
 void

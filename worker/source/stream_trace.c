@@ -251,6 +251,22 @@ stream_settle(struct source *source, struct lane *lane, const char *identity, st
 	return 0;
 }
 
+/* The old key goes; settle leaves ours in its place. */
+int
+stream_claim(struct source *source, struct lane *lane, const char *identity, struct err *err)
+{
+	struct redis_stream *s = redis_stream_of(source);
+	struct redis_reply *reply;
+
+	control_begin(s);
+	redis_queuef(s->control, "DEL sluice:%s:id:%s", s->config->pool, lane->stream);
+	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
+		return -1;
+	if (redis_reply_error(reply, err) != 0)
+		return -1;
+	return stream_settle(source, lane, identity, err);
+}
+
 /* ---- a stream that need not be a lane of ours ---- */
 
 int

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum moved { MOVED_POSITION, MOVED_DONE, MOVED_LANES_OF_SOURCE };
+enum moved { MOVED_EPOCH, MOVED_FROM, MOVED_POSITION, MOVED_DONE, MOVED_LANES_OF_SOURCE };
 
 /* A column's text into an array; what is too long was not written by us and is cut. */
 static void
@@ -50,6 +50,12 @@ static void
 add_value(struct buf *b, enum moved what, const struct ledger_step *step)
 {
 	switch (what) {
+	case MOVED_EPOCH:
+		buf_add_u64(b, step->lane->epoch);
+		break;
+	case MOVED_FROM:
+		add_position(b, step->from);
+		break;
 	case MOVED_POSITION:
 		add_position(b, step->to);
 		break;
@@ -62,41 +68,73 @@ add_value(struct buf *b, enum moved what, const struct ledger_step *step)
 	}
 }
 
+/* Is it the same for all lanes?  What moves never is. */
+static bool
+is_common(enum moved what, const struct ledger_step *steps, size_t count)
+{
+	const struct lane *first = steps[0].lane;
+
+	for (size_t i = 1; i < count; i++) {
+		const struct lane *lane = steps[i].lane;
+		bool same = false;
+
+		if (what == MOVED_EPOCH)
+			same = lane->epoch == first->epoch;
+		else if (what == MOVED_LANES_OF_SOURCE)
+			same = lane->lanes_of_source == first->lanes_of_source;
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
+/* column=what it is in the row of each lane */
 static void
-add_case(struct buf *b, enum moved what, const struct ledger_step *steps, size_t count)
+add_each(struct buf *b, enum moved what, const struct ledger_step *steps, size_t count)
 {
 	static const char *const columns[] = {
+		[MOVED_EPOCH] = "epoch",
+		[MOVED_FROM] = "position",
 		[MOVED_POSITION] = "position",
 		[MOVED_DONE] = "done",
 		[MOVED_LANES_OF_SOURCE] = "lanes_of_source",
 	};
 
-	buf_printf(b, "%s=CASE lane", columns[what]);
+	buf_add_str(b, columns[what]);
+	buf_add_char(b, '=');
+	if (is_common(what, steps, count)) {
+		add_value(b, what, &steps[0]);
+		return;
+	}
+	buf_add_str(b, "CASE lane");
 	for (size_t i = 0; i < count; i++) {
 		buf_add_str(b, " WHEN ");
 		sql_add_binary(b, str_of(steps[i].lane->name));
 		buf_add_str(b, " THEN ");
 		add_value(b, what, &steps[i]);
 	}
-	buf_add_str(b, " END, ");
+	buf_add_str(b, " END");
 }
 
 static void
 add_advance(struct buf *b, const struct ledger_step *steps, size_t count)
 {
 	buf_add_str(b, "UPDATE sluice_ledger FORCE INDEX (PRIMARY) SET ");
-	add_case(b, MOVED_POSITION, steps, count);
-	add_case(b, MOVED_DONE, steps, count);
-	add_case(b, MOVED_LANES_OF_SOURCE, steps, count);
-	buf_add_str(b, "updated_at=UTC_TIMESTAMP(3) WHERE ");
+	add_each(b, MOVED_POSITION, steps, count);
+	buf_add_char(b, ',');
+	add_each(b, MOVED_DONE, steps, count);
+	buf_add_char(b, ',');
+	add_each(b, MOVED_LANES_OF_SOURCE, steps, count);
+	buf_add_str(b, ",updated_at=UTC_TIMESTAMP(3) WHERE lane IN (");
 	for (size_t i = 0; i < count; i++) {
-		buf_add_str(b, i == 0 ? "(lane=" : " OR (lane=");
+		if (i > 0)
+			buf_add_char(b, ',');
 		sql_add_binary(b, str_of(steps[i].lane->name));
-		buf_printf(b,
-		    " AND epoch=%llu AND position=", (unsigned long long)steps[i].lane->epoch);
-		add_position(b, steps[i].from);
-		buf_add_char(b, ')');
 	}
+	buf_add_str(b, ") AND ");
+	add_each(b, MOVED_EPOCH, steps, count);
+	buf_add_str(b, " AND ");
+	add_each(b, MOVED_FROM, steps, count);
 }
 
 enum write_result

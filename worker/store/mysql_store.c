@@ -190,8 +190,9 @@ mysql_move(struct store *store, struct lane *lane, struct position to, struct er
 {
 	struct ledger_step step = { .lane = lane, .from = lane->position, .to = to, .done = to };
 
-	if (position_compare(lane->done, lane->position) < 0 && position_compare(lane->done, to) < 0)
-		step.done = lane->done;
+	if (position_compare(lane->answered, lane->position) < 0 &&
+	    position_compare(lane->answered, to) < 0)
+		step.done = lane->answered;
 
 	switch (advance_alone(mysql_of(store), &step, 1, err)) {
 	case WRITE_OK:
@@ -264,6 +265,8 @@ mysql_forget(struct store *store, struct batch *batch)
 static void
 forget_refusals(struct batch *batch)
 {
+	if (batch->refused == 0)
+		return;
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
 		if (entry->refusal.code != 0)
 			entry->refusal = (struct refusal){ 0 };
@@ -316,6 +319,8 @@ mark_halting(const struct mysql_store *m, struct batch *batch)
 {
 	bool any = false;
 
+	if (batch->refused == 0)
+		return false;
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
 		struct batch_lane *l;
 
@@ -343,6 +348,22 @@ wants_probe(const struct batch *batch)
 	return false;
 }
 
+/* A lane is back that was locked: if it still is, the others must not wait for that once more. */
+static enum write_result
+write_probing(struct mysql_store *m, struct batch *batch, struct write_report *report, struct err *err)
+{
+	enum write_result result;
+
+	if (session_lock_wait(m->sql, 0, err) != 0)
+		return WRITE_ERROR;
+	result = rows_probe(m->sql, batch, &m->limits, err);
+	if (result == WRITE_OK)
+		result = rows_write(m->sql, batch, &m->limits, report, err);
+	if (sql_is_open(m->sql) && session_lock_wait(m->sql, m->config->lock_wait_ms, err) != 0)
+		return WRITE_ERROR;
+	return result;
+}
+
 /* Everything between the transaction's beginning and its COMMIT. */
 static enum write_result
 write_open(struct mysql_store *m, struct batch *batch, size_t steps, struct write_report *report,
@@ -351,11 +372,13 @@ write_open(struct mysql_store *m, struct batch *batch, size_t steps, struct writ
 	enum write_result result = ledger_advance(m->sql, m->steps, steps, err);
 
 	if (result == WRITE_OK && wants_probe(batch))
-		result = rows_probe(m->sql, batch, &m->limits, err);
-	if (result == WRITE_OK)
+		result = write_probing(m, batch, report, err);
+	else if (result == WRITE_OK)
 		result = rows_write(m->sql, batch, &m->limits, report, err);
 	if (result != WRITE_OK)
 		return result;
+	if (batch->refused == 0)
+		return WRITE_OK;
 	if (mark_halting(m, batch) || batch_check_poison(batch, m->config->poison_rate))
 		return WRITE_LEAVE;
 	if (dead_letter_write(m->sql, batch, m->limits.bytes_max, &report->dead, err) != 0)

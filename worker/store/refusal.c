@@ -138,6 +138,31 @@ is_value_error(int code)
 	    code == 1406;
 }
 
+/* The column that the message names: column 'id', or on MariaDB also column `shop`.`users`.`id`. */
+static struct str
+column_named(const struct err *err)
+{
+	const char *at = strstr(err->text, "olumn "), *next, *end;
+
+	if (at == NULL)
+		return (struct str){ NULL, 0 };
+	at += strlen("olumn ");
+	end = strstr(at, " at row ");
+	while (*at == '`' && (next = strstr(at, "`.`")) != NULL && (end == NULL || next < end))
+		at = next + 2;
+	end = *at != '\0' ? strchr(at + 1, *at) : NULL;
+	return end != NULL ? (struct str){ at + 1, (size_t)(end - at - 1) } :
+			     (struct str){ NULL, 0 };
+}
+
+static bool
+names_key(const struct table *table, const struct err *err)
+{
+	const struct column *column = table_column(table, column_named(err));
+
+	return column != NULL && column->key_part >= 0;
+}
+
 bool
 refusal_doubts_schema(const struct step *step, const struct err *err)
 {
@@ -157,6 +182,9 @@ refusal_doubts_schema(const struct step *step, const struct err *err)
 	default:
 		break;
 	}
+	/* a key's value we check ourselves; so an upsert meets a unique index that we don't know of */
+	if (is_value_error(err->code) && !step->alone && names_key(table, err))
+		return true;
 	if (strcmp(reason, REASON_DUPLICATE) == 0)
 		return !table->has_unique && !refusal_is_primary(err);
 	if (strcmp(reason, REASON_FOREIGN_KEY) == 0)

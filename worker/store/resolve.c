@@ -151,10 +151,12 @@ check_version(struct resolver *r, struct entry *entry, const struct change *chan
 			return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
 			    "%s: every change of this table carries a _version", table->name);
 		if (change->version > INT64_MAX &&
-		    !table->columns[table->version_column].is_unsigned)
+		    !table->columns[table->version_column].is_unsigned) {
+			r->unknown = true;
 			return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
 			    "%s: _version is above 2^63-1 and column %s is signed", table->name,
 			    table->columns[table->version_column].name);
+		}
 		return 0;
 	case VERSION_COUNTER:
 	case VERSION_CLOCK:
@@ -188,9 +190,11 @@ take_value(struct resolver *r, struct entry *entry, struct change *change, unsig
 	    column_check_increment(column, given, r->arena, &change->values[place],
 		&change->sums[place], &why) :
 	    column_check(column, given, base64, r->arena, &change->values[place], &why);
-	if (verdict == COLUMN_REFUSED)
+	if (verdict == COLUMN_REFUSED) {
+		r->unknown = true;
 		return entry_refuse(entry, r->arena, REASON_BAD_VALUE, "%s: column %s %s",
 		    table->name, column->name, why);
+	}
 	change->alone |= verdict == COLUMN_ALONE;
 	return 0;
 }

@@ -25,15 +25,17 @@ check_part(struct resolver *r, struct entry *entry, struct change *change, unsig
 		change->barrier = true;
 		break;
 	case COLUMN_REFUSED:
+		r->unknown = true;
 		return entry_refuse(entry, r->arena, REASON_BAD_KEY,
 		    "%s: the value for key column %s %s", table->name, column->name, why);
 	}
-	if (source->ranged && !base64 && !str_equal(out->text, given->text))
+	if (source->ranged && !base64 && !str_equal(out->text, given->text)) {
+		r->unknown = true;
 		return entry_refuse(entry, r->arena, REASON_BAD_KEY,
 		    "%s: the value for key column %s is not in its one canonical spelling, by "
-		    "which "
-		    "producers must choose among several lanes",
+		    "which producers must choose among several lanes",
 		    table->name, column->name);
+	}
 	return 0;
 }
 

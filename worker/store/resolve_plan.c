@@ -172,9 +172,11 @@ take_field(struct making *m, size_t i)
 			    name, " is the version column, which only _version sets");
 		if (m->change->op == CHANGE_DELETE)
 			return 0;
-		if (column->generated)
+		if (column->generated) {
+			m->r->unknown = true;
 			return refuse_name(m->r, m->entry, REASON_REFUSED, table, "column ", name,
 			    " is generated and can't be set");
+		}
 	}
 	if (m->from[place] == FROM_CONFIG)
 		return 0;
@@ -192,10 +194,11 @@ check_key_is_there(struct making *m)
 	const struct table *table = m->table;
 
 	for (unsigned i = 0; i < table->key_count; i++) {
-		if (m->from[table->key[i]] == FROM_NOWHERE)
-			return refuse_name(m->r, m->entry, REASON_NO_KEY, table,
-			    "no value for key column ", str_of(table->columns[table->key[i]].name),
-			    "");
+		if (m->from[table->key[i]] != FROM_NOWHERE)
+			continue;
+		m->r->unknown = true;
+		return refuse_name(m->r, m->entry, REASON_NO_KEY, table, "no value for key column ",
+		    str_of(table->columns[table->key[i]].name), "");
 	}
 	return 0;
 }

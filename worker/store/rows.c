@@ -71,6 +71,8 @@ forget_tries(struct batch *batch)
 	schema_tables(batch->schema, &tables);
 	for (size_t i = 0; i < tables; i++)
 		batch->tables[i].refused_older = 0;
+	if (batch->refused == 0)
+		return;
 	for (struct bucket *k = batch->buckets; k != NULL; k = k->next)
 		k->refused = false;
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {

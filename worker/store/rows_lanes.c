@@ -1,6 +1,10 @@
 #include "worker/store/rows_lanes.h"
 
+#include "common/clock.h"
+#include "worker/store/session.h"
+
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	TABLE_LEAVE_MS = 30000,
@@ -66,6 +70,19 @@ lanes_leave_problems(struct batch *batch)
 			return leave_at_first(batch, NULL);
 	}
 	return 0;
+}
+
+bool
+is_lock_wait(int code)
+{
+	return code == CODE_LOCK_WAIT || code == CODE_LOCK_NOWAIT;
+}
+
+static void
+leave_locked(struct batch_lane *bl)
+{
+	bl->leave_why = LANE_WHY_ROW_LOCK;
+	bl->leave_at = NULL;
 }
 
 /* The lane's rows as steps that only name a key, by table. */
@@ -150,7 +167,7 @@ try_locks(struct writer *w, const struct keys *keys)
 			sql_result_free(&result);
 			continue;
 		}
-		if (w->err->code == CODE_LOCK_WAIT || w->err->code == CODE_LOCK_NOWAIT)
+		if (is_lock_wait(w->err->code))
 			return 1;
 		if (w->err->class == ERR_RETRY)
 			return -1;
@@ -176,23 +193,92 @@ lanes_probe(struct writer *w, bool all)
 		if (locked < 0)
 			return WRITE_ERROR;
 		if (locked > 0) {
-			bl->leave_why = LANE_WHY_ROW_LOCK;
-			bl->leave_at = NULL;
+			leave_locked(bl);
 			left++;
 		}
 	}
 	return left > 0 ? WRITE_LEAVE : WRITE_OK;
 }
 
+/* The lane's among these steps, into `list`. */
+static unsigned
+steps_of_lane(const struct lane *lane, struct step *const *steps, unsigned count,
+    struct step **list)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (steps[i]->first_change->entry->lane == lane)
+			list[found++] = steps[i];
+	}
+	return found;
+}
+
+/*
+ * Write the part of each lane without waiting; those that would have to wait leave.  MySQL waits for a
+ * second at least: there the search ends with the first found once it has lasted as long as a lock wait.
+ */
+static enum write_result
+try_lanes(struct writer *w, struct step *const *steps, unsigned count, struct step **list)
+{
+	int64_t end_ms = clock_ms() + w->limits->lock_wait_ms;
+	unsigned left = 0;
+
+	for (struct batch_lane *bl = w->batch->lanes; bl != NULL; bl = bl->next) {
+		unsigned of_lane = steps_of_lane(bl->lane, steps, count, list);
+
+		if (!bl->writes || of_lane == 0 || (left > 0 && clock_ms() > end_ms))
+			continue;
+		if (writer_write(w, list, of_lane) != OUTCOME_STOPPED)
+			continue;
+		if (!sql_is_open(w->sql))
+			return WRITE_ERROR;
+		if (!is_lock_wait(w->err->code))
+			continue;
+		leave_locked(bl);
+		left++;
+	}
+	return left > 0 ? WRITE_LEAVE : WRITE_OK;
+}
+
+/* Of the statement that waited in vain. */
+static enum write_result
+find_blocked(struct writer *w, struct step *const *sent, unsigned count)
+{
+	struct step **steps;
+	enum write_result result;
+
+	if (count == 1) {
+		leave_locked(batch_lane_find(w->batch, sent[0]->first_change->entry->lane));
+		return WRITE_LEAVE;
+	}
+	steps = calloc(2 * (size_t)count, sizeof(struct step *));
+	CHECK(steps != NULL);
+	memcpy(steps, sent, count * sizeof(struct step *));
+	w->seeking = true;
+	result = try_lanes(w, steps, count, steps + count);
+	w->seeking = false;
+	free(steps);
+	return result;
+}
+
 enum write_result
 lanes_leave_locked(struct writer *w)
 {
+	struct step *const *sent = w->sent;
+	unsigned sent_count = w->sent_count;
 	struct err waited = *w->err;
-	enum write_result result = lanes_probe(w, true);
+	enum write_result result;
 
-	if (result == WRITE_OK) {
-		*w->err = waited;
+	if (session_lock_wait(w->sql, 0, w->err) != 0)
 		return WRITE_ERROR;
-	}
-	return result;
+	result = lanes_probe(w, true);
+	if (result == WRITE_OK)
+		result = find_blocked(w, sent, sent_count);
+	if (sql_is_open(w->sql) && session_lock_wait(w->sql, w->limits->lock_wait_ms, w->err) != 0)
+		return WRITE_ERROR;
+	if (result != WRITE_OK)
+		return result;
+	*w->err = waited;
+	return WRITE_ERROR;
 }

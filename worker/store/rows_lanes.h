@@ -13,9 +13,15 @@ unsigned lanes_leave_table(struct batch *batch, const struct table *table);
 /* The same for every table with a `problem`. */
 unsigned lanes_leave_problems(struct batch *batch);
 
-/* A lock wait timed out: whose rows are locked?  WRITE_LEAVE, or WRITE_ERROR when no row is
- * locked any more (or it wasn't ours: a parent's, an index's). */
+/*
+ * A lock wait timed out: whose?  The lanes whose rows are locked leave; where none is, it was a lock
+ * that no reading of our rows meets (another row's unique value, a parent, a gap, what a trigger
+ * touches), and each lane's part of the statement is tried by itself.  WRITE_LEAVE, or WRITE_ERROR when
+ * nothing is locked any more.  The transaction must be rolled back.
+ */
 enum write_result lanes_leave_locked(struct writer *w);
+/* Is it the code of a lock that was waited for in vain, or not waited for (NOWAIT)? */
+bool is_lock_wait(int code);
 /* Look at the lanes with lane->probe (all == false) or at all lanes that write. */
 enum write_result lanes_probe(struct writer *w, bool all);
 

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 
 enum {
-	CODE_LOCK_WAIT = 1205,
-	CODE_LOCK_NOWAIT = 3572,
 	PAIR_TRIES_MAX =
 	    2 /* after a duplicate InnoDB keeps the other row locked: the second is sure */
 };
@@ -52,7 +50,9 @@ judge(struct writer *w, const struct step *step)
 {
 	if (!sql_is_open(w->sql))
 		return writer_stop(w, WRITE_ERROR);
-	if (refusal_doubts_schema(step, w->err) && !w->batch->schema_tried) {
+	if (w->seeking && w->err->class != ERR_POISON)
+		return writer_stop(w, WRITE_ERROR);
+	if (refusal_doubts_schema(step, w->err) && !w->batch->schema_tried && !w->seeking) {
 		w->batch->schema_tried = true;
 		return writer_stop(w, WRITE_SCHEMA);
 	}
@@ -72,7 +72,7 @@ judge(struct writer *w, const struct step *step)
 	case ERR_RETRY:
 		break;
 	}
-	if (w->err->code == CODE_LOCK_WAIT || w->err->code == CODE_LOCK_NOWAIT)
+	if (is_lock_wait(w->err->code))
 		return writer_stop(w, lanes_leave_locked(w));
 	return writer_stop(w, WRITE_ERROR);
 }
@@ -116,6 +116,8 @@ send_built(struct writer *w, add_function *add, struct step **steps, unsigned *u
 		*used = 1;
 		return refuse(w, REFUSAL_TOO_LARGE, "the row is larger than max_allowed_packet");
 	}
+	w->sent = steps;
+	w->sent_count = *used;
 	return writer_send(w, steps[0], (struct str){ w->text.data, w->text.len }, result);
 }
 
@@ -134,6 +136,8 @@ send_first(struct writer *w, struct step **steps, unsigned *used, struct sql_res
 	if (ready == NULL)
 		return send_built(w, add_first, steps, used, result);
 	*used = ready->count;
+	w->sent = steps;
+	w->sent_count = *used;
 	return writer_send(w, steps[0],
 	    (struct str){ w->plan->text.data + ready->offset, ready->len }, result);
 }
@@ -359,6 +363,7 @@ refuse_step(struct writer *w, struct step *step)
 	    batch_table(w->batch, bucket->table)->barrier > 0 /* may be of any row */)
 		return writer_stop(w, WRITE_ONE_BY_ONE);
 	bucket->refused = true;
+	w->batch->refused++;
 	if (step->changes == 1 && step->first_change->next_of_key == NULL &&
 	    w->err->code != REFUSAL_TOO_LARGE) { /* it was alone: the answer is known */
 		writer_refuse_entry(w, step->first_change->entry, bucket->table);
@@ -477,6 +482,7 @@ writer_refuse_entry(struct writer *w, struct entry *entry, const struct table *t
 		columns = columns_of_index(w, table, index);
 	buf_init(&text);
 	refusal_sentence(&text, table, w->err, columns);
+	w->batch->refused++;
 	entry->refusal = (struct refusal){ .reason = reason,
 		.code = w->err->code,
 		.text = arena_copy(&w->plan->arena, text.data, text.len) };

@@ -159,6 +159,22 @@ set_session(struct sql *sql, int lock_wait_ms, struct err *err)
 }
 
 int
+session_lock_wait(struct sql *sql, int lock_wait_ms, struct err *err)
+{
+	int seconds = lock_wait_ms <= 1000 ? 1 : (lock_wait_ms + 999) / 1000;
+
+	if (lock_wait_ms == 0 && sql_is_mariadb(sql))
+		seconds = 0;
+	if (sql_queryf(sql, NULL, err,
+		"SET SESSION innodb_lock_wait_timeout=%d, lock_wait_timeout=%d", seconds,
+		seconds) == 0)
+		return 0;
+	sql_close(sql); /* nobody knows how long it waits now */
+	err->class = ERR_RETRY;
+	return -1;
+}
+
+int
 session_prepare(struct sql *sql, int lock_wait_ms, struct session_facts *facts, struct err *err)
 {
 	struct sql_result result;

@@ -43,6 +43,9 @@ struct session_facts {
 int session_prepare(struct sql *sql, int lock_wait_ms, struct session_facts *facts,
     struct err *err);
 
+/* Wait so long for locks from now on.  0: not at all (MySQL: the one second that is its least). */
+int session_lock_wait(struct sql *sql, int lock_wait_ms, struct err *err);
+
 /*
  * A statement on our own tables.  A data error there is ours, not a datum's: POISON becomes RETRY.
  * After an error of a server that became read-only the connection is closed, so that the next one

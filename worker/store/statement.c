@@ -54,7 +54,7 @@ statement_form(const struct step *step)
 		return STATEMENT_UPDATE_GUARDED;
 	if (shape->kind == SHAPE_UPDATE || !shape->covers_required || step->alone)
 		return STATEMENT_UPDATE;
-	if (table->ordered || table->has_unique || table->has_check)
+	if (table->ordered || table->has_unique || table->has_check || table->key_unsure)
 		return STATEMENT_UPDATE;
 	/* VALUES(c) is a value of the column: the increment must be one too */
 	if (shape->adds && (!shape->foldable || statement_sums_overflow(step)))

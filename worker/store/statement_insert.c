@@ -61,11 +61,12 @@ add_insert_row(struct buf *out, const struct step *step)
 	out->data[out->len - 1] = ')';
 }
 
-/* The value of this row in the list. */
+/* The value of this row in the list.  MySQL's name for the row can't be a table's, and no table of
+ * ours to write begins so. */
 static void
 add_new(struct buf *out, const struct column *column, bool mariadb)
 {
-	buf_add_str(out, mariadb ? "VALUES(" : "v.");
+	buf_add_str(out, mariadb ? "VALUES(" : "sluice_new.");
 	literal_add_name(out, column->name);
 	if (mariadb)
 		buf_add_char(out, ')');
@@ -158,25 +159,53 @@ add_upsert_version(struct buf *out, const struct table *table, bool mariadb)
 	}
 }
 
+/* What a key column can't be.  NULL is 0 to an AUTO_INCREMENT column and now to a TIMESTAMP. */
+static const char *
+impossible(const struct column *column)
+{
+	if (column->kind == COLUMN_INT)
+		return "99999999999999999999";
+	return column->kind == COLUMN_DATETIME ? "'-'" : "NULL";
+}
+
+/*
+ * ON DUPLICATE KEY fires on any unique index, one that was added since the schema was read too, and
+ * would then change another row.  Nothing but an error stops that.
+ */
+static void
+add_same_row(struct buf *out, const struct table *table, bool mariadb)
+{
+	literal_add_name(out, table_key_column(table, 0)->name);
+	buf_add_str(out, "=IF(");
+	for (unsigned i = 0; i < table->key_count; i++) {
+		buf_add_str(out, i > 0 ? " AND " : "");
+		add_old(out, table, table_key_column(table, i));
+		buf_add_char(out, '=');
+		add_new(out, table_key_column(table, i), mariadb);
+	}
+	buf_add_char(out, ',');
+	add_old(out, table, table_key_column(table, 0));
+	buf_add_char(out, ',');
+	buf_add_str(out, impossible(table_key_column(table, 0)));
+	buf_add_char(out, ')');
+}
+
 static void
 add_upsert_tail(struct buf *out, const struct shape *shape, bool mariadb)
 {
 	const struct table *table = shape->table;
 
-	buf_add_str(out, mariadb ? " ON DUPLICATE KEY UPDATE " : " AS v ON DUPLICATE KEY UPDATE ");
+	buf_add_str(out,
+	    mariadb ? " ON DUPLICATE KEY UPDATE " : " AS sluice_new ON DUPLICATE KEY UPDATE ");
+	add_same_row(out, table, mariadb);
 	for (unsigned i = 0; i < shape->count; i++) {
-		add_upsert_assignment(out, shape, i, mariadb);
 		buf_add_char(out, ',');
+		add_upsert_assignment(out, shape, i, mariadb);
 	}
-	if (table->version != VERSION_NONE)
-		add_upsert_version(out, table, mariadb);
-	else if (shape->count > 0)
-		out->len--;
-	else {
-		literal_add_name(out, table_key_column(table, 0)->name);
-		buf_add_char(out, '=');
-		add_old(out, table, table_key_column(table, 0));
-	}
+	if (table->version == VERSION_NONE)
+		return;
+	buf_add_char(out, ',');
+	add_upsert_version(out, table, mariadb);
 }
 
 unsigned

@@ -1,0 +1,509 @@
+#include "tests/sim/sim.h"
+
+#include "common/err.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The fake MySQL behind store.h, but for write (write.c). */
+enum {
+	ER_LOCK_WAIT = 1205,
+	ER_DEADLOCK = 1213,
+	ER_GONE = 2006,
+	TIMEOUT_MS = 5000,
+	LINGER_US = 15000000
+};
+
+static struct fake_store *
+fake_of(struct store *store)
+{
+	return (struct fake_store *)store;
+}
+
+/* ---- the connection ---- */
+
+int
+store_cut(struct fake_store *s, struct err *err, const char *why)
+{
+	if (s->session >= 0) {
+		struct session *session = &world.sessions[s->session];
+
+		session->committing = false;
+		if (below(2) == 0 && !session->in_doubt)
+			session_kill(s->session);
+		else
+			session->dies_us = world.now_us + 1 + below(LINGER_US);
+	}
+	s->settled = s->session >= 0 ? s->session : s->settled;
+	s->session = -1;
+	trace("p%d store: connection lost: %s", s->process->index, why);
+	return err_set(err, ERR_RETRY, ER_GONE, "gone away: %s", why);
+}
+
+/* Is the session still the one that we opened? */
+static bool
+is_ours(const struct fake_store *s, int session)
+{
+	const struct session *at = &world.sessions[session];
+
+	return at->alive && at->owner == s->process->index && at->owner_life == s->process->life;
+}
+
+int
+store_reach(struct fake_store *s, const char *what, struct err *err)
+{
+	call_begins(s->process, what);
+	if (s->session < 0)
+		return err_set(err, ERR_RETRY, ER_GONE, "not connected");
+	if (is_down(world.store_down_us) || !is_ours(s, s->session))
+		return store_cut(s, err, "the server ended it");
+	world.sessions[s->session].heard_us = world.now_us;
+	if (chance(world.odds.cut))
+		return store_cut(s, err, "on the way there");
+	if (chance(world.odds.retry)) {
+		session_roll_back(s->session);
+		return err_set(err, ERR_RETRY, ER_DEADLOCK, "deadlock");
+	}
+	return 0;
+}
+
+int
+store_still(struct fake_store *s, struct err *err)
+{
+	if (is_down(world.store_down_us) || !is_ours(s, s->session))
+		return store_cut(s, err, "the server ended it meanwhile");
+	world.sessions[s->session].heard_us = world.now_us;
+	return 0;
+}
+
+int
+store_wait(struct fake_store *s, struct err *err)
+{
+	int64_t us = 100 + below(2000);
+	int ready;
+
+	if (chance(world.odds.slow))
+		us = below(2 * TIMEOUT_MS) * INT64_C(1000);
+	s->answer_us = world.now_us + us;
+	s->waiting = true;
+	ready = worker_wait(&s->process->worker, 100 + s->process->index, TIMEOUT_MS);
+	s->waiting = false;
+	if (ready != 1)
+		return store_cut(s, err, "no answer in time");
+	return store_still(s, err);
+}
+
+int
+store_commit(struct fake_store *s, struct err *err)
+{
+	struct session *session = &world.sessions[s->session];
+
+	session->committing = true;
+	call_begins(s->process, "COMMIT");
+	if (is_down(world.store_down_us) || !is_ours(s, s->session))
+		return store_cut(s, err, "before COMMIT");
+	if (chance(world.odds.cut_commit)) {
+		switch (below(3)) {
+		case 0:
+			return store_cut(s, err, "COMMIT never arrived");
+		case 1:
+			session->in_doubt = true;
+			return store_cut(s, err, "COMMIT arrived and nobody heard of it again");
+		default:
+			session_commit_now(s->session);
+			return store_cut(s, err, "COMMIT was done, its answer lost");
+		}
+	}
+	session_commit_now(s->session);
+	session->committing = false;
+	call_ends(s->process, "COMMIT");
+	return 0;
+}
+
+/* The session before: what it was doing is settled before anything else is believed. */
+static void
+settle(struct fake_store *s)
+{
+	int session = s->settled;
+
+	s->settled = -1;
+	if (session < 0 || !is_ours(s, session))
+		return;
+	if (world.sessions[session].in_doubt && below(2) == 0)
+		session_commit_now(session);
+	session_kill(session);
+}
+
+static int
+reload(struct fake_store *s)
+{
+	const struct worker *w = &s->process->worker;
+	bool is_broken = is_down(world.broken_us);
+
+	/* what is prepared points to tables that are about to go */
+	CHECK(w->filling->prepared == NULL && (w->writing == NULL || w->writing->prepared == NULL));
+	sim_schema_free(&s->schema);
+	s->schema = sim_schema_new(&world.config, world.now_us >= world.alter_us,
+	    is_broken ? world.broken_table : -1);
+	return 0;
+}
+
+static int
+fake_open(struct store *store, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+
+	call_begins(s->process, "store.open");
+	CHECK(s->session < 0);
+	if (is_down(world.store_down_us) || chance(world.odds.cut))
+		return err_set(err, ERR_RETRY, ER_GONE, "can't connect");
+	settle(s);
+	s->session = session_open(s->process);
+	if (s->schema == NULL)
+		reload(s);
+	call_ends(s->process, "store.open");
+	return 0;
+}
+
+static bool
+fake_is_open(const struct store *store)
+{
+	return ((const struct fake_store *)store)->session >= 0;
+}
+
+static int
+fake_ping(struct store *store, struct err *err)
+{
+	return store_reach(fake_of(store), "store.ping", err);
+}
+
+static struct schema *
+fake_schema(struct store *store)
+{
+	struct fake_store *s = fake_of(store);
+
+	return s->schema != NULL ? sim_schema_of(s->schema) : NULL;
+}
+
+static int
+fake_load_schema(struct store *store, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+
+	if (store_reach(s, "store.load_schema", err) != 0)
+		return -1;
+	return reload(s);
+}
+
+/* ---- lanes ---- */
+
+static int
+fake_own(struct store *store, struct lane **lanes, size_t count, bool *owned, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+
+	if (store_reach(s, "store.own", err) != 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		int *lock = &world.lane_lock[lanes[i]->index];
+
+		if (*lock < 0)
+			*lock = s->session;
+		owned[i] = *lock == s->session || chance(world.odds.two_owners);
+		if (owned[i])
+			trace("p%d owns lane %d", s->process->index, lanes[i]->index);
+	}
+	call_ends(s->process, "store.own");
+	return 0;
+}
+
+static int
+fake_disown(struct store *store, struct lane *lane, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+
+	if (s->session < 0)
+		return 0;
+	if (store_reach(s, "store.disown", err) != 0)
+		return -1;
+	if (world.lane_lock[lane->index] == s->session)
+		world.lane_lock[lane->index] = -1;
+	return 0;
+}
+
+/* The lane's row under a lock, in a transaction of its own; NULL: it can't be had. */
+static struct ledger *
+lock_row(struct fake_store *s, const struct lane *lane, const char *what, struct err *err)
+{
+	if (store_reach(s, what, err) != 0)
+		return NULL;
+	if (!session_lock_lane(s->session, (unsigned)lane->index)) {
+		session_roll_back(s->session);
+		err_set(err, ERR_RETRY, ER_LOCK_WAIT, "lock wait timeout on the ledger");
+		return NULL;
+	}
+	return &world.sessions[s->session].tx.ledger[lane->index];
+}
+
+static void
+show_row(const struct ledger *l, struct ledger_row *row)
+{
+	*row = (struct ledger_row){ .found = l->found,
+		.epoch = l->epoch,
+		.position = l->position,
+		.done = l->done,
+		.lanes_of_source = l->lanes_of_source };
+	snprintf(row->identity, sizeof(row->identity), "%s", l->identity);
+	snprintf(row->halted, sizeof(row->halted), "%s", l->halted != NULL ? l->halted : "");
+	snprintf(row->alarm, sizeof(row->alarm), "%s", l->alarm != NULL ? l->alarm : "");
+}
+
+static int
+fake_load(struct store *store, struct lane *lane, bool raise, struct ledger_row *row,
+    struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+	struct ledger *l = lock_row(s, lane, raise ? "store.load raise" : "store.load", err);
+
+	*row = (struct ledger_row){ 0 };
+	if (l == NULL)
+		return -1;
+	if (l->found && raise)
+		l->epoch++;
+	show_row(l, row);
+	if (!l->found || !raise) {
+		session_roll_back(s->session);
+		return 0;
+	}
+	return store_commit(s, err);
+}
+
+static int
+fake_start(struct store *store, struct lane *lane, struct position start, const char *identity,
+    struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+	struct ledger *l = lock_row(s, lane, "store.start", err);
+
+	if (l == NULL)
+		return -1;
+	if (!l->found) {
+		l->found = true;
+		l->position = l->done = start;
+		l->lanes_of_source = lane->lanes_of_source;
+		snprintf(l->identity, sizeof(l->identity), "%s", identity);
+	}
+	return store_commit(s, err);
+}
+
+static int
+fake_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
+    struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+
+	if (store_reach(s, "store.orders", err) != 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		struct ledger *l;
+
+		orders[i] = (struct lane_order){ .kind = ORDER_NONE };
+		if (lanes[i] == NULL || world.ledger[lanes[i]->index].order.kind == ORDER_NONE ||
+		    !session_lock_lane(s->session, (unsigned)lanes[i]->index))
+			continue;
+		l = &world.sessions[s->session].tx.ledger[lanes[i]->index];
+		orders[i] = l->order;
+		l->order = (struct lane_order){ .kind = ORDER_NONE };
+	}
+	return store_commit(s, err);
+}
+
+bool
+move_lane(int session, unsigned lane, uint64_t epoch, struct position from, struct position to,
+    struct position done)
+{
+	struct ledger *l = &world.sessions[session].tx.ledger[lane];
+
+	if (!l->found || l->epoch != epoch || position_compare(l->position, from) != 0)
+		return false;
+	l->position = to;
+	l->done = done;
+	if (position_compare(done, to) > 0)
+		sim_fail("lane %u: done beyond position", lane);
+	return true;
+}
+
+static int
+fake_move(struct store *store, struct lane *lane, struct position to, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+	unsigned number = (unsigned)lane->index;
+	struct position done = to;
+
+	if (lock_row(s, lane, "store.move", err) == NULL)
+		return -1;
+	if (position_compare(lane->answered, lane->position) < 0 &&
+	    position_compare(lane->answered, to) < 0)
+		done = lane->answered;
+	if (!move_lane(s->session, number, lane->epoch, lane->position, to, done)) {
+		session_roll_back(s->session);
+		return err_set(err, ERR_RETRY, 0, "the ledger row is not where we left it");
+	}
+	if (position_compare(to, lane->position) < 0)
+		sim_fail("lane %u: an order moves it back", number);
+	world.sessions[s->session].tx.skipped_from[number] = lane->position;
+	world.sessions[s->session].tx.skipped_to[number] = to;
+	return store_commit(s, err);
+}
+
+static int
+fake_mark(struct store *store, struct lane *lane, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+	struct ledger *l = lock_row(s, lane, "store.mark", err);
+
+	if (l == NULL)
+		return -1;
+	if (!l->found || l->epoch != lane->epoch) {
+		session_roll_back(s->session);
+		return err_set(err, ERR_RETRY, 0, "the ledger row has another owner by now");
+	}
+	l->halted = lane->state == LANE_HALTED ? atomic_load(&lane->why) : NULL;
+	l->alarm = atomic_load(&lane->alarm);
+	return store_commit(s, err);
+}
+
+static enum write_result
+fake_record(struct store *store, struct lane **lanes, size_t count, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+
+	if (store_reach(s, "store.record", err) != 0)
+		return WRITE_ERROR;
+	for (size_t i = 0; i < count; i++) {
+		const struct lane *lane = lanes[i];
+		unsigned number;
+
+		if (lane == NULL)
+			continue;
+		number = (unsigned)lane->index;
+		if (!session_lock_lane(s->session, number)) {
+			session_roll_back(s->session);
+			err_set(err, ERR_RETRY, ER_LOCK_WAIT, "lock wait timeout on the ledger");
+			return WRITE_ERROR;
+		}
+		if (!move_lane(s->session, number, lane->epoch, lane->position, lane->position,
+			lane->recording)) {
+			session_roll_back(s->session);
+			return WRITE_MISMATCH;
+		}
+	}
+	return store_commit(s, err) == 0 ? WRITE_OK : WRITE_ERROR;
+}
+
+static int
+fake_list(struct store *store, const char *prefix, struct ledger_place **list, size_t *count,
+    struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+
+	*list = NULL;
+	*count = 0;
+	if (store_reach(s, "store.list", err) != 0)
+		return -1;
+	*list = calloc(world.lanes + 1, sizeof(**list));
+	CHECK(*list != NULL);
+	for (unsigned l = 0; l < world.lanes; l++) {
+		const struct lane *lane = &s->process->lanes[l];
+		struct ledger_place *place = &(*list)[*count];
+
+		CHECK(strncmp(lane->name, prefix, strlen(prefix)) == 0);
+		if (!world.ledger[l].found)
+			continue;
+		snprintf(place->name, sizeof(place->name), "%s", lane->name);
+		place->done = world.ledger[l].done;
+		place->lanes_of_source = world.ledger[l].lanes_of_source;
+		++*count;
+	}
+	return 0;
+}
+
+/* No schedule has another number of lanes. */
+static int
+fake_recount(struct store *store, const struct ledger_place *places, size_t count, unsigned lanes,
+    struct err *err)
+{
+	(void)places, (void)lanes, (void)err;
+	sim_fail("p%d counts %zu lanes anew", fake_of(store)->process->index, count);
+}
+
+/* ---- batches ---- */
+
+static void
+fake_prepare(struct store *store, struct batch *batch)
+{
+	struct fake_store *s = fake_of(store);
+
+	if (batch->prepared != NULL)
+		return;
+	batch->prepared = s;
+	s->prepared++;
+}
+
+static void
+fake_forget(struct store *store, struct batch *batch)
+{
+	if (batch->prepared != NULL)
+		fake_of(store)->prepared--;
+	batch->prepared = NULL;
+}
+
+/* With the process its connection goes; the server may notice late, and do what it was told. */
+static void
+fake_free(struct store **store)
+{
+	struct fake_store *s = fake_of(*store);
+
+	*store = NULL;
+	if (s->session >= 0 && is_ours(s, s->session)) {
+		struct session *session = &world.sessions[s->session];
+
+		session->in_doubt = session->committing && below(2) == 0;
+		session->dies_us = world.now_us + below(3) * INT64_C(5000000);
+		if (!session->in_doubt && session->dies_us <= world.now_us)
+			session_kill(s->session);
+	}
+	CHECK(s->prepared == 0);
+	s->session = -1;
+	sim_schema_free(&s->schema);
+}
+
+static const struct store_ops ops = {
+	.open = fake_open,
+	.is_open = fake_is_open,
+	.ping = fake_ping,
+	.schema = fake_schema,
+	.load_schema = fake_load_schema,
+	.own = fake_own,
+	.disown = fake_disown,
+	.load = fake_load,
+	.start = fake_start,
+	.orders = fake_orders,
+	.move = fake_move,
+	.mark = fake_mark,
+	.record = fake_record,
+	.list = fake_list,
+	.recount = fake_recount,
+	.prepare = fake_prepare,
+	.forget = fake_forget,
+	.write = fake_write,
+	.free = fake_free,
+};
+
+void
+fake_store_init(struct process *p)
+{
+	p->store =
+	    (struct fake_store){ .store.ops = &ops, .process = p, .session = -1, .settled = -1 };
+	p->worker.store = &p->store.store;
+}

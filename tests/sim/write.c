@@ -1,0 +1,418 @@
+#include "tests/sim/sim.h"
+
+#include "common/err.h"
+#include "worker/store/refusal.h"
+
+#include <stdlib.h>
+
+/* The fake store's write: ledger, rows in rounds or one by one, dead letters, COMMIT. */
+enum { ER_LOCK_WAIT = 1205 };
+
+struct writing {
+	struct fake_store *store;
+	struct batch *batch;
+	struct write_report *report;
+	enum write_result result; /* what stopped it */
+};
+
+static bool
+stop(struct writing *w, enum write_result result)
+{
+	w->result = result;
+	return false;
+}
+
+/* ---- the ledger ---- */
+
+/* Between from and to the batch has every entry of the stream, and of a lane that does not move none. */
+static void
+check_no_hole(const struct batch *b, const struct batch_lane *bl)
+{
+	const struct stream *s = &world.streams[bl->lane->index];
+	unsigned there = 0, ours = 0;
+
+	for (unsigned i = 0; i < s->added; i++)
+		there += position_compare(s->entries[i].id, bl->from) > 0 &&
+		    position_compare(s->entries[i].id, bl->to) <= 0;
+	for (const struct entry *e = b->first; e != NULL; e = e->next_kept)
+		ours += e->lane == bl->lane && !e->done_before;
+	if (there != ours)
+		sim_fail("lane %d: the batch writes %u entries where the stream has %u",
+		    bl->lane->index, ours, there);
+}
+
+static bool
+advance(struct writing *w, struct err *err)
+{
+	for (struct batch_lane *bl = w->batch->lanes; bl != NULL; bl = bl->next) {
+		unsigned lane = (unsigned)bl->lane->index;
+
+		if (!bl->writes)
+			continue;
+		if (!session_lock_lane(w->store->session, lane)) {
+			err_set(err, ERR_RETRY, ER_LOCK_WAIT, "lock wait timeout on the ledger");
+			return stop(w, WRITE_ERROR);
+		}
+		if (!move_lane(w->store->session, lane, bl->lane->epoch, bl->from, bl->to,
+			bl->done))
+			return stop(w, WRITE_MISMATCH);
+	}
+	for (struct batch_lane *bl = w->batch->lanes; bl != NULL; bl = bl->next)
+		check_no_hole(w->batch, bl);
+	return true;
+}
+
+/* ---- lanes that must leave ---- */
+
+static void
+leave(struct writing *w, const struct lane *lane, const char *why, struct entry *at, bool halts)
+{
+	struct batch_lane *bl = batch_lane_find(w->batch, lane);
+
+	if (bl->leave_why != NULL)
+		return;
+	bl->leave_why = why;
+	bl->leave_at = at;
+	bl->leave_halts = halts;
+}
+
+static bool
+leave_problems(struct writing *w)
+{
+	bool any = false;
+
+	for (struct entry *e = w->batch->first; e != NULL; e = e->next_kept) {
+		for (size_t i = 0; i < e->change_count && !e->done_before; i++) {
+			const struct table *table = e->changes[i].table;
+
+			if (e->refusal.reason != NULL || table == NULL || table->problem == NULL)
+				continue;
+			leave(w, e->lane, LANE_WHY_TABLE, NULL, false);
+			batch_lane_find(w->batch, e->lane)->leave_for_ms = 1000;
+			any = true;
+		}
+	}
+	return any;
+}
+
+static bool
+halts(const struct entry *e)
+{
+	for (size_t i = 0; i < e->change_count; i++) {
+		const struct table *table = e->changes[i].table;
+
+		if (table != NULL && table->config->on_poison == ON_POISON_HALT)
+			return true;
+	}
+	return false;
+}
+
+static bool
+leave_poison(struct writing *w)
+{
+	bool any = false;
+
+	for (struct entry *e = w->batch->first; e != NULL; e = e->next_kept) {
+		if (e->refusal.reason == NULL || e->done_before || !halts(e))
+			continue;
+		leave(w, e->lane, LANE_WHY_ON_POISON, e, true);
+		any = true;
+	}
+	return any;
+}
+
+/* ---- rows ---- */
+
+static bool
+locked(struct writing *w, const struct bucket *k, const struct change *only)
+{
+	const struct change *c = only != NULL ? only : k->first_change;
+
+	if (below(4) == 0)
+		return stop(w, WRITE_ERROR);
+	for (; c != NULL; c = only != NULL ? NULL : c->next_of_key)
+		leave(w, c->entry->lane, LANE_WHY_ROW_LOCK, NULL, false);
+	return stop(w, WRITE_LEAVE);
+}
+
+/* 1 applied (or nothing to do), 0 refused with *code, -1 somebody has the row locked. */
+static int
+apply_operation(struct writing *w, const struct operation *op, int *code)
+{
+	unsigned table = table_number(op->shape->table), number = key_row(op);
+	struct transaction *tx = &world.sessions[w->store->session].tx;
+	struct row *row = session_row(w->store->session, table, number), *log = NULL;
+	int done;
+
+	if (table == LOGGED)
+		log = session_row(w->store->session, table, KEYS_MAX);
+	if (row == NULL || (table == LOGGED && log == NULL))
+		return -1;
+	done = apply(op, row, log, code);
+	if (done < 0)
+		return 0;
+	if (done > 0) {
+		tx->changed[table][number] = true;
+		tx->changed[table][KEYS_MAX] |= log != NULL;
+		w->report->rows++;
+	}
+	return 1;
+}
+
+static int
+apply_change(struct writing *w, const struct change *c, int *code)
+{
+	struct operation op = { .shape = c->shape,
+		.values = c->values,
+		.key = c->key,
+		.sums = c->shape->adds ? c->sums : NULL,
+		.version = c->version };
+
+	return apply_operation(w, &op, code);
+}
+
+static void
+refuse(struct entry *e, const struct table *table, int code)
+{
+	e->refusal =
+	    (struct refusal){ .reason = refusal_reason(table, code), .code = code, .text = "no" };
+}
+
+static bool
+apply_bucket(struct writing *w, struct step *from)
+{
+	for (struct change *c = from->first_change; c != NULL; c = c->next_of_key) {
+		int code;
+
+		switch (apply_change(w, c, &code)) {
+		case -1:
+			return locked(w, from->bucket, NULL);
+		case 0:
+			refuse(c->entry, c->table, code);
+			break;
+		default:
+			break;
+		}
+	}
+	return true;
+}
+
+static bool
+has_barrier(const struct change *c)
+{
+	for (; c != NULL; c = c->next_of_key) {
+		if (c->barrier)
+			return true;
+	}
+	return false;
+}
+
+/* All steps of a round in any order; those refused go to *refused. */
+static bool
+apply_round(struct writing *w, struct step **steps, unsigned round, struct step **refused)
+{
+	for (unsigned i = 0; i < w->batch->steps; i++) {
+		struct step *s = steps[i];
+		struct operation op = { .shape = s->shape,
+			.values = s->values,
+			.key = s->key,
+			.sums = s->sums,
+			.version = s->version };
+		int code;
+
+		if (s->round != round || s->bucket->refused)
+			continue;
+		switch (apply_operation(w, &op, &code)) {
+		case -1:
+			return locked(w, s->bucket, NULL);
+		case 0:
+			if (s->bucket->has_list_entry || has_barrier(s->first_change) ||
+			    chance(world.odds.one_by_one))
+				return stop(w, WRITE_ONE_BY_ONE);
+			s->bucket->refused = true;
+			s->next_written = *refused;
+			*refused = s;
+			break;
+		default:
+			break;
+		}
+	}
+	return true;
+}
+
+static struct step **
+steps_in_any_order(const struct batch *b)
+{
+	struct step **steps = calloc(b->steps + 1, sizeof(struct step *));
+	unsigned count = 0;
+
+	CHECK(steps != NULL);
+	for (struct bucket *k = b->buckets; k != NULL; k = k->next) {
+		k->refused = false;
+		for (struct step *s = k->first; s != NULL; s = s->next)
+			steps[count++] = s;
+	}
+	CHECK(count == b->steps);
+	for (unsigned i = count; i > 1; i--) {
+		unsigned j = below(i);
+		struct step *s = steps[j];
+
+		steps[j] = steps[i - 1];
+		steps[i - 1] = s;
+	}
+	return steps;
+}
+
+static bool
+apply_folded(struct writing *w)
+{
+	struct step **steps = steps_in_any_order(w->batch), *refused = NULL;
+	bool fine = true;
+
+	for (unsigned round = 0; round < w->batch->rounds && fine; round++)
+		fine = apply_round(w, steps, round, &refused);
+	for (; refused != NULL && fine; refused = refused->next_written)
+		fine = apply_bucket(w, refused);
+	free(steps);
+	return fine;
+}
+
+/* An entry's changes, all or none. */
+static bool
+apply_entry(struct writing *w, struct entry *e)
+{
+	struct transaction *tx = &world.sessions[w->store->session].tx, before;
+
+	if (e->change_count > 1)
+		before = *tx;
+	for (size_t i = 0; i < e->change_count; i++) {
+		const struct change *c = &e->changes[i];
+		int code;
+
+		if (c->op == CHANGE_INVALIDATE)
+			continue;
+		switch (apply_change(w, c, &code)) {
+		case -1:
+			return locked(w, NULL, c);
+		case 0:
+			if (e->change_count > 1)
+				*tx = before;
+			refuse(e, c->table, code);
+			return true;
+		default:
+			break;
+		}
+	}
+	return true;
+}
+
+static bool
+apply_rows(struct writing *w)
+{
+	if (!w->batch->one_by_one)
+		return apply_folded(w);
+	for (struct entry *e = w->batch->first; e != NULL; e = e->next_kept) {
+		if (!e->done_before && e->refusal.reason == NULL && !apply_entry(w, e))
+			return false;
+	}
+	return true;
+}
+
+/* ---- dead letters, and all of it ---- */
+
+static void
+add_letter(struct transaction *tx, const struct entry *e)
+{
+	const struct stream *s = &world.streams[e->lane->index];
+	unsigned i = 0;
+
+	while (i < s->added && position_compare(s->entries[i].id, e->id) != 0)
+		i++;
+	CHECK(i < s->added);
+	tx->letters = reallocarray(tx->letters, tx->letter_count + 1, sizeof(*tx->letters));
+	CHECK(tx->letters != NULL);
+	tx->letters[tx->letter_count++] =
+	    (struct letter){ (unsigned)e->lane->index, i, e->refusal.reason };
+}
+
+static void
+add_letters(struct writing *w)
+{
+	for (const struct entry *e = w->batch->first; e != NULL; e = e->next_kept) {
+		if (e->refusal.reason == NULL || e->done_before)
+			continue;
+		add_letter(&world.sessions[w->store->session].tx, e);
+		w->report->dead++;
+	}
+}
+
+static void
+trace_lanes(const struct writing *w)
+{
+	for (const struct batch_lane *bl = w->batch->lanes; bl != NULL && world.trace;
+	    bl = bl->next) {
+		char from[POSITION_TEXT], to[POSITION_TEXT], done[POSITION_TEXT];
+
+		trace("p%d  lane %d epoch %llu: %u entries, %s -> %s done %s",
+		    w->store->process->index, bl->lane->index, (unsigned long long)bl->lane->epoch,
+		    bl->entries, position_text(bl->from, from), position_text(bl->to, to),
+		    position_text(bl->done, done));
+	}
+}
+
+static bool
+write_open(struct writing *w, struct err *err)
+{
+	trace_lanes(w);
+	if (!advance(w, err))
+		return false;
+	if (store_wait(w->store, err) != 0)
+		return stop(w, WRITE_ERROR);
+	if (leave_problems(w))
+		return stop(w, WRITE_LEAVE);
+	if (chance(world.odds.schema))
+		return stop(w, WRITE_SCHEMA);
+	if (chance(world.odds.one_by_one) && !w->batch->one_by_one)
+		return stop(w, WRITE_ONE_BY_ONE);
+	if (!apply_rows(w))
+		return false;
+	call_begins(w->store->process, "store.write rows");
+	if (store_still(w->store, err) != 0)
+		return stop(w, WRITE_ERROR);
+	if (leave_poison(w) || batch_check_poison(w->batch, world.config.poison_rate))
+		return stop(w, WRITE_LEAVE);
+	add_letters(w);
+	return store_commit(w->store, err) == 0 || stop(w, WRITE_ERROR);
+}
+
+enum write_result
+fake_write(struct store *store, struct batch *batch, struct write_report *report, struct err *err)
+{
+	struct writing w = {
+		.store = (struct fake_store *)store, .batch = batch, .report = report
+	};
+
+	*report = (struct write_report){ 0 };
+	for (struct entry *e = batch->first; e != NULL; e = e->next_kept) {
+		if (e->refusal.code != 0)
+			e->refusal = (struct refusal){ 0 };
+	}
+	if (store_reach(w.store, "store.write", err) != 0)
+		return WRITE_ERROR;
+	if (leave_poison(&w))
+		return WRITE_LEAVE;
+	w.result = WRITE_OK;
+	if (!write_open(&w, err)) {
+		trace("p%d store.write: result %d %s", w.store->process->index, (int)w.result,
+		    err->text);
+		if (w.store->session >= 0)
+			session_roll_back(w.store->session);
+		if (w.result == WRITE_ERROR && err->class == ERR_NONE)
+			err_set(err, ERR_RETRY, ER_LOCK_WAIT, "lock wait timeout");
+		return w.result;
+	}
+	trace("p%d store.write: committed %u entries, %u steps, %u rounds", w.store->process->index,
+	    batch->entries, batch->steps, batch->rounds);
+	call_ends(w.store->process, "store.write");
+	return WRITE_OK;
+}

@@ -1,0 +1,82 @@
+#include "worker/account.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+static struct table_counters *
+counters_of(struct worker *w, const struct table *table)
+{
+	return &w->counters.tables[table->config - w->config->tables];
+}
+
+static void
+count_entry(struct worker *w, const struct entry *e)
+{
+	size_t i;
+	bool dead = e->refusal.reason != NULL;
+
+	lane_recent_add(&e->lane->recent, dead);
+	COUNT(e->lane->entries, 1);
+	for (i = 0; i < e->change_count; i++) {
+		if (e->changes[i].table == NULL)
+			continue;
+		COUNT(counters_of(w, e->changes[i].table)->changes, 1);
+		if (dead)
+			COUNT(counters_of(w, e->changes[i].table)->dead, 1);
+	}
+	if (!dead)
+		return;
+	COUNT(e->lane->dead, 1);
+	COUNT(w->counters.dead_by_reason[dead_reason_index(e->refusal.reason)], 1);
+}
+
+static void
+log_dead(struct worker *w, const struct entry *e)
+{
+	char id[POSITION_TEXT];
+
+	log_event(LOG_WARN, "dead_letter", "worker", "%d", w->index, "lane", "%s", e->lane->name,
+	    "entry", "%s", position_text(e->id, id), "reason", "%s", e->refusal.reason, "error",
+	    "%s", e->refusal.text != NULL ? e->refusal.text : "", NULL);
+}
+
+static void
+count_batch(struct worker *w, struct batch *b, const struct write_report *report)
+{
+	size_t tables;
+	const struct table *table = schema_tables(b->schema, &tables);
+
+	COUNT(w->counters.batches, 1);
+	COUNT(w->counters.entries, b->entries);
+	COUNT(w->counters.changes, b->changes);
+	COUNT(w->counters.folded, b->folded);
+	COUNT(w->counters.older, b->older + report->older);
+	COUNT(w->counters.rows, report->rows);
+	COUNT(w->counters.statements, report->statements);
+	for (size_t i = 0; i < tables; i++) {
+		COUNT(counters_of(w, &table[i])->folded, b->tables[i].folded);
+		COUNT(counters_of(w, &table[i])->older,
+		    b->tables[i].older + b->tables[i].refused_older);
+	}
+	histogram_add(&w->counters.batch_rows, b->entries);
+	histogram_add(&w->counters.batch_seconds, (uint64_t)(clock_ms() - b->sealed_ms) * 1000);
+}
+
+void
+account_written(struct worker *w, struct batch *b, const struct write_report *report)
+{
+	int64_t now = clock_wall_ms();
+	struct entry *e;
+
+	for (e = b->first; e != NULL; e = e->next_kept) {
+		if (e->done_before)
+			continue;
+		count_entry(w, e);
+		if (e->refusal.reason != NULL)
+			log_dead(w, e);
+		if (now > e->at_ms)
+			histogram_add(&w->counters.commit_lag_seconds,
+			    (uint64_t)(now - e->at_ms) * 1000);
+	}
+	count_batch(w, b, report);
+}

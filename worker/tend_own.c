@@ -1,0 +1,271 @@
+#include "worker/tend.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/census.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HOLD_MS 5000 /* a key of the wrong type */
+
+void
+tend_log(struct worker *w, enum log_level level, const char *event, const struct lane *lane,
+    const char *why, const char *next)
+{
+	char position[POSITION_TEXT];
+
+	log_event(level, event, "worker", "%d", w->index, "lane", "%s", lane->name, "position",
+	    "%s", position_text(lane->position, position), "why", "%s", why, "next", "%s", next,
+	    NULL);
+}
+
+/* ---- states that outlive us ---- */
+
+/* Best effort: when the store is away the mark is written with the next one. */
+void
+tend_mark(struct worker *w, struct lane *lane)
+{
+	struct err err = { 0 };
+
+	if (!w->store->ops->is_open(w->store))
+		return;
+	if (w->store->ops->mark(w->store, lane, &err) == 0)
+		lane->marked = lane->state == LANE_HALTED ? atomic_load(&lane->why) : NULL;
+	else
+		log_event(LOG_WARN, "mark_failed", "worker", "%d", w->index, "lane", "%s",
+		    lane->name, "error", "%s", err.text, NULL);
+}
+
+void
+tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text)
+{
+	lane_halt(lane, why);
+	tend_mark(w, lane);
+	log_event(LOG_ERROR, "lane_halted", "worker", "%d", w->index, "lane", "%s", lane->name,
+	    "why", "%s", why, "error", "%s", text, "next", "%s",
+	    "waits for `sluice lane resume` or `skip`", NULL);
+}
+
+static void
+alarm_lane(struct worker *w, struct lane *lane, const char *why, const char *text)
+{
+	if (atomic_load(&lane->alarm) == why)
+		return;
+	atomic_store(&lane->alarm, why);
+	tend_mark(w, lane);
+	log_event(LOG_ERROR, "lane_alarm", "worker", "%d", w->index, "lane", "%s", lane->name,
+	    "why", "%s", why, "error", "%s", text, "next", "%s",
+	    "goes on; `sluice lane ack` clears it", NULL);
+}
+
+/* ---- becoming the owner ---- */
+
+void
+tend_place(struct lane *lane, const struct ledger_row *row)
+{
+	lane->epoch = row->epoch;
+	lane->position = row->position;
+	lane->done = lane->answered = lane->cursor = row->done;
+	lane->unreleased_bytes = 0;
+	snprintf(lane->identity, sizeof(lane->identity), "%s", row->identity);
+	lane_show(lane);
+}
+
+void
+tend_lose(struct worker *w, struct lane *lane, const char *why)
+{
+	COUNT(w->counters.fenced, 1);
+	tend_log(w, LOG_WARN, "lane_lost", lane, why, "another owner goes on with it");
+	worker_drop_lane(w,
+	    lane); /* what is left of it must not meet the lane when it comes back */
+	w->source->ops->close_lane(w->source, lane);
+	lane_free(lane);
+}
+
+/*
+ * Read a lane's row and go on from there.  With another epoch it has another owner by now: taking that
+ * over would make two of one epoch.
+ */
+int
+tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err)
+{
+	struct ledger_row row = { 0 };
+
+	*ours = false;
+	if (w->store->ops->load(w->store, lane, false, &row, err) != 0)
+		return -1;
+	if (!row.found)
+		return 0;
+	if (row.epoch == lane->epoch) {
+		tend_place(lane, &row);
+		*ours = true;
+		return 0;
+	}
+	if (w->store->ops->disown(w->store, lane, err) != 0)
+		return -1;
+	tend_lose(w, lane, "its ledger row has another owner");
+	return 0;
+}
+
+/* A lane that never had a row: insert it, then leave the traces that say so. */
+static int
+start_lane(struct worker *w, struct lane *lane, struct ledger_row *row,
+    const struct source_look *look, struct err *err)
+{
+	char identity[64] = "";
+
+	if (look->identity[0] != '\0')
+		snprintf(identity, sizeof(identity), "%s", look->identity);
+	else
+		w->source->ops->new_identity(w->source, lane, identity);
+	if (w->store->ops->start(w->store, lane, look->start, identity, err) != 0)
+		return -1;
+	return w->store->ops->load(w->store, lane, true, row, err);
+}
+
+/* What stood between done and position is gone with the keys that could be derived from it. */
+static void
+skip_lost(struct lane *lane, const struct source_look *look)
+{
+	if (!look->nothing_left || position_compare(lane->cursor, lane->answered) != 0 ||
+	    position_compare(lane->cursor, lane->position) >= 0)
+		return;
+	lane->cursor = lane->answered = lane->position;
+	lane->unreleased_bytes = 0;
+}
+
+/* What the look says about a lane of ours. */
+void
+tend_obey_look(struct worker *w, struct lane *lane, const struct source_look *look)
+{
+	switch (look->result) {
+	case LOOK_OK:
+	case LOOK_FRESH:
+		return;
+	case LOOK_LEDGER_LOST:
+		tend_halt(w, lane, LANE_WHY_LEDGER_LOST, look->text);
+		return;
+	case LOOK_IDENTITY:
+		tend_halt(w, lane, LANE_WHY_IDENTITY, look->text);
+		return;
+	case LOOK_WRONG_TYPE:
+		lane_hold(lane, LANE_WHY_WRONG_TYPE, clock_ms() + HOLD_MS);
+		tend_log(w, LOG_ERROR, "lane_held", lane, look->text, "looks again in 5 s");
+		return;
+	case LOOK_GAP:
+		skip_lost(lane, look);
+		if (look->cannot_lift || lane->source->on_gap == ON_GAP_HALT) {
+			atomic_store(&lane->alarm, LANE_WHY_GAP);
+			tend_halt(w, lane, LANE_WHY_GAP, look->text);
+		} else {
+			alarm_lane(w, lane, LANE_WHY_GAP, look->text);
+		}
+		return;
+	}
+}
+
+/* The lock is ours: ledger row, then the source beside it, then read. */
+static int
+adopt_lane(struct worker *w, struct lane *lane, struct err *err)
+{
+	struct ledger_row row = { 0 };
+	struct source_look look = { 0 };
+	char text[400];
+	int settled = census_settled(w, lane, text, sizeof(text), err);
+
+	if (settled < 0)
+		return -1;
+	if (settled == 0) {
+		atomic_store(&lane->why, LANE_WHY_LANES_CHANGED);
+		return err_set(err, ERR_RETRY, 0, "lanes_changed: %s", text);
+	}
+	if (w->store->ops->load(w->store, lane, true, &row, err) != 0)
+		return -1;
+	tend_place(lane, &row);
+	atomic_store(&lane->alarm, lane_why_of(row.alarm));
+	lane_open(lane);
+	if (w->source->ops->look(w->source, lane, &row, &look, err) != 0) {
+		lane_free(lane);
+		return -1;
+	}
+	if (look.result == LOOK_WRONG_TYPE && !row.found) {
+		lane_free(lane);
+		atomic_store(&lane->why, LANE_WHY_WRONG_TYPE);
+		return err_set(err, ERR_RETRY, 0, "wrong_type: %s", look.text);
+	}
+	if (look.result == LOOK_FRESH) {
+		if (start_lane(w, lane, &row, &look, err) != 0) {
+			lane_free(lane);
+			return -1;
+		}
+		tend_place(lane, &row);
+	}
+	if (row.halted[0] != '\0') {
+		lane_halt(lane, lane_why_of(row.halted));
+		lane->marked = atomic_load(&lane->why);
+	} else {
+		tend_obey_look(w, lane, &look);
+	}
+	if (row.found &&
+	    (look.result == LOOK_OK || look.result == LOOK_FRESH || look.result == LOOK_GAP) &&
+	    w->source->ops->settle(w->source, lane, row.identity, err) != 0) {
+		lane_free(lane);
+		return -1;
+	}
+	tend_log(w, LOG_INFO, "lane_owned", lane, lane_state_name(lane->state), "reads from done");
+	return 0;
+}
+
+static size_t
+lanes_in(struct worker *w, enum lane_state state, struct lane **out)
+{
+	size_t i, count = 0;
+
+	for (i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->state == state)
+			out[count++] = w->lanes[i];
+	return count;
+}
+
+void
+tend_count_owned(struct worker *w)
+{
+	struct lane *lanes[1024];
+
+	SHOW(w->counters.lanes_owned, (int)(w->lane_count - lanes_in(w, LANE_FREE, lanes)));
+}
+
+/* Take lanes that nobody owns. */
+int
+tend_take_free(struct worker *w, struct err *err)
+{
+	struct lane *lanes[1024];
+	bool owned[1024];
+	size_t i, count = lanes_in(w, LANE_FREE, lanes);
+
+	if (count == 0 || !w->source->ops->is_open(w->source) || SEE(*w->stop))
+		return 0;
+	if (w->store->ops->own(w->store, lanes, count, owned, err) != 0)
+		return -1;
+	for (i = 0; i < count; i++) {
+		struct err look_err = { 0 };
+
+		if (!owned[i])
+			continue;
+		if (adopt_lane(w, lanes[i], &look_err) == 0)
+			continue;
+		if (!w->store->ops->is_open(w->store)) {
+			*err = look_err;
+			return -1;
+		}
+		w->store->ops->disown(w->store, lanes[i], err);
+		if (!w->source->ops->is_open(w->source)) {
+			worker_source_failed(w, &look_err);
+			return 0;
+		}
+		tend_log(w, LOG_WARN, "lane_not_adopted", lanes[i], look_err.text, "tries again");
+	}
+	tend_count_owned(w);
+	return 0;
+}
