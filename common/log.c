@@ -21,6 +21,7 @@ enum {
 	QUOTAS = 256, /* events counted apart; more than that share */
 	QUOTA_PROBES = 8,
 	FIELD_BYTES_MAX = 1024,
+	KEY_BYTES = 128,
 };
 
 /* What an event may still write in its window. */
@@ -29,6 +30,7 @@ struct quota {
 	int64_t since_ms;
 	unsigned written;
 	unsigned long long suppressed;
+	char key[KEY_BYTES]; /* for people; cut */
 };
 
 static enum log_level level_min = LOG_INFO;
@@ -214,48 +216,6 @@ add_fields(struct buf *line, struct buf *key, va_list *ap)
 	buf_deinit(&value);
 }
 
-/* Its own slot, a free or stale one, or, when the neighbourhood is taken, another event's. */
-static struct quota *
-quota_find(uint64_t hash, int64_t now_ms)
-{
-	struct quota *quota, *stale = NULL;
-
-	for (uint64_t i = 0; i < QUOTA_PROBES; i++) {
-		quota = &quotas[(hash + i) % QUOTAS];
-		if (quota->hash == hash)
-			return quota;
-		if (stale == NULL && (quota->hash == 0 || now_ms - quota->since_ms >= WINDOW_MS))
-			stale = quota;
-	}
-	if (stale == NULL)
-		return &quotas[hash % QUOTAS];
-	*stale = (struct quota){ .hash = hash, .since_ms = now_ms };
-	return stale;
-}
-
-/* May this line be written?  *suppressed: how many before it were not. */
-static bool
-quota_take(const struct buf *key, unsigned long long *suppressed)
-{
-	uint64_t hash = map_hash(key->data, key->len) | 1;
-	int64_t now_ms = clock_ms();
-	struct quota *quota = quota_find(hash, now_ms);
-
-	if (now_ms - quota->since_ms >= WINDOW_MS) {
-		quota->since_ms = now_ms;
-		quota->written = 0;
-	}
-	if (quota->written >= BURST) {
-		quota->suppressed++;
-		suppressed_total++;
-		return false;
-	}
-	quota->written++;
-	*suppressed = quota->suppressed;
-	quota->suppressed = 0;
-	return true;
-}
-
 /* A line that can't be written is lost: a log must not stop the work. */
 static void
 line_write(const struct buf *line)
@@ -285,6 +245,74 @@ line_finish(struct buf *line, unsigned long long suppressed)
 	buf_add_str(line, line_format == LOG_JSON ? "}\n" : "\n");
 }
 
+static void
+line_begin(struct buf *line, enum log_level level, const char *event)
+{
+	buf_init(line);
+	add_time(line);
+	add_field(line, "level", str_of(log_level_name(level)), false);
+	add_field(line, "event", str_of(event), false);
+}
+
+static void
+quota_tell(struct quota *quota)
+{
+	struct buf line;
+
+	if (quota->suppressed == 0)
+		return;
+	line_begin(&line, LOG_WARN, "log_lines_suppressed");
+	add_field(&line, "of", str_of(quota->key), false);
+	line_finish(&line, quota->suppressed);
+	line_write(&line);
+	buf_deinit(&line);
+	quota->suppressed = 0;
+}
+
+/* Its own slot, a free or stale one, or, when the neighbourhood is taken, another event's. */
+static struct quota *
+quota_find(uint64_t hash, const struct buf *key, int64_t now_ms)
+{
+	struct quota *quota, *stale = NULL;
+
+	for (uint64_t i = 0; i < QUOTA_PROBES; i++) {
+		quota = &quotas[(hash + i) % QUOTAS];
+		if (quota->hash == hash)
+			return quota;
+		if (stale == NULL && (quota->hash == 0 || now_ms - quota->since_ms >= WINDOW_MS))
+			stale = quota;
+	}
+	if (stale == NULL)
+		return &quotas[hash % QUOTAS];
+	quota_tell(stale);
+	*stale = (struct quota){ .hash = hash, .since_ms = now_ms };
+	snprintf(stale->key, sizeof(stale->key), "%s", key->data);
+	return stale;
+}
+
+/* May this line be written?  *suppressed: how many before it were not. */
+static bool
+quota_take(const struct buf *key, unsigned long long *suppressed)
+{
+	uint64_t hash = map_hash(key->data, key->len) | 1;
+	int64_t now_ms = clock_ms();
+	struct quota *quota = quota_find(hash, key, now_ms);
+
+	if (now_ms - quota->since_ms >= WINDOW_MS) {
+		quota->since_ms = now_ms;
+		quota->written = 0;
+	}
+	if (quota->written >= BURST) {
+		quota->suppressed++;
+		suppressed_total++;
+		return false;
+	}
+	quota->written++;
+	*suppressed = quota->suppressed;
+	quota->suppressed = 0;
+	return true;
+}
+
 void
 log_event(enum log_level level, const char *event, ...)
 {
@@ -295,11 +323,8 @@ log_event(enum log_level level, const char *event, ...)
 
 	if (level < level_min)
 		return;
-	buf_init(&line);
+	line_begin(&line, level, event);
 	buf_init(&key);
-	add_time(&line);
-	add_field(&line, "level", str_of(log_level_name(level)), false);
-	add_field(&line, "event", str_of(event), false);
 	buf_add_str(&key, event);
 	va_start(ap, event);
 	add_fields(&line, &key, &ap);
@@ -313,4 +338,28 @@ log_event(enum log_level level, const char *event, ...)
 	buf_deinit(&line);
 	buf_deinit(&key);
 	errno = errno_before;
+}
+
+static void
+tell_suppressed(int64_t quiet_ms)
+{
+	int64_t now_ms = clock_ms();
+
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < QUOTAS; i++)
+		if (now_ms - quotas[i].since_ms >= quiet_ms)
+			quota_tell(&quotas[i]);
+	pthread_mutex_unlock(&lock);
+}
+
+void
+log_flush(void)
+{
+	tell_suppressed(INT64_MIN);
+}
+
+void
+log_flush_quiet(void)
+{
+	tell_suppressed(WINDOW_MS);
 }

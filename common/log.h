@@ -11,7 +11,7 @@
  *
  * Volume is bounded: the same event (event + lane/table/… in `key`) is written at most `burst` times
  * in ten seconds; the rest are counted, and the next line of that event carries
- * suppressed=N ("log lines, not events").
+ * suppressed=N ("log lines, not events"), or the line log_lines_suppressed where none comes.
  */
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
@@ -25,6 +25,11 @@ void log_init(enum log_level level, enum log_format format);
  * %s %d %u %lld %llu %zu %ld %.1f — until a NULL name.  Field text is quoted and escaped as needed.
  */
 void log_event(enum log_level level, const char *event, ...) __attribute__((sentinel));
+
+/* At the end: tell of the suppressed lines that no further line of their event has told of. */
+void log_flush(void);
+/* The same for events that have been quiet for ten seconds; for somebody who looks now and then. */
+void log_flush_quiet(void);
 
 /* Lines not written because of the volume bound, since start. */
 unsigned long long log_suppressed(void);

@@ -253,8 +253,9 @@ greeting_queue(struct redis *r, enum greeting commands[4])
 	    options->password != NULL ? options->password(options->password_arg) : NULL;
 	size_t n = 0;
 
-	if (password != NULL && options->user != NULL) {
-		redis_queuef(r, "AUTH %s %s", options->user, password);
+	if (options->user != NULL) {
+		/* to a user without a password any will do; nobody becomes the default user unasked */
+		redis_queuef(r, "AUTH %s %s", options->user, password != NULL ? password : "");
 		commands[n++] = GREET_AUTH;
 	} else if (password != NULL) {
 		redis_queuef(r, "AUTH %s", password);

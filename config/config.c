@@ -2,6 +2,7 @@
 
 #include "common/arena.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "config/expand.h"
 #include "config/parse.h"
 #include "config/problem.h"
@@ -110,11 +111,21 @@ config_deinit(struct config *config)
 	*config = (struct config){ 0 };
 }
 
+/* Nobody who asks for a password can be told why there is none; the server will just refuse. */
+static void
+report_secret(void *arg, const char *sentence)
+{
+	(void)arg;
+	log_event(LOG_WARN, "secret_unreadable", "error", "%s", sentence, "next", "%s",
+	    "logs in without it", NULL);
+}
+
 const char *
 config_secret(const struct config_secret *secret, struct buf *out)
 {
 	buf_reset(out);
-	if (secret->written == NULL || expand(str_of(secret->written), out, NULL, NULL) > 0)
+	if (secret->written == NULL ||
+	    expand(str_of(secret->written), out, report_secret, NULL) > 0)
 		return NULL;
 	return out->data;
 }

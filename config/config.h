@@ -178,8 +178,8 @@ void config_print(const struct config *config, struct buf *out);
 void config_print_example(struct buf *out);
 void config_print_readme_table(struct buf *out);
 
-/* Expand a secret now (reading ${file:} again).  NULL when none or unreadable; the returned text
- * belongs to `out`.  Usable as the password function of redis_options and sql_options. */
+/* Expand a secret now (reading ${file:} again).  NULL when none or unreadable, which is logged; the
+ * returned text belongs to `out`.  Usable as the password function of redis_options and sql_options. */
 const char *config_secret(const struct config_secret *secret, struct buf *out);
 
 /* The configured table of that name, or NULL. */

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PROBLEMS_MAX = 1000, QUOTED_BYTES = 60 };
 
@@ -136,15 +137,20 @@ problem_warn(struct config_problems *problems, struct place at, const char *form
 	va_end(ap);
 }
 
-/* What may be shown: up to a URL's ://, and not through the middle of a character. */
+/* What may be shown: up to a URL's :// or the : of user:password@host, and not through the middle of
+ * a character. */
 static size_t
 shown_bytes(struct str text)
 {
+	const char *colon = memchr(text.data, ':', text.len);
 	size_t len = text.len;
 
 	for (size_t i = 0; i + 2 < len; i++)
 		if (memcmp(text.data + i, "://", 3) == 0)
 			len = i + 3;
+	if (len == text.len && colon != NULL &&
+	    memchr(colon, '@', len - (size_t)(colon - text.data)) != NULL)
+		len = (size_t)(colon - text.data) + 1;
 	if (len <= QUOTED_BYTES)
 		return len;
 	for (len = QUOTED_BYTES; len > 0 && ((unsigned char)text.data[len] & 0xc0) == 0x80;)

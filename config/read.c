@@ -60,6 +60,15 @@ read_defaults(struct reader *r, const char *parent, void *base)
 	}
 }
 
+/* The keys below that parent: "a, b, c". */
+static void
+add_known(const char *parent, struct buf *out)
+{
+	for (const struct option *option = options; option->parent != NULL; option++)
+		if (strcmp(option->parent, parent) == 0 && option->type != OPTION_LATER)
+			buf_printf(out, "%s%s", out->len > 0 ? ", " : "", option->name);
+}
+
 static void
 report_unknown(struct reader *r, const struct node *key, const char *parent, const char *where)
 {
@@ -81,12 +90,16 @@ report_unknown(struct reader *r, const struct node *key, const char *parent, con
 		return;
 	}
 	meant = option_elsewhere(parent, key->text);
-	if (meant == NULL) {
-		problem_add(r->problems, key->at, "unknown key %s%s%s", quoted, in, where);
+	if (meant == NULL && parent[0] == '\0') {
+		problem_add(r->problems, key->at,
+		    "unknown key %s; `sluice config --example` has all", quoted);
 		return;
 	}
 	buf_init(&path);
-	option_add_path(meant, &path);
+	if (meant != NULL)
+		option_add_path(meant, &path);
+	else
+		add_known(parent, &path);
 	problem_add(r->problems, key->at, "unknown key %s%s%s; there is %s", quoted, in, where,
 	    path.data);
 	buf_deinit(&path);

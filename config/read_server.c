@@ -248,6 +248,20 @@ without_slash(struct str path)
 	return path.len > 0 ? (struct str){ path.data + 1, path.len - 1 } : path;
 }
 
+/* Outside of placeholders: ${file:/path} has some. */
+static bool
+has_slash(struct str path)
+{
+	size_t span;
+
+	for (size_t i = 0; i < path.len; i += span > 0 ? span : 1) {
+		span = expand_span((struct str){ path.data + i, path.len - i });
+		if (path.data[i] == '/')
+			return true;
+	}
+	return false;
+}
+
 void
 read_redis_url(struct reader *r, const struct reading *in)
 {
@@ -256,6 +270,7 @@ read_redis_url(struct reader *r, const struct reading *in)
 	const struct scheme *scheme;
 	struct str name, value;
 	struct url url;
+	unsigned known;
 
 	scheme = split_url(&s, redis_schemes, &url);
 	if (scheme == NULL)
@@ -271,11 +286,14 @@ read_redis_url(struct reader *r, const struct reading *in)
 	} else {
 		set_text(&s, url.path, "socket", &redis->socket);
 	}
+	known = scheme->socket ? 0 : without_slash(url.path).len > 0;
 	while (url_next_parameter(&url.query, &name, &value))
-		if (str_equal(name, STR("db")))
-			set_int(&s, value, "db", &redis->db);
-		else
+		if (!str_equal(name, STR("db")))
 			refuse_parameter(&s, name, "db");
+		else if (known++ > 0)
+			complain(&s, "the db is there twice");
+		else
+			set_int(&s, value, "db", &redis->db);
 }
 
 void
@@ -283,7 +301,8 @@ read_mysql_url(struct reader *r, const struct reading *in)
 {
 	struct server s = { r, in, "mysql" };
 	struct config_mysql *mysql = in->base;
-	struct str name, value;
+	struct str name, value, database;
+	unsigned known = 0;
 	struct url url;
 
 	if (split_url(&s, mysql_schemes, &url) == NULL)
@@ -292,12 +311,18 @@ read_mysql_url(struct reader *r, const struct reading *in)
 	set_password(&s, url.password, &mysql->password);
 	set_host(&s, url.host, &mysql->host);
 	set_int(&s, url.port, "port", &mysql->port);
-	set_text(&s, without_slash(url.path), "database", &mysql->database);
+	database = without_slash(url.path);
+	if (has_slash(database))
+		complain(&s, "more than a database behind the host (inside a name / is %%2F)");
+	else
+		set_text(&s, database, "database", &mysql->database);
 	while (url_next_parameter(&url.query, &name, &value))
-		if (str_equal(name, STR("socket")))
-			set_text(&s, value, "socket", &mysql->socket);
-		else
+		if (!str_equal(name, STR("socket")))
 			refuse_parameter(&s, name, "socket");
+		else if (known++ > 0)
+			complain(&s, "the socket is there twice");
+		else
+			set_text(&s, value, "socket", &mysql->socket);
 }
 
 void

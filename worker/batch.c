@@ -244,8 +244,9 @@ batch_rebuild(struct batch *b, struct schema *schema)
 		next = e->next_kept;
 		if (!e->kept)
 			continue;
-		for (p = places; p->lane != e->lane; p = p->next)
+		for (p = places; p != NULL && p->lane != e->lane; p = p->next)
 			;
+		CHECK(p != NULL);
 		add_entry(b, e, p->after);
 	}
 	arena_deinit(&scratch);

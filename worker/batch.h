@@ -24,16 +24,16 @@ enum batch_state { BATCH_OPEN, BATCH_SEALED, BATCH_WRITTEN, BATCH_INVALIDATED };
 
 struct step {
 	const struct shape *shape;
-	struct value *values;	/* one per column of the shape; `add` columns: the sum as text */
-	struct sum *sums;	/* with shape->adds: one per column */
+	struct value *values; /* one per column of the shape; `add` columns: the sum as text */
+	struct sum *sums;     /* with shape->adds: one per column */
 	struct value *key;
-	uint64_t version;	/* given versions */
-	unsigned changes;	/* how many became this step (those dropped behind it not counted) */
+	uint64_t version; /* given versions */
+	unsigned changes; /* how many became this step (those dropped behind it not counted) */
 	unsigned round;
-	bool alone;		/* must not share a statement */
+	bool alone; /* must not share a statement */
 	struct bucket *bucket;
 	struct change *first_change;
-	struct step *next;	/* of its bucket */
+	struct step *next;	   /* of its bucket */
 	struct step *next_written; /* free for the store */
 };
 
@@ -41,10 +41,10 @@ struct bucket {
 	struct table *table;
 	struct step *first, *last;
 	struct change *first_change, *last_change; /* by next_of_key */
-	struct bucket *next;	/* in order of first appearance */
+	struct bucket *next;			   /* in order of first appearance */
 	struct touched *touched; /* distinct spellings of its key, by next_of_bucket */
-	bool has_list_entry;	/* a change of an entry with several changes is among them */
-	bool refused;		/* free for the store: a step was refused, later ones are skipped */
+	bool has_list_entry;	 /* a change of an entry with several changes is among them */
+	bool refused; /* free for the store: a step was refused, later ones are skipped */
 	uint64_t assured_version; /* given: an upsert or incr of this version stands in the list */
 	bool has_assured_version;
 	unsigned assured_round; /* of the step that made it so */
@@ -53,16 +53,16 @@ struct bucket {
 /* Per lane of the batch: where the compare-and-set goes from and to. */
 struct batch_lane {
 	struct lane *lane;
-	struct position after, last;	/* the lane's cursor before its first entry; its last entry */
-	struct position from, to;	/* ledger position before and after; set by batch_place */
-	struct position done;		/* what this transaction records as done; set by batch_place */
-	bool writes;			/* to > from (else only invalidated again) */
+	struct position after, last; /* the lane's cursor before its first entry; its last entry */
+	struct position from, to;    /* ledger position before and after; set by batch_place */
+	struct position done;	     /* what this transaction records as done; set by batch_place */
+	bool writes;		     /* to > from (else only invalidated again) */
 	unsigned entries;
 	size_t bytes;
 	/* filled by the store when the lane must leave the batch */
-	const char *leave_why;		/* LANE_WHY_…, NULL: stays */
-	struct entry *leave_at;		/* this entry and all later ones of the lane leave; NULL: all */
-	int64_t leave_for_ms;		/* how long to hold the lane; 0: the lane's back-off */
+	const char *leave_why;	/* LANE_WHY_…, NULL: stays */
+	struct entry *leave_at; /* this entry and all later ones of the lane leave; NULL: all */
+	int64_t leave_for_ms;	/* how long to hold the lane; 0: the lane's back-off */
 	bool leave_halts;
 	struct batch_lane *next;
 };
@@ -77,10 +77,10 @@ struct touched {
 
 /* One table of the batch. */
 struct batch_table {
-	unsigned next;	  /* a round later than any step of the table */
-	unsigned barrier; /* no new step may be in an earlier round */
-	unsigned folded;  /* changes merged into others */
-	unsigned older;	  /* changes dropped behind a newer version */
+	unsigned next;		/* a round later than any step of the table */
+	unsigned barrier;	/* no new step may be in an earlier round */
+	unsigned folded;	/* changes merged into others */
+	unsigned older;		/* changes dropped behind a newer version */
 	unsigned refused_older; /* rows that MySQL had newer; the store's, of its last try */
 };
 
@@ -88,28 +88,29 @@ struct batch {
 	enum batch_state state;
 	struct arena arena;
 	struct delivery *deliveries;
-	struct entry *first, *last;	/* kept entries of all lanes in the order delivered, by next_kept */
+	struct entry *first,
+	    *last; /* kept entries of all lanes in the order delivered, by next_kept */
 	struct batch_lane *lanes;
 	struct bucket *buckets, *last_bucket;
 	struct touched *touched;
 	struct map bucket_map;
-	struct batch_table *tables;	/* by place in the schema's tables */
+	struct batch_table *tables; /* by place in the schema's tables */
 	struct batch_lane *recent_lane;
 	struct resolver resolver;
 	struct schema *schema;
 	unsigned entries, writes, changes, folded, older, steps, rounds;
-	unsigned refused;		/* 0: surely no entry and no bucket is refused */
-	size_t bytes;			/* of the entries as delivered */
-	bool full;			/* something was left out for want of room */
-	int64_t opened_ms;		/* clock_ms of the first entry */
+	unsigned refused;  /* 0: surely no entry and no bucket is refused */
+	size_t bytes;	   /* of the entries as delivered */
+	bool full;	   /* something was left out for want of room */
+	int64_t opened_ms; /* clock_ms of the first entry */
 	int64_t sealed_ms;
-	bool wants_schema;		/* something was refused that a newer schema might know */
-	bool has_problem;		/* a change is of a table that can't be written */
-	bool schema_tried;		/* the schema was loaded for this batch already */
-	bool one_by_one;		/* write in lane order, entry by entry (the slow, plain way) */
-	bool keys_sent;			/* its invalidations are under way */
+	bool wants_schema; /* something was refused that a newer schema might know */
+	bool has_problem;  /* a change is of a table that can't be written */
+	bool schema_tried; /* the schema was loaded for this batch already */
+	bool one_by_one;   /* write in lane order, entry by entry (the slow, plain way) */
+	bool keys_sent;	   /* its invalidations are under way */
 	int64_t keys_sent_ms;
-	void *prepared;			/* the store's: statements built ahead; freed by its forget */
+	void *prepared; /* the store's: statements built ahead; freed by its forget */
 };
 
 void batch_init(struct batch *b);

@@ -37,7 +37,8 @@ is_of_source(const struct config_source *source, const char *stream)
 
 /* Keep the places of the lane's source that another number of lanes wrote. */
 static size_t
-keep_of_other_number(const struct lane *lane, struct ledger_place *places, size_t count, size_t skip)
+keep_of_other_number(const struct lane *lane, struct ledger_place *places, size_t count,
+    size_t skip)
 {
 	size_t kept = 0;
 
@@ -67,7 +68,8 @@ census_settled(struct worker *w, const struct lane *lane, char *text, size_t siz
 			settled = 0;
 		if (settled == 0)
 			snprintf(text, size,
-			    "its source had %u lanes and has %u now, and %s holds entries beyond its "
+			    "its source had %u lanes and has %u now, and %s holds entries beyond "
+			    "its "
 			    "done: drain them under the old number first",
 			    places[i].lanes_of_source, lane->lanes_of_source, places[i].name);
 	}
@@ -108,7 +110,8 @@ census_unread(struct worker *w, struct err *err)
 		else if (holds) {
 			unread++;
 			log_event(LOG_ERROR, "lane_unread", "lane", "%s", places[i].name, "error",
-			    "%s", "it holds entries beyond its done and no source of the config names it",
+			    "%s",
+			    "it holds entries beyond its done and no source of the config names it",
 			    "next", "%s", "add it to the config until it is drained", NULL);
 		}
 	}

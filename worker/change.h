@@ -24,11 +24,11 @@ struct shape;
 
 enum value_kind {
 	VALUE_NULL,
-	VALUE_TEXT,   /* decoded: text as MySQL reads it.  resolved: 'quoted' utf8mb4 */
+	VALUE_TEXT, /* decoded: text as MySQL reads it.  resolved: 'quoted' utf8mb4 */
 	VALUE_NUMBER, /* decoded: a JSON number as written.  resolved: a checked numeric literal, bare */
-	VALUE_BOOL,   /* decoded only: "true" or "false" from JSON */
-	VALUE_JSON,   /* decoded only: an object or list of a JSON entry, as JSON text */
-	VALUE_BINARY  /* resolved only: _binary'bytes' */
+	VALUE_BOOL,  /* decoded only: "true" or "false" from JSON */
+	VALUE_JSON,  /* decoded only: an object or list of a JSON entry, as JSON text */
+	VALUE_BINARY /* resolved only: _binary'bytes' */
 };
 
 struct value {
@@ -52,22 +52,22 @@ struct sum {
 struct change {
 	/* decoded */
 	enum change_op op;
-	struct str table_name;	/* empty: the source's `table` */
+	struct str table_name; /* empty: the source's `table` */
 	bool has_version;
-	uint64_t version;	/* with has_version */
-	struct field *fields;	/* without the names beginning with _; _null ones are VALUE_NULL */
+	uint64_t version;     /* with has_version */
+	struct field *fields; /* without the names beginning with _; _null ones are VALUE_NULL */
 	size_t field_count;
 
 	/* resolved; see worker/store/resolve.h */
 	struct table *table;
 	const struct shape *shape;
-	struct value *values;	/* one per column of the shape */
-	struct sum *sums;	/* one per column when the shape adds, else NULL */
-	struct value *key;	/* one per primary key column, canonical, in key order */
-	struct str exact;	/* table and key as bytes: equal only for the same spelling of a key */
-	struct str bucket;	/* the same, coarser: equal for all that may be the same row */
-	bool alone;		/* our check refuses a value: never folded, MySQL decides */
-	bool barrier;		/* order against every other change of its table matters */
+	struct value *values; /* one per column of the shape */
+	struct sum *sums;     /* one per column when the shape adds, else NULL */
+	struct value *key;    /* one per primary key column, canonical, in key order */
+	struct str exact;  /* table and key as bytes: equal only for the same spelling of a key */
+	struct str bucket; /* the same, coarser: equal for all that may be the same row */
+	bool alone;	   /* our check refuses a value: never folded, MySQL decides */
+	bool barrier;	   /* order against every other change of its table matters */
 
 	struct entry *entry;
 	struct change *next_of_key; /* in lane order; fold's */
@@ -84,44 +84,44 @@ struct refusal {
 /* The reasons, by name; a dead letter has one of these. */
 #define REASON_NO_KEY "no_key"
 #define REASON_BAD_KEY "bad_key"
-#define REASON_BAD_ENTRY "bad_entry"		  /* malformed: odd _ field, bad _null, no fields … */
+#define REASON_BAD_ENTRY "bad_entry" /* malformed: odd _ field, bad _null, no fields … */
 #define REASON_BAD_JSON "bad_json"
-#define REASON_BAD_OPERATION "bad_operation"	  /* unknown _op */
+#define REASON_BAD_OPERATION "bad_operation" /* unknown _op */
 #define REASON_OPERATION_DENIED "operation_denied"
 #define REASON_UNKNOWN_TABLE "unknown_table"
 #define REASON_TABLE_DENIED "table_denied"
 #define REASON_UNKNOWN_COLUMN "unknown_column"
 #define REASON_BAD_VERSION "bad_version"
-#define REASON_BAD_VALUE "bad_value"		  /* MySQL refused a value (type, range, length, NULL) */
-#define REASON_NO_DEFAULT "no_default"		  /* a new row lacks a column without default */
+#define REASON_BAD_VALUE "bad_value"   /* MySQL refused a value (type, range, length, NULL) */
+#define REASON_NO_DEFAULT "no_default" /* a new row lacks a column without default */
 #define REASON_OUT_OF_RANGE "out_of_range"
-#define REASON_DUPLICATE "duplicate"		  /* a secondary unique index */
+#define REASON_DUPLICATE "duplicate" /* a secondary unique index */
 #define REASON_FOREIGN_KEY "foreign_key"
 #define REASON_CHECK "check"
 #define REASON_TRIGGER "trigger"
-#define REASON_TOO_LARGE "too_large"		  /* above max_allowed_packet */
-#define REASON_REFUSED "refused"		  /* any other data error of MySQL */
+#define REASON_TOO_LARGE "too_large" /* above max_allowed_packet */
+#define REASON_REFUSED "refused"     /* any other data error of MySQL */
 
 struct entry {
 	struct lane *lane;
 	struct position id;
-	int64_t at_ms;		/* when it was added: _at, else the id's time */
-	size_t bytes;		/* as delivered */
-	struct field *raw;	/* the fields as delivered (VALUE_TEXT), for decoding and dead letters */
+	int64_t at_ms;	   /* when it was added: _at, else the id's time */
+	size_t bytes;	   /* as delivered */
+	struct field *raw; /* the fields as delivered (VALUE_TEXT), for decoding and dead letters */
 	size_t raw_count;
-	struct change *changes;	/* decoded */
+	struct change *changes; /* decoded */
 	size_t change_count;
-	bool done_before;	/* at or below the ledger's position: only invalidated */
+	bool done_before; /* at or below the ledger's position: only invalidated */
 	struct refusal refusal;
-	struct entry *next;	/* in the order delivered; the batch's list is next_kept */
+	struct entry *next; /* in the order delivered; the batch's list is next_kept */
 	struct entry *next_kept;
-	bool kept;		/* the batch's: in next_kept's list */
+	bool kept; /* the batch's: in next_kept's list */
 };
 
 /* Refuse the entry, unless it is refused already (the first reason stays); returns -1.  The sentence
  * is made in arena; names from outside go into it through name_shown only, values never. */
-int entry_refuse(struct entry *entry, struct arena *arena, const char *reason, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+int entry_refuse(struct entry *entry, struct arena *arena, const char *reason, const char *format,
+    ...) __attribute__((format(printf, 4, 5)));
 
 /* A name from outside, fit for a sentence: bytes that aren't printable ASCII as \xNN, cut with "..."
  * behind 64 bytes. */

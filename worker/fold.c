@@ -41,8 +41,11 @@ touch(struct batch *b, struct bucket *k, const struct change *c)
 		if (str_equal(t->exact, c->exact))
 			return;
 	t = arena_alloc(&b->arena, sizeof(*t));
-	*t = (struct touched){ .table = c->table, .key = c->key, .exact = c->exact,
-		.next = b->touched, .next_of_bucket = k->touched };
+	*t = (struct touched){ .table = c->table,
+		.key = c->key,
+		.exact = c->exact,
+		.next = b->touched,
+		.next_of_bucket = k->touched };
 	b->touched = k->touched = t;
 }
 
@@ -115,8 +118,8 @@ static void
 sum_text(struct batch *b, const struct column *column, const struct sum *sum, struct value *out)
 {
 	char text[48];
-	size_t len = number_scaled_text(sum->sum,
-	    column->kind == COLUMN_DECIMAL ? column->scale : 0, text);
+	size_t len =
+	    number_scaled_text(sum->sum, column->kind == COLUMN_DECIMAL ? column->scale : 0, text);
 
 	out->kind = VALUE_NUMBER;
 	out->text = (struct str){ arena_copy(&b->arena, text, len), len };
@@ -183,12 +186,14 @@ merge_columns(struct batch *b, struct step *s, const struct change *c)
 	m.values = arena_alloc(&b->arena, most * sizeof(*m.values) + 1);
 	m.sums = arena_alloc(&b->arena, most * sizeof(*m.sums) + 1);
 	while (i < a->count || j < d->count) {
-		if (j == d->count || (i < a->count && a->columns[i].column < d->columns[j].column)) {
+		if (j == d->count ||
+		    (i < a->count && a->columns[i].column < d->columns[j].column)) {
 			merge_take(&m, &a->columns[i], &s->values[i], a->adds ? &s->sums[i] : NULL);
 			i++;
 		} else if (i == a->count || d->columns[j].column < a->columns[i].column) {
 			/* A row that s created has the default there, not 0. */
-			if (d->columns[j].add && !a->table->columns[d->columns[j].column].default_zero)
+			if (d->columns[j].add &&
+			    !a->table->columns[d->columns[j].column].default_zero)
 				return false;
 			merge_take(&m, &d->columns[j], &c->values[j], d->adds ? &c->sums[j] : NULL);
 			j++;
@@ -301,7 +306,8 @@ merge(struct batch *b, struct step *s, const struct change *c)
 		return false;
 	if (c->shape->guarded || !str_equal(s->first_change->exact, c->exact))
 		return false;
-	if (s->round < batch_table(b, c->table)->barrier) /* what stands between may be the same row */
+	if (s->round <
+	    batch_table(b, c->table)->barrier) /* what stands between may be the same row */
 		return false;
 	if (s->shape->table->version == VERSION_GIVEN)
 		return merge_given(s, c);

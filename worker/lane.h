@@ -22,17 +22,17 @@
  * An entry read at or below `position` is only invalidated again.
  */
 enum lane_state {
-	LANE_FREE,	/* somebody else's, or nobody's yet */
-	LANE_OPEN,	/* ours, being read */
-	LANE_HELD,	/* ours, waiting until hold_until_ms (row lock, parent row, table gone) */
-	LANE_HALTED	/* ours, waiting for an order (`sluice lane resume`) */
+	LANE_FREE,  /* somebody else's, or nobody's yet */
+	LANE_OPEN,  /* ours, being read */
+	LANE_HELD,  /* ours, waiting until hold_until_ms (row lock, parent row, table gone) */
+	LANE_HALTED /* ours, waiting for an order (`sluice lane resume`) */
 };
 const char *lane_state_name(enum lane_state state);
 
 /* Why a lane is held or halted, or what its alarm is; fixed words, a metric's label. */
 #define LANE_WHY_ROW_LOCK "row_lock"
 #define LANE_WHY_FOREIGN_KEY "foreign_key"
-#define LANE_WHY_TABLE "table"		     /* gone, or no right */
+#define LANE_WHY_TABLE "table" /* gone, or no right */
 #define LANE_WHY_POISON_RATE "poison_rate"
 #define LANE_WHY_ON_POISON "on_poison"
 #define LANE_WHY_ENTRY_TOO_LARGE "entry_too_large"
@@ -54,39 +54,40 @@ unsigned lane_recent_add(struct lane_recent *recent, bool dead);
 
 struct lane {
 	/* set before start */
-	char name[LANE_NAME_MAX + 1];	/* pool/source/stream */
+	char name[LANE_NAME_MAX + 1]; /* pool/source/stream */
 	const char *stream;
 	const struct config_source *source;
 	unsigned lanes_of_source;
-	int index;			/* among all lanes of the process */
+	int index; /* among all lanes of the process */
 
 	/* worker only */
 	enum lane_state state;
 	uint64_t epoch;
 	struct position position, done, answered, cursor;
-	struct position recording;	/* what `record` is about to make `done` */
-	char identity[64];		/* as the ledger row has it */
-	const char *marked;		/* what halts it, as the ledger row says; NULL: nothing */
-	int mismatches;			/* compare-and-set, running */
-	bool fresh;			/* the ledger row is ours of this moment: nothing was ever here */
-	int64_t hold_until_ms;		/* HELD */
-	int hold_tries;			/* consecutive holds, for the back-off */
-	bool probe;			/* its rows were locked: look with NOWAIT before writing */
-	int64_t parent_wait_ms;		/* clock_ms when the shared wait for parents began; 0: none */
-	uint64_t parent_wait_id_ms;	/* entries added before this share that wait */
-	int64_t unreleased_bytes;	/* entries beyond `answered`, for invalidate_lag_max */
+	struct position recording; /* what `record` is about to make `done` */
+	char identity[64];	   /* as the ledger row has it */
+	const char *marked;	   /* what halts it, as the ledger row says; NULL: nothing */
+	int mismatches;		   /* compare-and-set, running */
+	bool fresh;		/* the ledger row is ours of this moment: nothing was ever here */
+	int64_t hold_until_ms;	/* HELD */
+	int hold_tries;		/* consecutive holds, for the back-off */
+	bool probe;		/* its rows were locked: look with NOWAIT before writing */
+	int64_t parent_wait_ms; /* clock_ms when the shared wait for parents began; 0: none */
+	uint64_t parent_wait_id_ms; /* entries added before this share that wait */
+	int64_t unreleased_bytes;   /* entries beyond `answered`, for invalidate_lag_max */
 	struct lane_recent recent;
-	void *source_state;		/* the source's own, freed by its close_lane */
+	void *source_state; /* the source's own, freed by its close_lane */
 
 	/* shared, atomic */
-	_Atomic int shown_state;	/* enum lane_state */
-	_Atomic(const char *) why;	/* HELD, HALTED: a LANE_WHY; NULL */
-	_Atomic(const char *) alarm;	/* a LANE_WHY until acknowledged; NULL */
+	_Atomic int shown_state;			   /* enum lane_state */
+	_Atomic(const char *) why;			   /* HELD, HALTED: a LANE_WHY; NULL */
+	_Atomic(const char *) alarm;			   /* a LANE_WHY until acknowledged; NULL */
 	_Atomic uint64_t shown_position_ms, shown_done_ms; /* position.major, done.major */
 	_Atomic uint64_t shown_position_minor, shown_done_minor;
-	_Atomic uint64_t lag;		/* entries beyond done, as last seen */
+	_Atomic uint64_t lag; /* entries beyond done, as last seen */
 	_Atomic uint64_t stream_length, stream_bytes;
-	_Atomic int64_t oldest_pending_ms; /* wall time the oldest pending change was added; 0: none */
+	_Atomic int64_t
+	    oldest_pending_ms; /* wall time the oldest pending change was added; 0: none */
 	_Atomic uint64_t entries, dead;
 };
 

@@ -23,6 +23,9 @@
 /* After the deadline workers get this long to let go of their lanes. */
 enum { GRACE_MS = 500, LANES_LISTED_MAX = 100 };
 
+/* How long the last look at the streams may wait for Redis, twice: it comes behind the deadline. */
+enum { LAST_LOOK_MS = 1000 };
+
 struct thread {
 	pthread_t id;
 	struct worker *worker;
@@ -238,25 +241,54 @@ log_what_is_left(const struct supervisor *s, const char *why)
 	    NULL);
 }
 
-/* The workers may not have looked for a while; asks at most for the time of a few round trips. */
 static void
+on_second_signal(int signal_number)
+{
+	(void)signal_number;
+	_exit(EXIT_CODE_WORK_LEFT);
+}
+
+/* While the main thread waits for something else than signals, a second one ends the process. */
+static void
+obey_second_signal(bool on)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	signal(SIGTERM, on_second_signal);
+	signal(SIGINT, on_second_signal);
+	pthread_sigmask(on ? SIG_UNBLOCK : SIG_BLOCK, &signals, NULL);
+}
+
+/* The workers may not have looked for a while.  False when Redis doesn't tell. */
+static bool
 look_at_backlog(struct supervisor *s)
 {
+	struct config hasty = *s->config;
 	struct access_redis access;
 	struct err err = { 0 };
+	bool known;
 
-	access_redis_init(&access, &s->config->redis, "sluice-stop");
+	access_hurry(&hasty.redis, LAST_LOOK_MS);
+	obey_second_signal(true);
+	access_redis_init(&access, &hasty.redis, "sluice-stop");
 	struct redis *redis = redis_new(&access.options);
-	if (backlog_look(redis, s->config, s->lanes, s->lane_count, &err) != 0)
+	known = backlog_look(redis, &hasty, s->lanes, s->lane_count, &err) == 0;
+	if (!known)
 		log_event(LOG_WARN, "backlog_unknown", "error", "%s", err.text, NULL);
 	redis_free(&redis);
 	access_redis_deinit(&access);
+	obey_second_signal(false);
+	return known;
 }
 
 /* A second signal: the main thread answers it, so it works however stuck a worker is. */
 static _Noreturn void
 leave_at_once(const struct supervisor *s)
 {
+	log_flush();
 	if (nothing_left(s))
 		_exit(EXIT_CODE_OK);
 	log_what_is_left(s, "a second signal");
@@ -302,12 +334,14 @@ mysql_is_away(const struct supervisor *s)
 	return false;
 }
 
+/* What nobody knows is not called finished. */
 static bool
 backlog_is_empty(struct supervisor *s)
 {
 	uint64_t lag = 0;
 
-	look_at_backlog(s);
+	if (!look_at_backlog(s))
+		return false;
 	for (size_t i = 0; i < s->lane_count; i++)
 		lag += SEE(s->lanes[i].lag);
 	return lag == 0;
@@ -322,6 +356,7 @@ stop(struct supervisor *s)
 		atomic_store(&s->stop, 2);
 		wait_for_workers(s, clock_ms() + GRACE_MS);
 	}
+	log_flush();
 	bool away = mysql_is_away(s);
 	if (nothing_left(s) && (!away || backlog_is_empty(s))) {
 		log_event(LOG_INFO, "stopped", NULL);

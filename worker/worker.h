@@ -21,28 +21,28 @@ struct worker {
 	/* set before start */
 	const struct config *config;
 	int index;
-	struct lane **lanes;		/* that it may own */
+	struct lane **lanes; /* that it may own */
 	size_t lane_count;
 	struct source *source;
 	struct store *store;
 	struct cache *cache;
-	_Atomic int *stop;		/* 1: finish and stop; 2: at once */
+	_Atomic int *stop; /* 1: finish and stop; 2: at once */
 
 	/* worker only */
 	struct random random;
 	struct batch batches[3];
-	struct batch *filling;		/* OPEN, being filled */
-	struct batch *writing;		/* SEALED, until it is written or dropped; NULL: none */
-	struct batch *invalidating;	/* sent to the cache, not all answered; NULL: none */
-	bool overlapping;		/* the store executes: reading into `filling` is allowed */
-	bool needs_cache;		/* some table has a template */
-	bool unsettled;			/* the store was opened anew and tend_recover is not through */
-	bool schema_stale;		/* load it before the next write */
-	int64_t schema_ms, written_ms;	/* clock_ms of the last schema load, of the last COMMIT */
+	struct batch *filling;	    /* OPEN, being filled */
+	struct batch *writing;	    /* SEALED, until it is written or dropped; NULL: none */
+	struct batch *invalidating; /* sent to the cache, not all answered; NULL: none */
+	bool overlapping;	    /* the store executes: reading into `filling` is allowed */
+	bool needs_cache;	    /* some table has a template */
+	bool unsettled;		    /* the store was opened anew and tend_recover is not through */
+	bool schema_stale;	    /* load it before the next write */
+	int64_t schema_ms, written_ms; /* clock_ms of the last schema load, of the last COMMIT */
 	int64_t tended_ms, pinged_ms, census_ms;
-	double rate_credit;		/* rows that max_rows_per_second still allows now */
+	double rate_credit; /* rows that max_rows_per_second still allows now */
 	int64_t rate_ms;
-	bool rewind;			/* the cache was away: read again from done */
+	bool rewind; /* the cache was away: read again from done */
 
 	/* shared, atomic */
 	struct counters counters;
@@ -71,6 +71,6 @@ void worker_committed(struct worker *w);
 void worker_source_failed(struct worker *w, const struct err *err);
 
 /* The store's wait: read the source and the cache while MySQL executes.  For mysql_store_new. */
-int worker_wait(void *worker, int fd, int timeout_ms);
+int worker_wait(void *arg, int fd, int timeout_ms);
 
 #endif

@@ -1,5 +1,5 @@
 """Seen from outside: check, config, logs, pages, metrics, signals."""
-import json, os, re, shutil, subprocess, tempfile, time
+import json, os, re, shutil, signal, socket, subprocess, tempfile, time
 from support import BUILD, PASSWORD, Skip, equal, limit, wait_for
 
 SMALL = """redis: { url: "redis://127.0.0.1:6379" }
@@ -83,6 +83,107 @@ def test_check_connect_names_the_grant_that_is_missing(t):
     path = t.write_config(mysql={"url": f"mysql://poor:poor@127.0.0.1:{t.mysql.port}/{t.db}"})
     code, out, err = t.command("check", "--connect", path)
     assert code == 78 and "GRANT" in out + err and "UPDATE" in out + err, (code, out + err)
+
+
+def canonical(t, **more):
+    """A users table with a CHECK, our own tables, and an account without any right."""
+    t.users()
+    t.sql("ALTER TABLE users ADD CHECK (credits < 1000000)")
+    code, out, _ = t.command("schema")
+    for statement in filter(None, (part.strip() for part in re.sub(r"^--.*$", "", out, flags=re.M).split(";\n"))):
+        t.sql(statement.rstrip(";"))
+    name = f"m{t.db}"[:30]
+    t.mysql.sql(f"CREATE OR REPLACE USER {name}@'%' IDENTIFIED BY 'minimal'")
+    return name, t.write_config(mysql={"url": f"mysql://{name}:minimal@127.0.0.1:{t.mysql.port}/{t.db}"}, **more)
+
+
+OWN_TABLES = ("sluice_ledger", "sluice_outbox", "sluice_dead_letter", "sluice_worker", "sluice_schema")
+
+
+def test_each_missing_right_is_one_exact_grant(t):
+    name, path = canonical(t)
+    code, out, err = t.command("check", "--connect", path)
+    equal(code, 78, "no right at all")
+    grants = re.findall(r"GRANT .*;", err)
+    equal(len(grants), 1 + len(OWN_TABLES), err)
+    for grant in grants:
+        t.mysql.sql(grant)
+    t.mysql.sql(f"GRANT REFERENCES ON {t.db}.* TO {name}@'%'")
+    code, out, err = t.command("check", "--connect", path)
+    equal(code, 0, err)
+    for table in ("users", "sluice_ledger"):
+        for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+            t.mysql.sql(f"REVOKE {right} ON {t.db}.{table} FROM {name}@'%'")
+            code, out, err = t.command("check", "--connect", path)
+            equal(code, 78, err)
+            equal(re.findall(r"GRANT .*;", err), [f"GRANT {right} ON `{t.db}`.`{table}` TO '{name}'@'%';"])
+            t.mysql.sql(f"GRANT {right} ON {t.db}.{table} TO {name}@'%'")
+
+
+def test_constraints_that_the_account_cannot_see_are_a_missing_right(t):
+    name, path = canonical(t)
+    for table in ("users", *OWN_TABLES):
+        t.mysql.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {t.db}.{table} TO {name}@'%'")
+    code, out, err = t.command("check", "--connect", path)
+    equal(code, 78, err)
+    assert f"GRANT REFERENCES ON `{t.db}`.* TO '{name}'@'%';" in err, err
+    off = t.write_config(mysql=t.config["mysql"], tables={"users": {"fold": False}})
+    equal(t.command("check", "--connect", off)[0], 0, "without folding nothing has to be seen")
+
+
+def test_a_login_that_is_refused_is_a_mistake_and_no_outage(t):
+    t.users()
+    for url in (f"mysql://app:wrong@127.0.0.1:{t.mysql.port}/{t.db}", t.mysql.url("nowhere")):
+        code, out, err = t.command("check", "--connect", t.write_config(mysql={"url": url}))
+        equal(code, 78, err)
+        assert "wrong" not in err, err
+    for url in (f"redis://nobody:wrong@127.0.0.1:{t.redis_server.port}", f"redis://nobody@127.0.0.1:{t.redis_server.port}"):
+        code, out, err = t.command("check", "--connect", t.write_config(redis={"url": url}))
+        equal(code, 78, err)
+        assert "WRONGPASS" in err, err
+
+
+# as the README has them
+ACL = ("+ping +select +client|setname +info +config|get +time +type +get +set +xread +xrange +xlen +xinfo +xgroup +xtrim"
+       " +xsetid +xpending +memory|usage +unlink")
+
+
+def test_the_minimal_rights_are_enough_and_what_lacks_is_named(t):
+    server = t.own_redis()
+    t.redis.execute_command("ACL", "SETUSER", "small", "on", ">p@:/%#?", "-@all", f"~{t.prefix}:*", "~sluice:*", "~user:*", *ACL.split())
+    name, path = canonical(t, redis={"url": f"redis://small:p%40%3A%2F%25%23%3F@127.0.0.1:{server.port}"},
+                           tables={"users": {"invalidate": ["user:{id}"]}})
+    for table in ("users", *OWN_TABLES):
+        t.mysql.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {t.db}.{table} TO {name}@'%'")
+    t.mysql.sql(f"GRANT REFERENCES ON {t.db}.* TO {name}@'%'")
+    code, out, err = t.command("check", "--connect", path)
+    equal(code, 0, err)
+    process = t.sluice(path)
+    for key in range(50):
+        t.redis.set(f"user:{key}", "old")
+        t.user(key, name="a")
+    t.user(1, nosuch=1)
+    t.settle()
+    wait_for("deleted", lambda: not t.redis.exists("user:7"))
+    t.redis.delete(*t.streams())
+    wait_for("the gap", lambda: process.status()["totals"]["alarms"] > 0)
+    t.user(3, name="b")
+    t.settle()
+    equal(t.redis.execute_command("ACL", "LOG"), [], "a denied command")
+    equal(process.stop(), 0)
+    for rule, code in (("xread", 78), ("unlink", 78), ("xsetid", 0), ("memory|usage", 0), ("get", 0)):
+        t.redis.execute_command("ACL", "SETUSER", "small", "-" + rule)
+        got, out, err = t.command("check", "--connect", path)
+        equal(got, code, err)
+        equal(err.count(f"ACL SETUSER small +{rule}"), 1, err)
+        t.redis.execute_command("ACL", "SETUSER", "small", "+" + rule)
+    t.redis.execute_command("ACL", "SETUSER", "keeper", "on", ">k", "-@all", "~other:*", "+ping", "+unlink")
+    code, out, err = t.command("check", "--connect", t.write_config(
+        redis={"url": server.url}, cache={"url": f"redis://keeper:k@127.0.0.1:{server.port}"}, tables={"users": {"invalidate": ["user:{id}"]}}))
+    assert code == 78 and "ACL SETUSER keeper ~user:*" in err, err
+    t.redis.execute_command("ACL", "SETUSER", "small", "resetkeys", f"~{t.prefix}:*", "~sluice:*")
+    code, out, err = t.command("check", "--connect", path)
+    assert code == 78 and "ACL SETUSER small ~user:*" in err, err
 
 
 def test_check_connect_exits_69_when_a_server_is_away(t):
@@ -233,6 +334,15 @@ def test_secrets_may_come_from_files_and_change(t):
     equal(t.row("SELECT name FROM users"), ("b",))
 
 
+def test_a_secret_that_cannot_be_read_any_more_is_named(t):
+    t.users()
+    secret = t.write_text("first\n", "secret")
+    process = t.sluice(mysql={"url": None, "host": "127.0.0.1", "port": t.mysql.port, "user": f"u{t.db}"[:30], "password": "${file:%s}" % secret, "database": t.db})
+    process.logged("store_unreachable")
+    os.unlink(secret)
+    assert secret in process.logged("secret_unreadable")
+
+
 def test_lane_list_shows_every_lane(t):
     t.users()
     process = t.sluice()
@@ -254,3 +364,77 @@ def test_bad_tables_are_refused_by_name(t):
     equal(code, 78, out + err)
     for word in ("MyISAM", "nokey", "seen"):
         assert word in out + err, f"{word}: {out + err}"
+
+
+def test_closed_standard_files_are_no_connections(t):
+    t.users()
+    process = t.sluice(start=False, log={"level": "debug"})
+    process.argv = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *process.argv]
+    process.start()
+    t.user(1, name="a"), t.user(1, nosuch=1)
+    t.settle()
+    equal([os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)], ["/dev/null"] * 3)
+    equal(process.stop(), 0)
+
+
+def test_warnings_of_the_configuration_are_log_lines(t):
+    t.users()
+    process = t.sluice(log={"format": "json"}, tables={"users": {"invalidate": ["one-key"]}})
+    process.port()
+    lines = [json.loads(line) for line in process.text().splitlines()]
+    assert any(line["event"] == "config_warning" and "one-key" in line["error"] for line in lines), lines
+
+
+def test_slow_clients_keep_no_probe_out(t):
+    t.users()
+    process = t.sluice()
+    at = process.port()
+    held = []
+    for _ in range(150):
+        client = socket.create_connection(("127.0.0.1", at), timeout=10)
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost:")
+        held.append(client)
+    started = time.monotonic()
+    equal(process.get("/livez")[0], 200)
+    assert time.monotonic() - started < 5, "it waited for them"
+    for client in held:
+        client.close()
+
+
+def test_a_stop_with_every_server_away_is_not_called_finished(t):
+    process = t.sluice(redis={"url": "redis://127.0.0.1:1"}, mysql={"url": "mysql://app:x@127.0.0.1:1/shop"})
+    wait_for("mysql is seen to be away", lambda: "mysql" in process.get("/healthz")[1] and process.get("/healthz")[0] == 503)
+    equal(process.stop(), 75)
+    assert process.events("backlog_unknown"), process.text()
+
+
+def test_the_last_flood_of_the_log_is_counted_at_the_end(t):
+    t.users()
+    process = t.sluice(poison_rate=0)
+    t.add_many((t.stream(key), {"id": key, "nosuch": 1}) for key in range(300))
+    t.settle()
+    equal(process.stop(), 0)
+    told = [int(re.search(r'suppressed="?(\d+)', line).group(1)) for line in process.text().splitlines() if "suppressed=" in line]
+    written = len(process.events("dead_letter"))
+    equal(written + sum(told), 300, process.text()[-2000:])
+
+
+def test_frozen_servers_do_not_hold_up_the_end(t):
+    server, mysql = t.own_redis(), t.own_mysql()
+    t.users()
+    patient = {"redis": {"url": server.url, "timeout": "1m", "connect_timeout": "1m"}, "shutdown_timeout": "1s"}
+    for frozen in ((server,), (server, mysql)):
+        for signals in (1, 2):
+            process = t.sluice(**patient)
+            t.user(1, name="a")
+            t.settle()
+            for one in frozen:
+                one.signal(signal.SIGSTOP)
+            time.sleep(1)
+            for _ in range(signals):
+                process.signal(signal.SIGTERM)
+                time.sleep(0.2)
+            code = process.wait(10)
+            assert code in (0, 75), code
+            for one in frozen:
+                one.signal(signal.SIGCONT)

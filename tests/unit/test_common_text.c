@@ -203,6 +203,58 @@ repeats_are_counted_and_the_next_line_says_so(void **state)
 }
 
 static void
+a_flood_and_the_end(void)
+{
+	for (int i = 0; i < 30; i++)
+		log_event(LOG_INFO, "last_flood", "lane", "%s", "a", NULL);
+	log_flush_quiet();
+	log_flush();
+	log_flush();
+}
+
+static void
+what_was_suppressed_last_is_told_once_at_the_end(void **state)
+{
+	struct buf out;
+	const char *told;
+
+	(void)state;
+	log_init(LOG_INFO, LOG_LOGFMT);
+	clock_fake(6000000000);
+	capture(a_flood_and_the_end, &out);
+	clock_fake(-1);
+	told = strstr(out.data,
+	    "level=warn event=log_lines_suppressed of=\"last_flood lane=a\" "
+	    "suppressed=\"20 (log lines, not events)\"\n");
+	assert_non_null(told);
+	assert_null(strstr(strchr(told, '\n'), "last_flood"));
+	buf_deinit(&out);
+}
+
+static void
+a_flood_that_ended(void)
+{
+	for (int i = 0; i < 30; i++)
+		log_event(LOG_INFO, "ended_flood", "lane", "%s", "a", NULL);
+	clock_fake(clock_us() + 10000000);
+	log_flush_quiet();
+}
+
+static void
+an_event_that_went_quiet_is_told_of_without_its_next_line(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	log_init(LOG_INFO, LOG_JSON);
+	clock_fake(7000000000);
+	capture(a_flood_that_ended, &out);
+	clock_fake(-1);
+	assert_non_null(strstr(out.data, "\"of\":\"ended_flood lane=a\",\"suppressed\":\"20 "));
+	buf_deinit(&out);
+}
+
+static void
 many_floods(void)
 {
 	static char lane[5000][8];
@@ -220,6 +272,7 @@ more_different_events_than_are_counted_apart_share_a_bound(void **state)
 	size_t lines = 0;
 
 	(void)state;
+	log_init(LOG_INFO, LOG_LOGFMT);
 	clock_fake(9000000000);
 	capture(many_floods, &out);
 	for (size_t i = 0; i < out.len; i++)
@@ -246,6 +299,8 @@ a_long_value_is_cut(void **state)
 
 	(void)state;
 	log_init(LOG_INFO, LOG_LOGFMT);
+	capture(log_flush, &out); /* of what other tests have left */
+	buf_deinit(&out);
 	clock_fake(20000000000);
 	capture(long_values, &out);
 	clock_fake(-1);
@@ -267,6 +322,8 @@ main(void)
 		cmocka_unit_test(a_line_is_json_with_numbers_as_numbers),
 		cmocka_unit_test(lines_below_the_level_are_not_written),
 		cmocka_unit_test(repeats_are_counted_and_the_next_line_says_so),
+		cmocka_unit_test(what_was_suppressed_last_is_told_once_at_the_end),
+		cmocka_unit_test(an_event_that_went_quiet_is_told_of_without_its_next_line),
 		cmocka_unit_test(more_different_events_than_are_counted_apart_share_a_bound),
 		cmocka_unit_test(a_long_value_is_cut),
 	};

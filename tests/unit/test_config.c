@@ -100,8 +100,8 @@ defaults_are_those_of_the_design(void **state)
 	assert_int_equal(config.workers, 1);
 	assert_int_equal(config.memory_bytes, 32 * 1024 * 1024);
 	assert_int_equal(config.entry_max_bytes, 16 * 1024 * 1024);
-	assert_int_equal(config.batch_max_rows, 1000);
-	assert_int_equal(config.batch_max_bytes, 1024 * 1024);
+	assert_int_equal(config.batch_max_rows, 2000);
+	assert_int_equal(config.batch_max_bytes, 2 * 1024 * 1024);
 	assert_int_equal(config.batch_max_delay_ms, 20);
 	assert_int_equal(config.lock_wait_ms, 2000);
 	assert_int_equal(config.foreign_key_wait_ms, 30000);

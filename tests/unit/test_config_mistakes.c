@@ -65,7 +65,53 @@ an_unknown_key_is_answered_by_the_nearest(void **state)
 	expect(GOOD "batch.max_rows: 1\n",
 	    "5:1: unknown key \"batch.max_rows\"; it is written as a map, batch: { max_rows: … "
 	    "}\n");
-	expect(GOOD "elephant: 1\n", "5:1: unknown key \"elephant\"\n");
+}
+
+static void
+an_unknown_key_that_is_near_to_none_is_answered_by_all(void **state)
+{
+	(void)state;
+	expect(GOOD "elephant: 1\n",
+	    "5:1: unknown key \"elephant\"; `sluice config --example` has all\n");
+	expect(GOOD "batch: { elephant: 1 }\n",
+	    "5:10: unknown key \"elephant\" in batch; there is max_rows, max_bytes, max_delay\n");
+	expect(GOOD "log: { \"\": 1 }\n", "5:8: unknown key \"\" in log; there is level, format\n");
+}
+
+static void
+a_password_in_a_wrong_place_is_not_quoted(void **state)
+{
+	(void)state;
+	expect("redis: { host: \"bob:hunter2@h\" }\n"
+	       "mysql: { user: a, database: b, port: \"mysql://a:hunter2@h/b\" }\n"
+	       "sources: [{ streams: s, table: t }]\n"
+	       "tables: { t: {} }\n",
+	    "1:16: redis.host: found \"bob:…\", meant a host name or an address (the port is an "
+	    "option of its own)\n"
+	    "2:38: mysql.port: found \"mysql://…\", meant a whole number from 1 to 65535\n");
+}
+
+static void
+a_url_says_everything_once(void **state)
+{
+	(void)state;
+	expect("redis: { url: \"redis://h/1?db=2\" }\n"
+	       "mysql: { url: \"mysql://a@h/b?socket=/x&socket=/y\" }\n"
+	       "sources: [{ streams: s, table: t }]\n"
+	       "tables: { t: {} }\n",
+	    "1:15: redis.url: the db is there twice\n"
+	    "2:15: mysql.url: the socket is there twice\n");
+	expect("redis: { url: \"redis://h?db=1&db=1\" }\n"
+	       "mysql: { url: \"mysql://a@h/b/c\" }\n"
+	       "sources: [{ streams: s, table: t }]\n"
+	       "tables: { t: {} }\n",
+	    "1:15: redis.url: the db is there twice\n"
+	    "2:15: mysql.url: more than a database behind the host (inside a name / is %2F)\n");
+	expect("redis: { url: \"redis+unix:///x?db=1\" }\n"
+	       "mysql: { url: \"mysql://a@h/${NOWHERE:-b/c}?socket=/x\" }\n"
+	       "sources: [{ streams: s, table: t }]\n"
+	       "tables: { t: {} }\n",
+	    "");
 }
 
 static void
@@ -454,13 +500,13 @@ anchors_aliases_tags_and_documents_are_refused(void **state)
 	expect(GOOD "---\npool: x\n", "5:1: a second YAML document; one file is one document\n");
 	expect(GOOD "? [a]\n: b\n", "5:3: a list can't be a key; a key is text\n");
 	expect(GOOD "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n",
-	    "5:1: unknown key \"a\"\n"
+	    "5:1: unknown key \"a\"; `sluice config --example` has all\n"
 	    "5:4: YAML anchors (&name) are not supported; write it out\n"
-	    "6:1: unknown key \"b\"\n"
+	    "6:1: unknown key \"b\"; `sluice config --example` has all\n"
 	    "6:4: YAML anchors (&name) are not supported; write it out\n"
 	    "6:8: YAML aliases (*name) are not supported; write it out\n"
 	    "6:11: YAML aliases (*name) are not supported; write it out\n"
-	    "7:1: unknown key \"c\"\n"
+	    "7:1: unknown key \"c\"; `sluice config --example` has all\n"
 	    "7:5: YAML aliases (*name) are not supported; write it out\n"
 	    "7:8: YAML aliases (*name) are not supported; write it out\n");
 }
@@ -520,6 +566,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_file_has_no_problem),
 		cmocka_unit_test(an_unknown_key_is_answered_by_the_nearest),
+		cmocka_unit_test(an_unknown_key_that_is_near_to_none_is_answered_by_all),
+		cmocka_unit_test(a_password_in_a_wrong_place_is_not_quoted),
+		cmocka_unit_test(a_url_says_everything_once),
 		cmocka_unit_test(every_mistake_is_reported_in_file_order),
 		cmocka_unit_test(a_wrong_type_names_what_was_found_and_meant),
 		cmocka_unit_test(a_range_is_said),

@@ -23,7 +23,7 @@ struct server {
 	int listener;
 	pthread_t thread;
 	pthread_mutex_t lock; /* held by the thread while it looks below */
-	const char *answer; /* to UNLINK; NULL: the number of keys; "": none */
+	const char *answer;   /* to UNLINK; NULL: the number of keys; "": none */
 	unsigned commands, keys, most_keys;
 	struct buf seen; /* keys, a newline behind each */
 };
@@ -164,7 +164,9 @@ setup(struct fixture *f, const char *answer, const char *const *templates, size_
 	f->source = (struct config_source){ .streams = f->streams, .stream_count = 2 };
 	f->config_table = (struct config_table){ .name = "users" };
 	f->config = (struct config){
-		.cache = { .socket = f->server.path, .connect_timeout_ms = 1000, .timeout_ms = 200 },
+		.cache = { .socket = f->server.path,
+		    .connect_timeout_ms = 1000,
+		    .timeout_ms = 200 },
 		.cache_is_redis = true,
 		.sources = &f->source,
 		.source_count = 1,
@@ -173,10 +175,15 @@ setup(struct fixture *f, const char *answer, const char *const *templates, size_
 	};
 	for (size_t i = 0; i < count; i++) {
 		f->written[i] = (struct config_template){ templates[i], MODE_DELETE, 1, 1 };
-		assert_int_equal(key_template_compile(&f->templates[i], &f->written[i], names, 1, NULL), 0);
+		assert_int_equal(key_template_compile(&f->templates[i], &f->written[i], names, 1,
+				     NULL),
+		    0);
 	}
-	f->table = (struct table){ .name = "users", .config = &f->config_table, .key_count = 1,
-		.templates = f->templates, .template_count = count };
+	f->table = (struct table){ .name = "users",
+		.config = &f->config_table,
+		.key_count = 1,
+		.templates = f->templates,
+		.template_count = count };
 	f->batch.state = BATCH_WRITTEN;
 	random_init(&f->random, 1);
 	assert_int_equal(counters_init(&f->counters, 1, &f->random), 0);
@@ -212,8 +219,8 @@ touch(struct fixture *f, const char *id)
 
 	snprintf(row->id, sizeof(row->id), "%s", id);
 	row->key = (struct value){ str_of(row->id), VALUE_TEXT };
-	row->touched = (struct touched){
-		.table = &f->table, .key = &row->key, .next = f->batch.touched };
+	row->touched =
+	    (struct touched){ .table = &f->table, .key = &row->key, .next = f->batch.touched };
 	f->batch.touched = &row->touched;
 }
 
@@ -224,7 +231,8 @@ round_once(struct fixture *f, struct err *err)
 
 	*err = (struct err){ 0 };
 	server_sync(&f->server);
-	if (f->cache->ops->open(f->cache, err) != 0 || f->cache->ops->start(f->cache, &f->batch, err) != 0)
+	if (f->cache->ops->open(f->cache, err) != 0 ||
+	    f->cache->ops->start(f->cache, &f->batch, err) != 0)
 		return -1;
 	while ((got = f->cache->ops->poll(f->cache, 20, err)) == 0)
 		;

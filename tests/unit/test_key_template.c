@@ -150,7 +150,8 @@ static void
 two_rows_never_share_a_key(void **state)
 {
 	static const char *const templates[] = { "{tenant}:{handle}", "{tenant}%:{handle}",
-		"{tenant}4x{handle}", "{tenant}:a:{handle}:", "{tenant}x:{handle}", "{tenant}xx{handle}" };
+		"{tenant}4x{handle}", "{tenant}:a:{handle}:", "{tenant}x:{handle}",
+		"{tenant}xx{handle}" };
 	static const char alphabet[] = ":%4xa3A";
 	enum { VALUES = 1 + 7 + 49 };
 	char text[VALUES][3] = { "" };

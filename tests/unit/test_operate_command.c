@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Words as argv, understood by that command; NULL when it is understood, else the sentence. */
 static const char *
@@ -165,6 +168,60 @@ a_configuration_that_is_not_there_exits_with_78(void **state)
 	    EXIT_CODE_CONFIG);
 }
 
+/* In a process of its own, with those standard files closed: 1 where all three numbers are taken and
+ * none of them can be used. */
+static int
+held_without(unsigned closed)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		for (int fd = 0; fd < 3; fd++)
+			if ((closed & 1u << fd) != 0)
+				close(fd);
+		command_hold_standard_files();
+		int next = dup(0);
+		char byte;
+		bool useless = true;
+		for (int fd = 0; fd < 3; fd++)
+			if ((closed & 1u << fd) != 0)
+				useless &= (fd == 0 ? read(fd, &byte, 1) : write(fd, "x", 1)) < 0;
+		_exit(next > 2 && useless);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void
+no_connection_gets_the_number_of_a_closed_standard_file(void **state)
+{
+	(void)state;
+	for (unsigned closed = 1; closed < 8; closed++)
+		assert_int_equal(held_without(closed), 1);
+}
+
+static void
+what_cannot_be_printed_is_no_success(void **state)
+{
+	char program[] = "sluice", version[] = "version";
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (freopen("/dev/full", "w", stdout) == NULL ||
+		    freopen("/dev/null", "w", stderr) == NULL)
+			_exit(99);
+		_exit(command_main(2, (char *[]){ program, version, NULL }));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), EXIT_CODE_RUNTIME);
+}
+
 static void
 an_address_is_a_url_or_host_and_port(void **state)
 {
@@ -206,7 +263,7 @@ any_address_is_reached_over_loopback(void **state)
 
 	(void)state;
 	assert_true(http_address_of(&config, &address));
-	assert_string_equal(address.host, "::1");
+	assert_string_equal(address.host, "127.0.0.1"); /* a container may have no ::1 */
 	config.http_port = 0;
 	assert_false(http_address_of(&config, &address));
 	config = (struct config){ .http_host = NULL, .http_port = 9180 };
@@ -295,6 +352,8 @@ main(void)
 		cmocka_unit_test(an_unknown_command_has_a_nearest_one_only_when_it_is_near),
 		cmocka_unit_test(usage_mistakes_exit_with_2),
 		cmocka_unit_test(a_configuration_that_is_not_there_exits_with_78),
+		cmocka_unit_test(no_connection_gets_the_number_of_a_closed_standard_file),
+		cmocka_unit_test(what_cannot_be_printed_is_no_success),
 		cmocka_unit_test(an_address_is_a_url_or_host_and_port),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(any_address_is_reached_over_loopback),

@@ -210,12 +210,14 @@ a_partial_upsert_looks_each_row_up_by_key(void **state)
 	assert_int_equal(statement_form(f.list[0]), STATEMENT_UPDATE);
 	expect(&f, STATEMENT_UPDATE, 2,
 	    "UPDATE (WITH v(k0,c0,w) AS (VALUES (1,'a',7),(2,'b',8))"
-	    " SELECT * FROM v) v STRAIGHT_JOIN `t` t FORCE INDEX (PRIMARY) ON t.`id`=v.k0 SET t.`na``me`=v.c0,t.`v`=v.w"
+	    " SELECT * FROM v) v STRAIGHT_JOIN `t` t FORCE INDEX (PRIMARY) ON t.`id`=v.k0 SET "
+	    "t.`na``me`=v.c0,t.`v`=v.w"
 	    " WHERE t.`v` IS NULL OR t.`v`<v.w");
 	f.statement.mariadb = false;
 	expect(&f, STATEMENT_UPDATE, 2,
 	    "UPDATE (VALUES ROW(1,'a',7),ROW(2,'b',8)) AS v(k0,c0,w)"
-	    " STRAIGHT_JOIN `t` t FORCE INDEX (PRIMARY) ON t.`id`=v.k0 SET t.`na``me`=v.c0,t.`v`=v.w"
+	    " STRAIGHT_JOIN `t` t FORCE INDEX (PRIMARY) ON t.`id`=v.k0 SET "
+	    "t.`na``me`=v.c0,t.`v`=v.w"
 	    " WHERE t.`v` IS NULL OR t.`v`<v.w");
 	f.statement.count = 1;
 	expect(&f, STATEMENT_UPDATE, 1,
@@ -384,7 +386,8 @@ a_text_key_is_compared_in_its_own_collation(void **state)
 	f.columns[NAME].collation = "latin1_bin";
 	expect(&f, STATEMENT_DELETE, 2,
 	    "DELETE t FROM (WITH v(k0) AS (VALUES ('a'),('b')) SELECT * FROM v) v"
-	    " STRAIGHT_JOIN `t` t FORCE INDEX (PRIMARY) ON t.`na``me`=CONVERT(v.k0 USING latin1) COLLATE latin1_bin");
+	    " STRAIGHT_JOIN `t` t FORCE INDEX (PRIMARY) ON t.`na``me`=CONVERT(v.k0 USING latin1) "
+	    "COLLATE latin1_bin");
 	/* CONVERT would make it a question mark, another row's key */
 	f.keys[1] = text("\xe6\x97\xa5");
 	assert_int_equal(statement_add(&f.out, &f.statement, STATEMENT_DELETE), 1);

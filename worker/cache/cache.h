@@ -29,7 +29,8 @@ struct cache_ops {
 
 struct cache {
 	const struct cache_ops *ops;
-	struct counters *counters; /* of the worker, set by it: invalidated, skipped; NULL: not counted */
+	struct counters
+	    *counters; /* of the worker, set by it: invalidated, skipped; NULL: not counted */
 };
 
 /*

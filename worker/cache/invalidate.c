@@ -23,11 +23,12 @@ struct invalidator {
 	struct redis *redis;
 	struct buf password;
 	char name[32];
-	struct map lanes; /* streams, borrowed from config; empty where the cache is another server */
+	struct map
+	    lanes; /* streams, borrowed from config; empty where the cache is another server */
 
 	/* of one round */
-	struct arena arena;   /* keys, then replies */
-	struct map seen;      /* keys that more than one row has */
+	struct arena arena; /* keys, then replies */
+	struct map seen;    /* keys that more than one row has */
 	struct buf key;
 	struct str argv[1 + KEYS_PER_COMMAND];
 	int argc;
@@ -124,7 +125,8 @@ add_row(struct invalidator *v, const struct touched *row, struct err *err)
 
 	CHECK(table->key_count <= KEY_COLUMNS);
 	for (unsigned i = 0; i < table->key_count; i++)
-		values[i] = row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;
+		values[i] =
+		    row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;
 	for (size_t i = 0; i < table->template_count; i++) {
 		const struct key_template *template = &table->templates[i];
 

@@ -111,7 +111,8 @@ key_template_compile(struct key_template *t, const struct config_template *confi
 			text.len++;
 			continue;
 		}
-		t->parts[t->part_count] = (struct key_part){ text, column_of(brace.text, names, name_count) };
+		t->parts[t->part_count] =
+		    (struct key_part){ text, column_of(brace.text, names, name_count) };
 		if (t->parts[t->part_count++].column < 0) {
 			refuse_placeholder(brace.text, names, name_count, err);
 			goto fail;

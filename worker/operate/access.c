@@ -21,6 +21,15 @@ mysql_password(void *arg)
 }
 
 void
+access_hurry(struct config_redis *config, int timeout_ms)
+{
+	if (config->timeout_ms > timeout_ms)
+		config->timeout_ms = timeout_ms;
+	if (config->connect_timeout_ms > timeout_ms)
+		config->connect_timeout_ms = timeout_ms;
+}
+
+void
 access_redis_init(struct access_redis *a, const struct config_redis *config,
     const char *client_name)
 {

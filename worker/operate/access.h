@@ -26,6 +26,9 @@ struct access_mysql {
 	struct buf password;
 };
 
+/* Wait for this server no longer than that; config is somebody's own copy. */
+void access_hurry(struct config_redis *config, int timeout_ms);
+
 void access_redis_init(struct access_redis *a, const struct config_redis *config,
     const char *client_name);
 void access_redis_deinit(struct access_redis *a);

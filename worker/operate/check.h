@@ -36,7 +36,7 @@ void check_mysql(struct check *c);
 /* Eviction, persistence, clock, keys of the wrong type, rights; lanes in the ledger that nobody
  * reads. */
 void check_redis(struct check *c);
-/* Log in and the right to delete keys. */
+/* Log in and the right to delete keys; does nothing where check_redis has done it. */
 void check_cache(struct check *c);
 
 /* Hint when a server's clock is off ours by more than two seconds. */

@@ -1,7 +1,7 @@
 #include "common/clock.h"
 #include "common/number.h"
 #include "worker/operate/access.h"
-#include "worker/operate/check.h"
+#include "worker/operate/check_acl.h"
 
 #include <string.h>
 
@@ -10,10 +10,8 @@ struct redis_check {
 	struct redis *redis;
 	struct arena arena;
 	const char *server;
-	unsigned denied; /* NOPERM answers reported; the first few are enough */
+	struct acl_check acl;
 };
-
-enum { DENIED_LISTED_MAX = 5 };
 
 /* ---- the server ---- */
 
@@ -64,7 +62,9 @@ check_server(struct redis_check *r)
 	struct redis_reply *now = redis_call(r->redis, &r->arena, NULL, "TIME");
 
 	if (info == NULL) {
-		check_hint(r->check, 0, 0, "redis: INFO: %s", err.text);
+		check_hint(r->check, 0, 0,
+		    "eviction policy and role are not checked: INFO: %s (ACL rule +info)",
+		    err.text);
 	} else {
 		check_memory(r, info->text);
 		if (str_equal(access_info(info->text, "role"), STR("slave")))
@@ -79,42 +79,6 @@ check_server(struct redis_check *r)
 	check_persistence(r);
 }
 
-/* ---- rights ---- */
-
-static bool
-is_denied(const struct err *err)
-{
-	return strncmp(err->text, "NOPERM", 6) == 0 || strstr(err->text, "NOPERM") != NULL;
-}
-
-static void
-report_denied(struct redis_check *r, const char *command, const char *key, const struct err *err)
-{
-	if (!is_denied(err) || r->denied++ >= DENIED_LISTED_MAX)
-		return;
-	check_problem(r->check, 0, 0, "%s: the user may not %s on %s: %s", r->server, command, key,
-	    err->text);
-}
-
-/* Each of these changes nothing: behind the last entry, before the first, a group that isn't there.
- * */
-static void
-try_stream_rights(struct redis_check *r, const char *stream)
-{
-	struct str key = str_of(stream);
-	struct err err = { 0 };
-
-	if (redis_call(r->redis, &r->arena, &err, "XREAD COUNT 1 STREAMS %b $", &key) == NULL)
-		report_denied(r, "XREAD", stream, &err);
-	err_clear(&err);
-	if (redis_call(r->redis, &r->arena, &err, "XTRIM %b MINID 0", &key) == NULL)
-		report_denied(r, "XTRIM", stream, &err);
-	err_clear(&err);
-	if (redis_call(r->redis, &r->arena, &err, "XGROUP DELCONSUMER %b sluice-check nobody",
-		&key) == NULL)
-		report_denied(r, "XGROUP", stream, &err);
-}
-
 /* ---- streams ---- */
 
 static void
@@ -124,14 +88,14 @@ check_stream(struct redis_check *r, const struct config_source *source, const ch
 	struct err err = { 0 };
 	struct redis_reply *type = redis_call(r->redis, &r->arena, &err, "TYPE %b", &key);
 
-	if (type == NULL) {
-		report_denied(r, "TYPE", stream, &err);
-	} else if (!str_equal(type->text, STR("stream")) && !str_equal(type->text, STR("none"))) {
+	/* TYPE may be denied: only we ask for it */
+	if (type != NULL && !str_equal(type->text, STR("stream")) &&
+	    !str_equal(type->text, STR("none"))) {
 		check_problem(r->check, source->line, source->column,
 		    "the key %s is a %.*s, not a stream", stream, STR_ARGS(type->text));
 		return;
 	}
-	try_stream_rights(r, stream);
+	acl_check_stream(&r->acl, r->check->config->pool, stream);
 }
 
 static void
@@ -233,14 +197,12 @@ try_cache_rights(struct redis_check *r)
 		for (size_t j = 0; j < config->tables[i].template_count && redis_is_open(r->redis);
 		    j++) {
 			const struct config_template *template = &config->tables[i].templates[j];
-			struct err err = { 0 };
 			if (template->mode != MODE_DELETE || strchr(template->written, '{') == NULL)
 				continue; /* without a placeholder it would be a real key */
 			buf_reset(&probe);
 			add_probe_key(template->written, &probe);
-			struct str key = { probe.data, probe.len };
-			if (redis_call(r->redis, &r->arena, &err, "UNLINK %b", &key) == NULL)
-				report_denied(r, "UNLINK", template->written, &err);
+			acl_check_unlink(&r->acl, (struct str){ probe.data, probe.len },
+			    template->written);
 			arena_reset(&r->arena);
 		}
 	buf_deinit(&probe);
@@ -261,8 +223,15 @@ check_one(struct check *c, const struct config_redis *config, const char *server
 	access_add_redis(config, &place);
 	arena_init(&r.arena, 1024 * 1024);
 	r.redis = redis_new(&access.options);
+	r.acl = (struct acl_check){
+		.check = c, .redis = r.redis, .arena = &r.arena, .server = config, .name = server
+	};
 	if (redis_open(r.redis, &err) != 0) {
-		check_unreachable(c, server, place.data, err.text);
+		/* it is there and says no */
+		if (err.class == ERR_FATAL)
+			check_problem(c, 0, 0, "%s at %s: %s", server, place.data, err.text);
+		else
+			check_unreachable(c, server, place.data, err.text);
 	} else {
 		look(&r);
 		if (!redis_is_open(r.redis))
@@ -275,13 +244,23 @@ check_one(struct check *c, const struct config_redis *config, const char *server
 	access_redis_deinit(&access);
 }
 
+/* The same server, and the same user with the same rights. */
+static bool
+cache_is_asked_with_redis(const struct config *config)
+{
+	const char *one = config->redis.user, *other = config->cache.user;
+
+	return config->cache_is_redis && (one == NULL) == (other == NULL) &&
+	    (one == NULL || strcmp(one, other) == 0);
+}
+
 static void
 look_at_redis(struct redis_check *r)
 {
 	check_server(r);
 	check_streams(r);
 	check_ledger(r);
-	if (r->check->config->cache_is_redis)
+	if (cache_is_asked_with_redis(r->check->config))
 		try_cache_rights(r);
 }
 
@@ -294,5 +273,6 @@ check_redis(struct check *c)
 void
 check_cache(struct check *c)
 {
-	check_one(c, &c->config->cache, "cache", try_cache_rights);
+	if (!cache_is_asked_with_redis(c->config))
+		check_one(c, &c->config->cache, "cache", try_cache_rights);
 }

@@ -2,8 +2,11 @@
 
 #include "common/str.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command commands[] = {
 	{ .name = "run",
@@ -280,8 +283,29 @@ command_version(const struct command_line *line)
 	return EXIT_CODE_OK;
 }
 
-int
-command_main(int argc, char **argv)
+void
+command_hold_standard_files(void)
+{
+	/* the lowest free number is the one that is missing */
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* What was printed must have arrived: a full disk is no success. */
+static int
+after_printing(int code)
+{
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return code;
+	if (code != EXIT_CODE_OK)
+		return code;
+	fprintf(stderr, "sluice: cannot write: %s\n", strerror(errno));
+	return EXIT_CODE_RUNTIME;
+}
+
+static int
+run_line(int argc, char **argv)
 {
 	struct command_line line;
 	struct buf problem = { 0 };
@@ -308,4 +332,11 @@ command_main(int argc, char **argv)
 		return command->run(&line);
 	print_help(command, stdout);
 	return EXIT_CODE_OK;
+}
+
+int
+command_main(int argc, char **argv)
+{
+	command_hold_standard_files();
+	return after_printing(run_line(argc, argv));
 }

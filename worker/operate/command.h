@@ -41,6 +41,10 @@ struct command {
 /* Behind main: returns the exit code. */
 int command_main(int argc, char **argv);
 
+/* Where standard input, output or error is closed: something unreadable or unwritable takes its
+ * number, so that no connection gets it and is written into by a log line. */
+void command_hold_standard_files(void);
+
 /* The command of that name, or NULL; the nearest one, or NULL when nothing is near. */
 const struct command *command_find(const char *name);
 const struct command *command_nearest(const char *name);

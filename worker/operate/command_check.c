@@ -16,13 +16,19 @@ static void
 print_finding(const struct check *c, int line, int column, const char *kind, const char *format,
     va_list ap)
 {
+	struct buf text = { 0 };
+
 	if (line > 0)
-		fprintf(stderr, "%s:%d:%d: ", c->config->file, line, column);
+		buf_printf(&text, "%s:%d:%d: %s", c->config->file, line, column, kind);
 	else
-		fprintf(stderr, "%s: ", c->config->file);
-	fputs(kind, stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+		buf_printf(&text, "%s: %s", c->config->file, kind);
+	buf_vprintf(&text, format, ap);
+	/* a name with a newline in it is still one finding */
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.data[i] < ' ' || text.data[i] == 0x7f)
+			text.data[i] = '?';
+	fprintf(stderr, "%s\n", text.data);
+	buf_deinit(&text);
 }
 
 void
@@ -74,8 +80,7 @@ check_servers(const struct config *config)
 	sql_thread_start();
 	check_mysql(&c);
 	check_redis(&c);
-	if (!config->cache_is_redis)
-		check_cache(&c);
+	check_cache(&c);
 	sql_thread_stop();
 	free(c.ledger);
 	if (c.unreachable)

@@ -34,15 +34,32 @@ command_load(struct config *config, const char *file, bool quiet)
 	return false;
 }
 
+/* Warnings in the form of the log they stand in; mistakes, which end it, as `check` prints them. */
+static void
+show_problems(const struct config_problems *problems, bool good)
+{
+	for (size_t i = 0; i < problems->count; i++)
+		if (good)
+			log_event(LOG_WARN, "config_warning", "error", "%s", problems->list[i].text,
+			    NULL);
+		else
+			fprintf(stderr, "%s\n", problems->list[i].text);
+}
+
 int
 command_run(const struct command_line *line)
 {
+	struct config_problems problems;
 	struct config config;
+	bool good = config_load(&config, line->words[0], &problems) == 0;
+	int code = EXIT_CODE_CONFIG;
 
-	if (!command_load(&config, line->words[0], false))
-		return EXIT_CODE_CONFIG;
-	log_init((enum log_level)config.log_level, (enum log_format)config.log_format);
-	int code = supervisor_run(&config);
+	if (good)
+		log_init((enum log_level)config.log_level, (enum log_format)config.log_format);
+	show_problems(&problems, good);
+	config_problems_deinit(&problems);
+	if (good)
+		code = supervisor_run(&config);
 	config_deinit(&config);
 	return code;
 }

@@ -22,6 +22,9 @@ struct http {
 	struct MHD_Daemon *daemon;
 	int fd; /* until the daemon owns it; then -1 */
 	int port;
+	/* daemon's thread only: sockets of the open connections, oldest first */
+	int clients[HTTP_CONNECTIONS_MAX];
+	size_t client_count;
 };
 
 /* ---- pages ---- */
@@ -155,6 +158,47 @@ answer(void *arg, struct MHD_Connection *connection, const char *url, const char
 	    "there are / /livez /readyz /healthz /metrics /status\n");
 }
 
+/* ---- connections ---- */
+
+static void
+client_forget(struct http *http, int fd)
+{
+	size_t i = 0;
+
+	while (i < http->client_count && http->clients[i] != fd)
+		i++;
+	if (i == http->client_count)
+		return;
+	http->client_count--;
+	memmove(&http->clients[i], &http->clients[i + 1],
+	    (http->client_count - i) * sizeof(http->clients[0]));
+}
+
+/*
+ * Clients that connect and say little must not keep a probe out for as long as they like: when all
+ * but one of the connections are taken, the oldest ends.
+ */
+static void
+note_connection(void *arg, struct MHD_Connection *connection, void **state,
+    enum MHD_ConnectionNotificationCode what)
+{
+	struct http *http = arg;
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	(void)state;
+	if (info == NULL)
+		return;
+	client_forget(http, info->connect_fd);
+	if (what != MHD_CONNECTION_NOTIFY_STARTED)
+		return;
+	if (http->client_count == HTTP_CONNECTIONS_MAX - 1) {
+		shutdown(http->clients[0], SHUT_RDWR);
+		client_forget(http, http->clients[0]);
+	}
+	http->clients[http->client_count++] = info->connect_fd;
+}
+
 /* ---- listening ---- */
 
 static int
@@ -203,7 +247,7 @@ listen_on(const char *host, int port, struct err *err)
 static int
 port_of(int fd)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { 0 };
 	socklen_t len = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
@@ -240,7 +284,7 @@ http_new(const char *host, int port, const struct watched *watched, struct err *
 	    NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, http->fd, MHD_OPTION_CONNECTION_LIMIT,
 	    (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 	    (size_t)HTTP_HEADER_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
-	    MHD_OPTION_END);
+	    MHD_OPTION_NOTIFY_CONNECTION, note_connection, http, MHD_OPTION_END);
 	if (http->daemon != NULL) {
 		http->fd = -1; /* the daemon closes it */
 		return http;

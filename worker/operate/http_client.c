@@ -49,10 +49,9 @@ http_address_of(const struct config *config, struct http_address *out)
 
 	if (host == NULL || config->http_port == 0)
 		return false;
-	/* "any address" is not one to connect to */
-	if (strcmp(host, "::") == 0)
-		host = "::1";
-	else if (strcmp(host, "0.0.0.0") == 0)
+	/* "any address" is not one to connect to; [::] takes IPv4 too, and a container may have no ::1
+	 */
+	if (strcmp(host, "::") == 0 || strcmp(host, "0.0.0.0") == 0)
 		host = "127.0.0.1";
 	snprintf(out->host, sizeof(out->host), "%s", host);
 	out->port = config->http_port;

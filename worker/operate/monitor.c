@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { TICK_MS = 1000, REDIS_EVERY_MS = 10000, BACKLOG_EVERY_MS = 2000 };
+/* Its own patience with Redis is short: what it asks for can be missed, and the end waits for it. */
+enum { TICK_MS = 1000, REDIS_EVERY_MS = 10000, BACKLOG_EVERY_MS = 2000, PATIENCE_MS = 2000 };
 
 struct monitor {
 	struct watched *watched;
@@ -23,6 +24,7 @@ struct monitor {
 	bool stop;
 	struct rates rates;
 	int64_t redis_asked_ms, backlog_asked_ms;
+	struct config hasty; /* the configuration, with that patience */
 	struct access_redis access;
 	struct redis *redis;
 	struct monitor_view view;
@@ -110,7 +112,7 @@ look_at_backlog(struct monitor *m)
 	if (!away || clock_ms() - m->backlog_asked_ms < BACKLOG_EVERY_MS)
 		return;
 	m->backlog_asked_ms = clock_ms();
-	backlog_look(m->redis, m->watched->config, m->watched->lanes, m->watched->lane_count, NULL);
+	backlog_look(m->redis, &m->hasty, m->watched->lanes, m->watched->lane_count, NULL);
 }
 
 /* Sleep one tick; false when it is time to end. */
@@ -140,6 +142,7 @@ monitor_thread(void *arg)
 		look_at_rates(m);
 		look_at_redis(m);
 		look_at_backlog(m);
+		log_flush_quiet();
 	} while (rest(m));
 	return NULL;
 }
@@ -157,7 +160,9 @@ monitor_new(struct watched *watched, struct err *err)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&m->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
-	access_redis_init(&m->access, &watched->config->redis, "sluice-monitor");
+	m->hasty = *watched->config;
+	access_hurry(&m->hasty.redis, PATIENCE_MS);
+	access_redis_init(&m->access, &m->hasty.redis, "sluice-monitor");
 	m->redis = redis_new(&m->access.options);
 	watched->monitor = m;
 

@@ -37,8 +37,6 @@ series_add_label(struct buf *out, const char *text)
 			buf_printf(out, "\\%c", c);
 		else if (c == '\n')
 			buf_add_str(out, "\\n");
-		else if (c < 0x20 || c == 0x7f)
-			buf_add_char(out, '?');
 		else if (c >= 0x80 && !is_text)
 			buf_add_str(out, "\xef\xbf\xbd");
 		else

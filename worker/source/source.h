@@ -19,19 +19,19 @@ struct source;
 /* What was found beside a lane that was just owned, or at a later look. */
 enum look_result {
 	LOOK_OK,
-	LOOK_FRESH,	/* no ledger row, and nothing says we were ever here: start it */
+	LOOK_FRESH,	  /* no ledger row, and nothing says we were ever here: start it */
 	LOOK_LEDGER_LOST, /* no ledger row, but traces of us: halt */
-	LOOK_IDENTITY,	/* another stream under the same name: halt */
-	LOOK_GAP,	/* entries we had not read are gone; `text` has the range; go on from `lifted` */
-	LOOK_WRONG_TYPE	/* the key isn't a stream: hold */
+	LOOK_IDENTITY,	  /* another stream under the same name: halt */
+	LOOK_GAP, /* entries we had not read are gone; `text` has the range; go on from `lifted` */
+	LOOK_WRONG_TYPE /* the key isn't a stream: hold */
 };
 struct source_look {
 	enum look_result result;
-	struct position start;	/* FRESH: where to start, after the source's `start` */
-	char identity[64];	/* of the stream, as it stands now; "" when it can't be known */
-	char text[256];		/* GAP, IDENTITY, …: the sentence for log and alarm */
-	bool nothing_left;	/* GAP: no entry at or below the ledger's position is there any more */
-	bool cannot_lift;	/* GAP: last-generated-id is below position and XSETID was denied */
+	struct position start; /* FRESH: where to start, after the source's `start` */
+	char identity[64];     /* of the stream, as it stands now; "" when it can't be known */
+	char text[256];	       /* GAP, IDENTITY, …: the sentence for log and alarm */
+	bool nothing_left; /* GAP: no entry at or below the ledger's position is there any more */
+	bool cannot_lift;  /* GAP: last-generated-id is below position and XSETID was denied */
 };
 
 struct source_ops {
@@ -44,9 +44,11 @@ struct source_ops {
 	    struct source_look *look, struct err *err);
 	/* After the ledger row was inserted: leave the identity key, then the group.  identity is what
 	 * the row holds. */
-	int (*settle)(struct source *source, struct lane *lane, const char *identity, struct err *err);
+	int (*settle)(struct source *source, struct lane *lane, const char *identity,
+	    struct err *err);
 	/* The stream is ours from now on, whatever identity stands beside it: an order after LOOK_IDENTITY. */
-	int (*claim)(struct source *source, struct lane *lane, const char *identity, struct err *err);
+	int (*claim)(struct source *source, struct lane *lane, const char *identity,
+	    struct err *err);
 	/* A new identity for a fresh lane ("" where identity isn't kept). */
 	void (*new_identity)(struct source *source, struct lane *lane, char identity[64]);
 
@@ -67,10 +69,12 @@ struct source_ops {
 	/* Behind lane->done: move the notice board, look for gaps, trim.  At most once a second per
 	 * lane is useful.  Fills lane's shared fields (lag, length).  Overlaps nothing: uses its own
 	 * connection.  look as above (OK or GAP). */
-	int (*release)(struct source *source, struct lane *lane, struct source_look *look, struct err *err);
+	int (*release)(struct source *source, struct lane *lane, struct source_look *look,
+	    struct err *err);
 	/* The last place that was ever given out in this stream, which need not be a lane of ours; 0-0
 	 * when there is none, or we may not ask. */
-	int (*newest)(struct source *source, const char *stream, struct position *last, struct err *err);
+	int (*newest)(struct source *source, const char *stream, struct position *last,
+	    struct err *err);
 	/* The lane is no longer ours. */
 	void (*close_lane)(struct source *source, struct lane *lane);
 	void (*free)(struct source **source);

@@ -20,7 +20,7 @@ void dead_letter_payload(const struct entry *entry, struct buf *out);
 
 /* Insert the letters of all refused entries of the batch that are not done_before; *written counts
  * them (entries, not chunks).  Statements stay below bytes_max. */
-int dead_letter_write(struct sql *sql, const struct batch *batch, size_t bytes_max, unsigned *written,
-    struct err *err);
+int dead_letter_write(struct sql *sql, const struct batch *batch, size_t bytes_max,
+    unsigned *written, struct err *err);
 
 #endif

@@ -32,8 +32,8 @@ void literal_add_key(struct buf *out, const struct column *column, const struct 
 
 /* `name` */
 void literal_add_name(struct buf *out, const char *name);
-/* alias.`column` */
-void literal_add_column(struct buf *out, const char *alias, const struct column *column);
+/* table.`column`; table may be an alias */
+void literal_add_column(struct buf *out, const char *table, const struct column *column);
 
 /* The lowest and highest value of an exact column as integers scaled by 10^scale; false where
  * 128 bits or our knowledge don't reach. */

@@ -350,7 +350,8 @@ wants_probe(const struct batch *batch)
 
 /* A lane is back that was locked: if it still is, the others must not wait for that once more. */
 static enum write_result
-write_probing(struct mysql_store *m, struct batch *batch, struct write_report *report, struct err *err)
+write_probing(struct mysql_store *m, struct batch *batch, struct write_report *report,
+    struct err *err)
 {
 	enum write_result result;
 

@@ -167,7 +167,7 @@ create_missing(struct sql *sql, bool may_create, struct err *err)
 int
 own_tables_open(struct sql *sql, bool may_create, struct err *err)
 {
-	uint64_t tables, version;
+	uint64_t tables = 0, version = 0;
 
 	if (select_number(sql,
 		STR("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()"

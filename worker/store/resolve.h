@@ -21,10 +21,10 @@
 struct resolver {
 	struct schema *schema;
 	struct arena *arena;
-	struct map shapes;	/* bytes of a shape -> struct shape */
+	struct map shapes; /* bytes of a shape -> struct shape */
 	unsigned shape_count;
 	struct resolver_plan *plans; /* remembered lists of field names */
-	bool unknown;		/* something was refused that a newer schema might know */
+	bool unknown;		     /* something was refused that a newer schema might know */
 };
 
 void resolver_init(struct resolver *r);

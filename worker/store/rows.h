@@ -21,8 +21,8 @@
  * After WRITE_OK each refused entry has its refusal; the caller writes the dead letters.
  */
 struct rows_limits {
-	unsigned rows_max;	/* a statement */
-	size_t bytes_max;	/* a statement; from max_allowed_packet */
+	unsigned rows_max; /* a statement */
+	size_t bytes_max;  /* a statement; from max_allowed_packet */
 	int lock_wait_ms;
 	int foreign_key_wait_ms;
 	size_t table_count;

@@ -218,6 +218,7 @@ try_entry(struct writer *w, struct batch_lane *bl, struct entry *entry)
 		entry->refusal = (struct refusal){ .reason = NULL };
 	if (outcome != OUTCOME_REFUSED)
 		return outcome;
+	CHECK(at != NULL);
 	writer_refuse_entry(w, entry, at->table);
 	if (refusal_is_orphan(entry->refusal.code) &&
 	    one_by_one_parent_may_come(w->limits->config, at->table, entry->lane))

@@ -208,10 +208,11 @@ write_upserts(struct writer *w, struct step **steps, unsigned *used)
 {
 	struct sql_result result;
 	enum outcome outcome = send_first(w, steps, used, &result);
-	uint64_t changed = result.duplicates, rows;
+	uint64_t changed, rows;
 
 	if (outcome != OUTCOME_WRITTEN)
 		return outcome;
+	changed = result.duplicates;
 	if (*used == 1) /* no info for a single row */
 		changed = result.affected == 2;
 	rows = result.affected - changed;

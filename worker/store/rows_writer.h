@@ -15,11 +15,11 @@ struct writer {
 	struct write_report *report;
 	struct err *err; /* REFUSED: why */
 	struct rows_plan *plan;
-	struct buf text;		     /* of the statement being sent */
-	struct step *const *sent;	     /* its steps */
+	struct buf text;	  /* of the statement being sent */
+	struct step *const *sent; /* its steps */
 	unsigned sent_count;
-	bool seeking;			     /* only who is locked: a lock wait stops, and is in err */
-	enum write_result result;	     /* STOPPED: what rows_write answers */
+	bool seeking;		  /* only who is locked: a lock wait stops, and is in err */
+	enum write_result result; /* STOPPED: what rows_write answers */
 	struct step *refused, **refused_end; /* by next_written, in the order met */
 	char index[160],
 	    index_columns[256]; /* the last duplicate's, so that few questions are asked */

@@ -19,38 +19,39 @@
  * steps) must have been dropped before.  Thread: its worker's.
  */
 enum column_kind {
-	COLUMN_INT,	/* TINYINT … BIGINT, also YEAR */
+	COLUMN_INT, /* TINYINT … BIGINT, also YEAR */
 	COLUMN_DECIMAL,
-	COLUMN_FLOAT,	/* FLOAT, DOUBLE */
-	COLUMN_TEXT,	/* CHAR, VARCHAR, TEXT, … */
-	COLUMN_BINARY,	/* BINARY, VARBINARY, BLOB, … */
+	COLUMN_FLOAT,  /* FLOAT, DOUBLE */
+	COLUMN_TEXT,   /* CHAR, VARCHAR, TEXT, … */
+	COLUMN_BINARY, /* BINARY, VARBINARY, BLOB, … */
 	COLUMN_DATE,
 	COLUMN_DATETIME, /* DATETIME, TIMESTAMP */
 	COLUMN_TIME,
-	COLUMN_ENUM,	/* ENUM, SET */
+	COLUMN_ENUM, /* ENUM, SET */
 	COLUMN_BIT,
-	COLUMN_JSON,	/* JSON; on MariaDB a text with CHECK json_valid(column) */
+	COLUMN_JSON, /* JSON; on MariaDB a text with CHECK json_valid(column) */
 	COLUMN_OTHER
 };
 
 struct column {
 	const char *name;
 	enum column_kind kind;
-	const char *type;	/* column_type as the server writes it */
+	const char *type; /* column_type as the server writes it */
 	bool is_unsigned, nullable, generated, auto_increment;
-	bool required;		/* NOT NULL, no default, not generated, not AUTO_INCREMENT */
-	bool default_zero;	/* the default is NULL or the number 0 */
-	bool on_update;		/* ON UPDATE CURRENT_TIMESTAMP: changes by itself when not set */
-	bool guarded;		/* named by a CHECK (json_valid aside), a foreign key (either side), a secondary
+	bool required;	   /* NOT NULL, no default, not generated, not AUTO_INCREMENT */
+	bool default_zero; /* the default is NULL or the number 0 */
+	bool on_update;	   /* ON UPDATE CURRENT_TIMESTAMP: changes by itself when not set */
+	bool
+	    guarded; /* named by a CHECK (json_valid aside), a foreign key (either side), a secondary
 				   UNIQUE, a generated column or another column's default */
-	int128 low, high;	/* COLUMN_INT: the range */
+	int128 low, high;	   /* COLUMN_INT: the range */
 	unsigned precision, scale; /* DECIMAL; scale: also fractional digits of times */
-	uint64_t length;	/* TEXT: characters (bytes for TEXT/BLOB types); BINARY: bytes */
+	uint64_t length;	   /* TEXT: characters (bytes for TEXT/BLOB types); BINARY: bytes */
 	bool length_in_bytes;
 	const char *charset, *collation; /* TEXT and ENUM; NULL otherwise */
-	bool exact_collation;	/* binary collation: equal bytes, equal text (but trailing blanks) */
-	bool plain_collation;	/* printable ASCII compares equal only when equal but for case */
-	int key_part;		/* place in the primary key, or -1 */
+	bool exact_collation; /* binary collation: equal bytes, equal text (but trailing blanks) */
+	bool plain_collation; /* printable ASCII compares equal only when equal but for case */
+	int key_part;	      /* place in the primary key, or -1 */
 };
 
 /* What a change does to a row, by column: set or add.  Interned in a batch: equal shapes are the
@@ -65,14 +66,15 @@ struct shape_column {
 struct shape {
 	struct table *table;
 	enum shape_kind kind;
-	unsigned id;		/* within the batch */
+	unsigned id; /* within the batch */
 	uint16_t count;
 	const struct shape_column *columns;
-	bool covers_required;	/* an INSERT of these and the key needs no other column */
-	bool guarded;		/* sets or adds to a guarded column */
-	bool adds;		/* has an `add` column */
-	bool foldable;		/* no FLOAT or otherwise inexact `add` column */
-	bool sets_on_update;	/* sets an ON UPDATE column: a later change that doesn't would change it too */
+	bool covers_required; /* an INSERT of these and the key needs no other column */
+	bool guarded;	      /* sets or adds to a guarded column */
+	bool adds;	      /* has an `add` column */
+	bool foldable;	      /* no FLOAT or otherwise inexact `add` column */
+	bool
+	    sets_on_update; /* sets an ON UPDATE column: a later change that doesn't would change it too */
 };
 
 struct table {
@@ -80,25 +82,27 @@ struct table {
 	const struct config_table *config;
 	struct column *columns;
 	unsigned column_count;
-	unsigned key[16];	/* columns of the primary key, in key order */
+	unsigned key[16]; /* columns of the primary key, in key order */
 	unsigned key_count;
-	bool key_unsure;	/* a prefix of a column, or a type whose equality we don't know (FLOAT, BIT,
+	bool
+	    key_unsure; /* a prefix of a column, or a type whose equality we don't know (FLOAT, BIT,
 				   JSON, ENUM): every change of the table is a barrier */
-	int version_column;	/* -1: none */
+	int version_column; /* -1: none */
 	enum config_version version;
-	bool ordered;		/* triggers, cascading foreign keys or fold: off: lane order, no fold */
-	bool has_unique;	/* a secondary UNIQUE index */
-	bool has_check;		/* a CHECK other than json_valid, or a generated column or functional index,
+	bool ordered;	 /* triggers, cascading foreign keys or fold: off: lane order, no fold */
+	bool has_unique; /* a secondary UNIQUE index */
+	bool has_check; /* a CHECK other than json_valid, or a generated column or functional index,
 				   whose expressions refuse values just so */
-	bool has_foreign_key;	/* it references, or is referenced by, another table */
-	unsigned rank;		/* parents have a lower rank than their children */
+	bool has_foreign_key;	      /* it references, or is referenced by, another table */
+	unsigned rank;		      /* parents have a lower rank than their children */
 	const struct table **parents; /* the configured tables it references */
 	unsigned parent_count;
 	struct key_template *templates;
 	size_t template_count;
-	const char *problem;	/* why it can't be written (missing, no primary key, a view, not InnoDB,
+	const char
+	    *problem;	  /* why it can't be written (missing, no primary key, a view, not InnoDB,
 				   unknown version column, template with an unknown column …); NULL: fine */
-	int problem_code;	/* MySQL's, or 0 */
+	int problem_code; /* MySQL's, or 0 */
 };
 
 struct schema;

@@ -26,10 +26,10 @@ struct ledger_row {
 	bool found;
 	uint64_t epoch;
 	struct position position, done;
-	char identity[64];	/* the source's, "" when not known */
+	char identity[64]; /* the source's, "" when not known */
 	unsigned lanes_of_source;
-	char halted[32];	/* a LANE_WHY, "" when not halted */
-	char alarm[32];		/* a LANE_WHY, "" when none */
+	char halted[32]; /* a LANE_WHY, "" when not halted */
+	char alarm[32];	 /* a LANE_WHY, "" when none */
 };
 
 /* Where the ledger says that some lane stands. */
@@ -48,19 +48,19 @@ struct lane_order {
 };
 
 enum write_result {
-	WRITE_OK,	/* committed */
-	WRITE_MISMATCH,	/* the compare-and-set found another place; nothing was written */
-	WRITE_LEAVE,	/* nothing was written; the lanes with leave_why set must leave first */
+	WRITE_OK,	  /* committed */
+	WRITE_MISMATCH,	  /* the compare-and-set found another place; nothing was written */
+	WRITE_LEAVE,	  /* nothing was written; the lanes with leave_why set must leave first */
 	WRITE_ONE_BY_ONE, /* nothing was written; write it again with batch->one_by_one */
-	WRITE_SCHEMA,	/* nothing was written; a definition changed: load the schema, rebuild */
-	WRITE_ERROR	/* nothing is known (connection lost) or nothing was written; see err */
+	WRITE_SCHEMA,	  /* nothing was written; a definition changed: load the schema, rebuild */
+	WRITE_ERROR	  /* nothing is known (connection lost) or nothing was written; see err */
 };
 
 /* What a committed batch did, for the counters. */
 struct write_report {
-	unsigned rows;		/* rows inserted, changed or deleted */
-	unsigned older;		/* refused by version: an older or an equal one */
-	unsigned dead;		/* dead letters written */
+	unsigned rows;	/* rows inserted, changed or deleted */
+	unsigned older; /* refused by version: an older or an equal one */
+	unsigned dead;	/* dead letters written */
 	unsigned statements;
 };
 
@@ -75,31 +75,34 @@ struct store_ops {
 	int (*load_schema)(struct store *store, struct err *err);
 
 	/* Try to become the owner of lanes: owned[i] says which are ours now.  Never waits. */
-	int (*own)(struct store *store, struct lane **lanes, size_t count, bool *owned, struct err *err);
+	int (*own)(struct store *store, struct lane **lanes, size_t count, bool *owned,
+	    struct err *err);
 	int (*disown)(struct store *store, struct lane *lane, struct err *err);
 
 	/* Read the lane's row under a lock.  raise: also raise the epoch (we just became the owner)
 	 * and write our name and lanes_of_source; row holds the new epoch. */
-	int (*load)(struct store *store, struct lane *lane, bool raise, struct ledger_row *row, struct err *err);
+	int (*load)(struct store *store, struct lane *lane, bool raise, struct ledger_row *row,
+	    struct err *err);
 	/* Insert the row of a lane that never had one (nothing happens where one is); start = both
 	 * position and done. */
-	int (*start)(struct store *store, struct lane *lane, struct position start, const char *identity,
-	    struct err *err);
+	int (*start)(struct store *store, struct lane *lane, struct position start,
+	    const char *identity, struct err *err);
 	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL. */
-	int (*orders)(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
-	    struct err *err);
+	int (*orders)(struct store *store, struct lane **lanes, size_t count,
+	    struct lane_order *orders, struct err *err);
 	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set.  done
 	 * never moves over what is written and not yet invalidated. */
 	int (*move)(struct store *store, struct lane *lane, struct position to, struct err *err);
 	/* Write lane->why / lane->alarm into the row, so that they outlive us. */
 	int (*mark)(struct store *store, struct lane *lane, struct err *err);
 	/* Record lane->recording as done, in a transaction of its own.  A mismatch is WRITE_MISMATCH. */
-	enum write_result (*record)(struct store *store, struct lane **lanes, size_t count, struct err *err);
+	enum write_result (*record)(struct store *store, struct lane **lanes, size_t count,
+	    struct err *err);
 
 	/* All lanes of this pool and source that the ledger knows: rows whose name begins with prefix.
 	 * The list is the caller's to free(). */
-	int (*list)(struct store *store, const char *prefix, struct ledger_place **list, size_t *count,
-	    struct err *err);
+	int (*list)(struct store *store, const char *prefix, struct ledger_place **list,
+	    size_t *count, struct err *err);
 
 	/* These rows belong to a source that has this many lanes now. */
 	int (*recount)(struct store *store, const struct ledger_place *places, size_t count,
@@ -111,8 +114,8 @@ struct store_ops {
 	void (*forget)(struct store *store, struct batch *batch);
 	/* One transaction: compare-and-set of the lanes that write (batch_lane.from -> to, and done),
 	 * rows, dead letters, COMMIT.  batch_place was called. */
-	enum write_result (*write)(struct store *store, struct batch *batch, struct write_report *report,
-	    struct err *err);
+	enum write_result (*write)(struct store *store, struct batch *batch,
+	    struct write_report *report, struct err *err);
 
 	void (*free)(struct store **store);
 };
@@ -123,6 +126,7 @@ struct store {
 
 /* The MySQL store of one worker.  `wait` is called whenever it waits for the server, with the fd to
  * wait for: the worker reads its source meanwhile. */
-struct store *mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *wait_arg);
+struct store *mysql_store_new(const struct config *config, int worker, sql_wait *wait,
+    void *wait_arg);
 
 #endif
