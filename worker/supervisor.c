@@ -371,6 +371,17 @@ stop(struct supervisor *s)
 }
 
 static void
+free_worker(struct supervisor *s, size_t index)
+{
+	struct worker *worker = &s->workers[index];
+
+	for (size_t i = 0; i < worker->lane_count; i++)
+		worker->source->ops->close_lane(worker->source, worker->lanes[i]);
+	worker_deinit(worker);
+	free(s->lanes_of[index]);
+}
+
+static void
 supervisor_deinit(struct supervisor *s)
 {
 	http_free(&s->http);
@@ -378,10 +389,8 @@ supervisor_deinit(struct supervisor *s)
 	for (size_t i = 0; i < s->worker_count; i++)
 		if (s->threads[i].started)
 			pthread_join(s->threads[i].id, NULL);
-	for (size_t i = 0; i < s->workers_made; i++) {
-		worker_deinit(&s->workers[i]);
-		free(s->lanes_of[i]);
-	}
+	for (size_t i = 0; i < s->workers_made; i++)
+		free_worker(s, i);
 	free(s->lanes_of);
 	free(s->threads);
 	free(s->workers);

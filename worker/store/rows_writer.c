@@ -359,7 +359,7 @@ refuse_step(struct writer *w, struct step *step)
 {
 	struct bucket *bucket = step->bucket;
 
-	CHECK(bucket != NULL && !bucket->refused);
+	CHECK(!bucket->refused);
 	if (!refusal_is_local(bucket->table, w->err->code) || bucket->has_list_entry ||
 	    batch_table(w->batch, bucket->table)->barrier > 0 /* may be of any row */)
 		return writer_stop(w, WRITE_ONE_BY_ONE);
