@@ -142,7 +142,7 @@ problem_warn(struct config_problems *problems, struct place at, const char *form
 static size_t
 shown_bytes(struct str text)
 {
-	const char *colon = memchr(text.data, ':', text.len);
+	const char *colon = text.len > 0 ? memchr(text.data, ':', text.len) : NULL;
 	size_t len = text.len;
 
 	for (size_t i = 0; i + 2 < len; i++)

@@ -87,6 +87,7 @@ void
 rig_end(struct rig *rig)
 {
 	rig_recycle(&rig->batch.deliveries);
+	rig_recycle(&rig->joined);
 	batch_deinit(&rig->batch);
 	schema_free(&rig->schema);
 	free(rig->source.tables);
@@ -130,20 +131,18 @@ rig_add(struct rig *rig, unsigned lane, const char *fields)
 	return e;
 }
 
-/* The entries stay in their own arenas, which `d` keeps by its list of deliveries. */
+/* The entries stay in their own arenas, which the rig keeps. */
 void
-rig_join(struct delivery *d, struct delivery **more)
+rig_join(struct rig *rig, struct delivery *d, struct delivery **more)
 {
 	struct entry **tail = &d->first;
-	struct delivery **last = &d->next;
 
 	while (*tail != NULL)
 		tail = &(*tail)->next;
-	while (*last != NULL)
-		last = &(*last)->next;
 	*tail = (*more)->first;
 	(*more)->first = NULL;
-	*last = *more;
+	(*more)->next = rig->joined;
+	rig->joined = *more;
 	*more = NULL;
 }
 

@@ -24,7 +24,8 @@ struct rig {
 	struct lane lanes[RIG_LANES]; /* open, at 0-0 */
 	struct schema *schema;
 	struct batch batch;
-	uint64_t newest; /* id of the last entry, of any lane */
+	struct delivery *joined; /* arenas of what rig_join moved */
+	uint64_t newest;	 /* id of the last entry, of any lane */
 };
 
 void rig_start(struct rig *rig);
@@ -36,7 +37,7 @@ struct delivery *rig_delivery(struct rig *rig, unsigned lane, const char *fields
 /* Put it into the batch without a limit.  Returns the entry. */
 struct entry *rig_add(struct rig *rig, unsigned lane, const char *fields);
 /* Put it, or all that d holds, behind the others of a delivery. */
-void rig_join(struct delivery *d, struct delivery **more);
+void rig_join(struct rig *rig, struct delivery *d, struct delivery **more);
 void rig_recycle(struct delivery **list);
 
 /* The i-th step, bucket after bucket; NULL behind the last. */

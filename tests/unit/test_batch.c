@@ -109,7 +109,7 @@ a_full_batch_leaves_the_rest_to_be_read_again(void **state)
 	struct delivery *more = rig_delivery(&rig, 0, "id=2 a=1");
 
 	(void)state;
-	rig_join(d, &more);
+	rig_join(&rig, d, &more);
 	batch_take(&rig.batch, &d, 1, SIZE_MAX);
 	assert_int_equal(rig.batch.entries, 1);
 	assert_true(rig.batch.full);
