@@ -1,5 +1,5 @@
 """Servers that die, come back, refuse or were never there."""
-import signal, time
+import os, signal, time
 from support import Redis, equal, limit, stays, text_of, wait_for
 
 
@@ -239,4 +239,5 @@ def test_a_big_backlog_and_a_dead_mysql_cost_no_memory(t):
     t.mysql.up()
     t.settle(60)
     equal(t.row("SELECT COUNT(*) FROM users"), (150_000,))
-    assert process.rss_mib() < 64, process.rss_mib()
+    # a sanitizer keeps what is freed in quarantine
+    assert os.environ.get("VARIANT") == "asan" or process.rss_mib() < 64, process.rss_mib()
