@@ -35,7 +35,6 @@ struct worker {
 	struct batch *writing;	    /* SEALED, until it is written or dropped; NULL: none */
 	struct batch *invalidating; /* sent to the cache, not all answered; NULL: none */
 	bool overlapping;	    /* the store executes: reading into `filling` is allowed */
-	bool needs_cache;	    /* some table has a template */
 	bool unsettled;		    /* the store was opened anew and tend_recover is not through */
 	bool schema_stale;	    /* load it before the next write */
 	int64_t schema_ms, written_ms; /* clock_ms of the last schema load, of the last COMMIT */

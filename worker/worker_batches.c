@@ -23,9 +23,6 @@ worker_init(struct worker *w, const struct config *config, int index, struct lan
 		batch_reset(&w->batches[i], NULL);
 	}
 	w->filling = &w->batches[0];
-	for (i = 0; i < config->table_count; i++)
-		if (config->tables[i].template_count > 0)
-			w->needs_cache = true;
 	w->rate_ms = clock_ms();
 }
 
