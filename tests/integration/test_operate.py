@@ -97,7 +97,7 @@ def canonical(t, **more):
     return name, t.write_config(mysql={"url": f"mysql://{name}:minimal@127.0.0.1:{t.mysql.port}/{t.db}"}, **more)
 
 
-OWN_TABLES = ("sluice_ledger", "sluice_outbox", "sluice_dead_letter", "sluice_worker", "sluice_schema")
+OWN_TABLES = ("sluice_ledger", "sluice_outbox", "sluice_dead_letter", "sluice_worker", "sluice_parked", "sluice_schema")
 
 
 def test_each_missing_right_is_one_exact_grant(t):

@@ -99,7 +99,7 @@ def test_tables_that_may_not_be_created_are_named(t):
 
 def test_tables_made_by_somebody_else_are_enough(t):
     passes(t, "opens")
-    tables = ["sluice_ledger", "sluice_dead_letter", "sluice_schema"]
+    tables = ["sluice_ledger", "sluice_dead_letter", "sluice_worker", "sluice_parked", "sluice_schema"]
     who = account(t, [f"SELECT, INSERT, UPDATE, DELETE ON {t.db}.{table}" for table in tables])
     passes(t, "opens", **who)
 
@@ -113,7 +113,47 @@ def test_a_missing_table_is_made_again(t):
 
 def test_tables_two_versions_newer_are_refused(t):
     passes(t, "opens")
-    t.sql("INSERT INTO sluice_schema VALUES (2, NOW())")
-    passes(t, "opens")
     t.sql("INSERT INTO sluice_schema VALUES (3, NOW())")
+    passes(t, "opens")
+    t.sql("INSERT INTO sluice_schema VALUES (4, NOW())")
     refused(t, "class fatal", "newer sluice")
+
+
+VERSION_1 = """
+CREATE TABLE sluice_ledger (lane VARBINARY(255) PRIMARY KEY, epoch BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  position VARCHAR(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, done VARCHAR(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  checkpoints TEXT CHARACTER SET ascii NULL, source_identity VARCHAR(64) NOT NULL DEFAULT '', lanes_of_source INT UNSIGNED NOT NULL DEFAULT 0,
+  owner VARCHAR(190) NOT NULL DEFAULT '', halted VARCHAR(32) NOT NULL DEFAULT '', alarm VARCHAR(32) NOT NULL DEFAULT '',
+  command VARCHAR(64) NOT NULL DEFAULT '', updated_at DATETIME(3) NOT NULL);
+CREATE TABLE sluice_outbox (lane VARBINARY(255) NOT NULL, position VARCHAR(48) NOT NULL, cache_keys LONGBLOB NOT NULL,
+  versions LONGBLOB NULL, PRIMARY KEY (lane, position));
+CREATE TABLE sluice_dead_letter (id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, lane VARBINARY(255) NOT NULL,
+  entry VARCHAR(48) NOT NULL, chunk INT UNSIGNED NOT NULL DEFAULT 0, chunks INT UNSIGNED NOT NULL DEFAULT 1, table_name VARCHAR(64) NULL,
+  operation VARCHAR(16) NOT NULL DEFAULT '', reason VARCHAR(32) NOT NULL, code INT NOT NULL DEFAULT 0, message VARCHAR(512) NOT NULL DEFAULT '',
+  payload LONGBLOB NOT NULL, state VARCHAR(16) NOT NULL DEFAULT 'dead', created_at DATETIME(3) NOT NULL,
+  KEY lane_entry (lane, entry), KEY reason (reason));
+CREATE TABLE sluice_worker (member VARBINARY(190) PRIMARY KEY, pool VARCHAR(64) NOT NULL DEFAULT '', beat_at DATETIME(3) NOT NULL);
+CREATE TABLE sluice_schema (version INT UNSIGNED PRIMARY KEY, created_at DATETIME(3) NOT NULL);
+INSERT INTO sluice_schema VALUES (1, NOW());
+INSERT INTO sluice_dead_letter (lane, entry, reason, payload, created_at) VALUES ('l', '1-0', 'no_key', '[]', NOW())
+"""
+
+
+def make_version_1(t):
+    for statement in VERSION_1.strip().split(";\n"):
+        t.sql(statement)
+
+
+def test_tables_of_the_version_before_are_added_to(t):
+    make_version_1(t)
+    passes(t, "opens")
+    equal(t.sql("SELECT MAX(version) FROM sluice_schema"), ((2,),))
+    equal(t.sql("SELECT attempts, state, updated_at FROM sluice_dead_letter"), ((0, "dead", None),))
+    equal(t.sql("SELECT session_lock, slot, lanes, joined_at FROM sluice_worker"), ())
+    passes(t, "opens")
+
+
+def test_tables_of_the_version_before_that_may_not_be_changed_are_named(t):
+    make_version_1(t)
+    who = account(t, [f"SELECT, INSERT, UPDATE, DELETE ON {t.db}.*"])
+    refused(t, "class fatal", "sluice schema", "may not", **who)

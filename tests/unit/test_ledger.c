@@ -117,7 +117,7 @@ static void
 the_printed_tables_are_innodb_and_never_dropped(void **state)
 {
 	static const char *const tables[] = { "sluice_ledger (", "sluice_outbox (",
-		"sluice_dead_letter (", "sluice_worker (", "sluice_schema (" };
+		"sluice_dead_letter (", "sluice_worker (", "sluice_parked (", "sluice_schema (" };
 	struct buf out;
 	unsigned engines = 0;
 

@@ -1,14 +1,12 @@
 #include "worker/operate/check_mysql.h"
 
+#include "worker/store/own_tables.h"
+
 #include <string.h>
 
 /* MySQL's words for "you may not": a database, a table, a column. */
 enum { DENIED_DATABASE = 1044, DENIED_TABLE = 1142, DENIED_COLUMN = 1143, NO_SUCH_TABLE = 1146 };
 #define ALL_RIGHTS "SELECT, INSERT, UPDATE, DELETE"
-
-static const char *const own_tables[] = { "sluice_ledger", "sluice_outbox", "sluice_dead_letter",
-	"sluice_worker", "sluice_schema" };
-enum { OWN_TABLES = sizeof(own_tables) / sizeof(*own_tables) };
 
 bool
 rights_is_denied(int code)

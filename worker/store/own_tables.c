@@ -7,6 +7,8 @@
 
 enum {
 	CODE_DATABASE_DENIED = 1044,
+	CODE_DUPLICATE_COLUMN = 1060,
+	CODE_DUPLICATE_INDEX = 1061,
 	CODE_TABLE_DENIED = 1142,
 	CODE_NO_SUCH_TABLE = 1146,
 };
@@ -52,31 +54,66 @@ static const char *const statements[] = {
 	"  payload LONGBLOB NOT NULL,\n"
 	"  state VARCHAR(16) " ASCII_TEXT " DEFAULT 'dead',\n"
 	"  created_at DATETIME(3) NOT NULL,\n"
+	"  attempts INT UNSIGNED NOT NULL DEFAULT 0,\n"
+	"  updated_at DATETIME(3) NULL,\n"
 	"  KEY lane_entry (lane, entry),\n"
+	"  KEY lane_state (lane, state),\n"
 	"  KEY reason (reason)\n" OWN_TABLE,
 
 	"CREATE TABLE IF NOT EXISTS sluice_worker (\n"
 	"  member VARBINARY(190) NOT NULL PRIMARY KEY,\n"
 	"  pool VARCHAR(64) NOT NULL DEFAULT '',\n"
-	"  beat_at DATETIME(3) NOT NULL\n" OWN_TABLE,
+	"  beat_at DATETIME(3) NOT NULL,\n"
+	"  session_lock VARCHAR(64) " ASCII_TEXT " DEFAULT '',\n"
+	"  slot INT UNSIGNED NOT NULL DEFAULT 0,\n"
+	"  lanes INT UNSIGNED NOT NULL DEFAULT 0,\n"
+	"  version VARCHAR(32) " ASCII_TEXT " DEFAULT '',\n"
+	"  joined_at DATETIME(6) NULL\n" OWN_TABLE,
+
+	"CREATE TABLE IF NOT EXISTS sluice_parked (\n"
+	"  lane VARBINARY(255) NOT NULL,\n"
+	"  key_hash BINARY(16) NOT NULL,\n"
+	"  letter BIGINT UNSIGNED NOT NULL,\n"
+	"  PRIMARY KEY (lane, key_hash, letter),\n"
+	"  KEY letter (letter)\n" OWN_TABLE,
 
 	"CREATE TABLE IF NOT EXISTS sluice_schema (\n"
 	"  version INT UNSIGNED NOT NULL PRIMARY KEY,\n"
 	"  created_at DATETIME(3) NOT NULL\n" OWN_TABLE,
 
 	/* the brackets tell clang that no comma is missing */
-	("INSERT INTO sluice_schema (version, created_at) VALUES (1, UTC_TIMESTAMP(3))\n"
+	("INSERT INTO sluice_schema (version, created_at) VALUES (2, UTC_TIMESTAMP(3))\n"
 	 "  ON DUPLICATE KEY UPDATE version = version"),
 };
-enum { STATEMENTS = sizeof(statements) / sizeof(statements[0]), TABLES = STATEMENTS - 1 };
+enum { STATEMENTS = sizeof(statements) / sizeof(statements[0]) };
+
+const char *const own_tables[OWN_TABLES] = { "sluice_ledger", "sluice_outbox", "sluice_dead_letter",
+	"sluice_worker", "sluice_parked", "sluice_schema" };
+
+/* What version 2 adds to the tables of version 1. */
+static const char *const additions[] = {
+	"ALTER TABLE sluice_dead_letter ADD COLUMN attempts INT UNSIGNED NOT NULL DEFAULT 0",
+	"ALTER TABLE sluice_dead_letter ADD COLUMN updated_at DATETIME(3) NULL",
+	"ALTER TABLE sluice_dead_letter ADD KEY lane_state (lane, state)",
+	"ALTER TABLE sluice_worker ADD COLUMN session_lock VARCHAR(64) " ASCII_TEXT " DEFAULT ''",
+	"ALTER TABLE sluice_worker ADD COLUMN slot INT UNSIGNED NOT NULL DEFAULT 0",
+	"ALTER TABLE sluice_worker ADD COLUMN lanes INT UNSIGNED NOT NULL DEFAULT 0",
+	"ALTER TABLE sluice_worker ADD COLUMN version VARCHAR(32) " ASCII_TEXT " DEFAULT ''",
+	"ALTER TABLE sluice_worker ADD COLUMN joined_at DATETIME(6) NULL",
+};
+enum { ADDITIONS = sizeof(additions) / sizeof(additions[0]) };
 
 void
 own_tables_print(struct buf *out)
 {
-	buf_add_str(out,
-	    "-- The tables of sluice, version 1.  Run this in the schema of mysql.url.\n"
+	buf_printf(out,
+	    "-- The tables of sluice, version %d.  Run this in the schema of mysql.url.\n"
 	    "-- The account of sluice then needs on them, besides its rights on your tables:\n"
-	    "-- GRANT SELECT, INSERT, UPDATE, DELETE ON <schema>.sluice_<table> TO <user>;\n");
+	    "-- GRANT SELECT, INSERT, UPDATE, DELETE ON <schema>.sluice_<table> TO <user>;\n"
+	    "-- Where the tables of version 1 are there, these come first:\n",
+	    OWN_TABLES_VERSION);
+	for (size_t i = 0; i < ADDITIONS; i++)
+		buf_printf(out, "--   %s;\n", additions[i]);
 	for (size_t i = 0; i < STATEMENTS; i++)
 		buf_printf(out, "\n%s;\n", statements[i]);
 }
@@ -118,9 +155,36 @@ select_number(struct sql *sql, struct str select, uint64_t *n, struct err *err)
 	return session_end(sql, 0, err);
 }
 
+/* Somebody else may be at it: what is there already is no error. */
+static int
+add_to_older(struct sql *sql, struct err *err)
+{
+	for (size_t i = 0; i < ADDITIONS; i++) {
+		if (session_query(sql, str_of(additions[i]), NULL, err) != 0 &&
+		    err->code != CODE_DUPLICATE_COLUMN && err->code != CODE_DUPLICATE_INDEX)
+			return session_end(sql, -1, err);
+	}
+	err_clear(err);
+	return session_end(sql, 0, err);
+}
+
+/* The version's row comes last, so that who dies on the way is followed by one who does it again. */
 static int
 create(struct sql *sql, struct err *err)
 {
+	uint64_t older = 0;
+
+	if (select_number(sql,
+		STR("SELECT COUNT(*) FROM information_schema.tables t WHERE t.table_schema = "
+		    "DATABASE()"
+		    " AND t.table_name IN ('sluice_dead_letter', 'sluice_worker') AND NOT EXISTS"
+		    " (SELECT 1 FROM information_schema.columns c WHERE c.table_schema = "
+		    "t.table_schema"
+		    " AND c.table_name = t.table_name AND c.column_name IN ('updated_at', "
+		    "'joined_at'))"),
+		&older, err) != 0 ||
+	    (older > 0 && add_to_older(sql, err) != 0))
+		return -1;
 	for (size_t i = 0; i < STATEMENTS; i++) {
 		if (session_query(sql, str_of(statements[i]), NULL, err) != 0)
 			return session_end(sql, -1, err);
@@ -135,8 +199,8 @@ are_usable(struct sql *sql, struct err *err)
 	uint64_t none;
 
 	return select_number(sql,
-	    STR("SELECT l.epoch FROM sluice_ledger l, sluice_dead_letter d, sluice_schema s LIMIT "
-		"0"),
+	    STR("SELECT l.epoch FROM sluice_ledger l, sluice_dead_letter d, sluice_worker w,"
+		" sluice_parked p, sluice_schema s LIMIT 0"),
 	    &none, err);
 }
 
@@ -164,23 +228,51 @@ create_missing(struct sql *sql, bool may_create, struct err *err)
 			 "the sluice_* tables are missing and create_tables is off");
 }
 
+static int
+count_tables(struct sql *sql, uint64_t *tables, struct err *err)
+{
+	struct buf select;
+	int status;
+
+	buf_init(&select);
+	buf_add_str(&select,
+	    "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()"
+	    " AND table_name IN ('");
+	for (size_t i = 0; i < OWN_TABLES; i++)
+		buf_printf(&select, "%s%s", i > 0 ? "', '" : "", own_tables[i]);
+	buf_add_str(&select, "')");
+	status = select_number(sql, (struct str){ select.data, select.len }, tables, err);
+	buf_deinit(&select);
+	return status;
+}
+
+static int
+read_version(struct sql *sql, uint64_t *version, struct err *err)
+{
+	if (select_number(sql, STR("SELECT MAX(version) FROM sluice_schema"), version, err) == 0)
+		return 0;
+	return is_denied(err) ? fail_missing(err, "the sluice_* tables can't be read") : -1;
+}
+
 int
 own_tables_open(struct sql *sql, bool may_create, struct err *err)
 {
 	uint64_t tables = 0, version = 0;
 
-	if (select_number(sql,
-		STR("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()"
-		    " AND table_name IN ('sluice_ledger', 'sluice_outbox', 'sluice_dead_letter',"
-		    " 'sluice_worker', 'sluice_schema')"),
-		&tables, err) != 0)
+	if (count_tables(sql, &tables, err) != 0 ||
+	    (tables < OWN_TABLES && create_missing(sql, may_create, err) != 0))
 		return -1;
-	if (tables < TABLES && create_missing(sql, may_create, err) != 0)
+	if (read_version(sql, &version, err) != 0)
 		return -1;
-	if (select_number(sql, STR("SELECT MAX(version) FROM sluice_schema"), &version, err) != 0)
-		return is_denied(err) ? fail_missing(err, "the sluice_* tables can't be read") : -1;
-	/* somebody died between the last table and its version */
-	if (version < OWN_TABLES_VERSION && create_missing(sql, may_create, err) != 0)
+	/* somebody died between the last table and its version, or it is an older one */
+	if (version < OWN_TABLES_VERSION &&
+	    (create_missing(sql, may_create, err) != 0 || read_version(sql, &version, err) != 0))
 		return -1;
+	if (version < OWN_TABLES_VERSION)
+		return fail_missing(err,
+		    may_create ?
+			"the sluice_* tables are of an older version and this account may "
+			"not change them" :
+			"the sluice_* tables are of an older version and create_tables is off");
 	return own_tables_check_version(version, err);
 }

@@ -15,10 +15,14 @@
  *	sluice_ledger		one row per lane: how far it is written and invalidated
  *	sluice_outbox		for what could not be derived again after a crash; not used yet
  *	sluice_dead_letter	entries that could not be applied, whole
- *	sluice_worker		heartbeats; not used yet
+ *	sluice_worker		the members of the pool
+ *	sluice_parked		which keys of a lane wait behind which dead letters
  *	sluice_schema		the versions these tables have had
  */
-#define OWN_TABLES_VERSION 1
+#define OWN_TABLES_VERSION 2
+
+enum { OWN_TABLES = 6 };
+extern const char *const own_tables[OWN_TABLES];
 
 /* What `sluice schema` prints; can be fed to the mysql client. */
 void own_tables_print(struct buf *out);
