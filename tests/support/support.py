@@ -183,7 +183,7 @@ class Redis(Process):
         return self
 
     def client(self, **options):
-        return redis.Redis(port=self.port, socket_timeout=20, **options)
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=20, **options)
 
     @property
     def url(self):
