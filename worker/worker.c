@@ -172,8 +172,6 @@ written(struct worker *w, struct batch *b, const struct write_report *report)
 		}
 		bl->lane->hold_tries = 0;
 		bl->lane->probe = false;
-		if (bl->writes)
-			bl->lane->parent_wait_ms = 0;
 		lane_show(bl->lane);
 	}
 	w->rate_credit -= (double)b->steps;

@@ -1,6 +1,6 @@
 """What an entry means: operations, values, keys, formats, versions."""
 import base64, datetime, decimal, json, time
-from support import equal, wait_for
+from support import equal, limit, wait_for
 
 
 def user(t, key=7):
@@ -245,6 +245,21 @@ def test_a_child_waits_for_its_parent_in_another_lane(t):
     t.redis.xadd(one, {"id": 2, "parent": 77})  # one that never comes
     t.settle()
     equal(t.reasons(), ["foreign_key"])
+
+
+@limit(60)
+def test_orphans_of_a_backlog_share_one_wait(t):
+    t.sql("CREATE TABLE parent (id INT PRIMARY KEY)")
+    t.sql("CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id))")
+    parents, children = t.prefix + ":parents", t.prefix + ":children"
+    t.redis.xadd(parents, {"id": 1})
+    t.add_many((children, {"id": key, "p": 1 if key % 50 else 2}) for key in range(1, 1001))
+    process = t.sluice(path=t.write_config(sources=[{"streams": parents, "table": "parent"}, {"streams": children, "table": "child"}],
+                                           tables={"users": None, "parent": {}, "child": {}}, foreign_key_wait="3s", batch={"max_rows": 50}))
+    t.settle(20)  # twenty waits would be a minute
+    equal(t.row("SELECT COUNT(*) FROM child"), (980,))
+    equal(t.reasons(), ["foreign_key"] * 20)
+    assert process.alive()
 
 
 def test_a_unique_conflict_never_touches_the_other_row(t):
