@@ -223,7 +223,8 @@ tend_lanes(struct worker *w)
 		    err.text, NULL);
 		return;
 	}
-	if (breaker_worked(&w->counters.mysql))
+	/* a batch that fails again and again keeps its own back-off */
+	if (w->writing == NULL && breaker_worked(&w->counters.mysql))
 		log_event(LOG_INFO, "store_connected", "worker", "%d", w->index, NULL);
 	show_memory(w);
 	mark_halted(w);

@@ -262,6 +262,17 @@ def test_orphans_of_a_backlog_share_one_wait(t):
     assert process.alive()
 
 
+def test_a_batch_that_fails_again_and_again_backs_off(t):
+    t.users()
+    t.sql("CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 31001")
+    process = t.sluice()
+    t.user(1, name="a")
+    waits = lambda: [int(line.split("wait_ms=")[1].split()[0]) for line in process.events("store_retry")]
+    wait_for("a wait of more than two seconds", lambda: max(waits()) > 2000, 30)
+    t.sql("DROP TRIGGER refuse")
+    t.settle()
+
+
 def test_a_unique_conflict_never_touches_the_other_row(t):
     t.sql("CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(20) UNIQUE, n INT)")
     t.sluice()
