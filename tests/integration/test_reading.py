@@ -329,7 +329,7 @@ def test_hot_rows_are_folded(t):
 def test_rows_are_written_no_faster_than_allowed(t):
     t.users()
     t.add_many((t.stream(key), {"id": key, "name": "x"}) for key in range(1000))
-    t.sluice(max_rows_per_second=200, batch={"max_rows": 50})
+    t.sluice(max_rows_per_second=200)  # the batches are smaller than they might be
     count = lambda: t.row("SELECT COUNT(*) FROM users")[0]
     wait_for("the first rows", count)
     first, start = count(), time.monotonic()
