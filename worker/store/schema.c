@@ -102,11 +102,12 @@ static int
 load_parts(struct load *load, struct err *err)
 {
 	load->mariadb = sql_is_mariadb(load->sql);
-	if (load_limits(load, err) < 0 || load_tables(load, err) < 0 ||
+	if (load_limits(load, err) < 0 || load_sight(load, err) < 0 || load_tables(load, err) < 0 ||
 	    load_columns(load, err) < 0 || load_indexes(load, err) < 0 ||
 	    load_foreign_keys(load, err) < 0 || load_checks(load, err) < 0 ||
-	    load_triggers(load, err) < 0)
+	    load_hidden_checks(load, err) < 0 || load_triggers(load, err) < 0)
 		return -1;
+	load_tell_hidden(load);
 	load_guard_expressions(load);
 	load_rank(load);
 	for (size_t i = 0; i < load->count; i++)

@@ -89,14 +89,18 @@ struct table {
 				   JSON, ENUM): every change of the table is a barrier */
 	int version_column; /* -1: none */
 	enum config_version version;
-	bool ordered;	 /* triggers, cascading foreign keys or fold: off: lane order, no fold */
-	bool has_unique; /* a secondary UNIQUE index */
+	bool ordered; /* triggers, cascading foreign keys, what we may not see, or fold: off: lane
+				   order, no fold */
+	bool writes_others; /* its triggers may: lane order across tables */
+	bool has_unique;    /* a secondary UNIQUE index */
 	bool has_check; /* a CHECK other than json_valid, or a generated column or functional index,
 				   whose expressions refuse values just so */
 	bool has_foreign_key;	      /* it references, or is referenced by, another table */
 	unsigned rank;		      /* parents have a lower rank than their children */
 	const struct table **parents; /* the configured tables it references */
 	unsigned parent_count;
+	const char
+	    *hidden_grant; /* the GRANT without which folding can't know all; NULL: it does */
 	struct key_template *templates;
 	size_t template_count;
 	const char
