@@ -146,6 +146,14 @@ mysql_load_schema(struct store *store, struct err *err)
 	return load_schema(mysql_of(store), err);
 }
 
+static int
+mysql_look_schema(struct store *store, bool *changed, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return session_end(m->sql, schema_look(m->schema, m->sql, changed, err), err);
+}
+
 /* --- lanes --- */
 
 static int
@@ -458,6 +466,7 @@ static const struct store_ops mysql_ops = {
 	.ping = mysql_ping,
 	.schema = mysql_schema,
 	.load_schema = mysql_load_schema,
+	.look_schema = mysql_look_schema,
 	.own = mysql_own,
 	.disown = mysql_disown,
 	.load = mysql_load,

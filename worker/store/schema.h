@@ -15,7 +15,8 @@
  * The tables we write, as information_schema tells them, for one worker.
  *
  * Loaded when the store opens and again when something doesn't fit (an unknown column, MySQL says
- * that a definition changed).  A reload frees all tables: whatever points to one (changes, shapes,
+ * that a definition changed), or when a look says so: what has no error of its own, as a new trigger,
+ * is seen by that alone.  A reload frees all tables: whatever points to one (changes, shapes,
  * steps) must have been dropped before.  Thread: its worker's.
  */
 enum column_kind {
@@ -121,6 +122,8 @@ void schema_free(struct schema **schema);
  * table is its `problem` and keeps its lanes waiting, not the others.
  */
 int schema_load(struct schema *schema, struct sql *sql, struct err *err);
+/* Would schema_load find anything else than it did last time?  Changes nothing. */
+int schema_look(struct schema *schema, struct sql *sql, bool *changed, struct err *err);
 /* Has schema_load succeeded at least once? */
 bool schema_loaded(const struct schema *schema);
 /* By name (case as MySQL has it), or NULL. */
