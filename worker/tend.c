@@ -9,6 +9,7 @@
 
 #define TEND_MS 1000
 #define CENSUS_MS 30000
+#define SCHEMA_LOOK_MS 20000
 
 /* Whoever lets a lane with another identity go on says that the stream is the right one. */
 static bool
@@ -206,6 +207,30 @@ take_census(struct worker *w)
 		worker_source_failed(w, &err);
 }
 
+/*
+ * A new trigger, CHECK or index refuses nothing by itself: the fold would break its law unnoticed.  So
+ * we look, which is a handful of questions, and load the schema before the next batch.
+ */
+static int
+look_at_schema(struct worker *w, struct err *err)
+{
+	int64_t now = clock_ms();
+	bool changed = false;
+
+	if (w->schema_stale || now - w->schema_ms < SCHEMA_LOOK_MS ||
+	    now - w->schema_looked_ms < SCHEMA_LOOK_MS)
+		return 0;
+	w->schema_looked_ms = now;
+	if (w->store->ops->look_schema(w->store, &changed, err) != 0)
+		return w->store->ops->is_open(w->store) ? 0 : -1;
+	if (!changed)
+		return 0;
+	w->schema_stale = true;
+	log_event(LOG_INFO, "schema_changed", "worker", "%d", w->index, "next", "%s",
+	    "loaded before the next batch", NULL);
+	return 0;
+}
+
 void
 tend_lanes(struct worker *w)
 {
@@ -217,13 +242,14 @@ tend_lanes(struct worker *w)
 	w->tended_ms = clock_ms();
 	/* done first: an order must not go over what is written and not yet known as invalidated */
 	if (tend_take_free(w, &err) != 0 || tend_record(w, &err) != 0 ||
-	    obey_orders(w, &err) != 0) {
+	    obey_orders(w, &err) != 0 || look_at_schema(w, &err) != 0) {
 		breaker_failed(&w->counters.mysql, err.text);
 		log_event(LOG_WARN, "tend_failed", "worker", "%d", w->index, "error", "%s",
 		    err.text, NULL);
 		return;
 	}
-	if (breaker_worked(&w->counters.mysql))
+	/* a batch that fails again and again keeps its own back-off */
+	if (w->writing == NULL && breaker_worked(&w->counters.mysql))
 		log_event(LOG_INFO, "store_connected", "worker", "%d", w->index, NULL);
 	show_memory(w);
 	mark_halted(w);

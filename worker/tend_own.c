@@ -183,6 +183,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	if (w->store->ops->load(w->store, lane, true, &row, err) != 0)
 		return -1;
 	tend_place(lane, &row);
+	lane->parent_wait_ms = 0; /* of an earlier time as its owner */
 	atomic_store(&lane->alarm, lane_why_of(row.alarm));
 	lane_open(lane);
 	if (w->source->ops->look(w->source, lane, &row, &look, err) != 0) {

@@ -107,13 +107,30 @@ store_ready(struct worker *w)
 /* ---- writing ---- */
 
 /* max_rows_per_second is of the process; each worker has its share. */
+static double
+rate_of(const struct worker *w)
+{
+	size_t lanes = config_lane_count(w->config), workers = (size_t)w->config->workers;
+
+	return (double)w->config->max_rows_per_second / (double)(workers < lanes ? workers : lanes);
+}
+
+/* Of one batch: under a limit, what a quarter of a second allows, not seconds' worth at once. */
+static unsigned
+rows_max(const struct worker *w)
+{
+	double rows = rate_of(w) / 4 + 1;
+
+	if (w->config->max_rows_per_second == 0 || rows > (double)w->config->batch_max_rows)
+		return (unsigned)w->config->batch_max_rows;
+	return (unsigned)rows;
+}
+
 static bool
 rate_allows(struct worker *w)
 {
 	int64_t now = clock_ms();
-	size_t lanes = config_lane_count(w->config), workers = (size_t)w->config->workers;
-	double rate =
-	    (double)w->config->max_rows_per_second / (double)(workers < lanes ? workers : lanes);
+	double rate = rate_of(w);
 
 	if (w->config->max_rows_per_second == 0)
 		return true;
@@ -172,8 +189,6 @@ written(struct worker *w, struct batch *b, const struct write_report *report)
 		}
 		bl->lane->hold_tries = 0;
 		bl->lane->probe = false;
-		if (bl->writes)
-			bl->lane->parent_wait_ms = 0;
 		lane_show(bl->lane);
 	}
 	w->rate_credit -= (double)b->steps;
@@ -422,7 +437,7 @@ static bool
 is_full(const struct worker *w)
 {
 	return w->filling->state != BATCH_OPEN || w->filling->schema == NULL || w->filling->full ||
-	    w->filling->steps >= (unsigned)w->config->batch_max_rows ||
+	    w->filling->steps >= rows_max(w) ||
 	    w->filling->bytes >= (size_t)w->config->batch_max_bytes;
 }
 
@@ -454,7 +469,7 @@ request(struct worker *w, int block_ms, struct err *err)
 			open[count++] = w->lanes[i];
 	if (count == 0)
 		return 0;
-	return w->source->ops->request(w->source, open, count, (unsigned)w->config->batch_max_rows,
+	return w->source->ops->request(w->source, open, count, rows_max(w),
 	    (size_t)w->config->batch_max_bytes - w->filling->bytes, block_ms, err);
 }
 
@@ -476,8 +491,7 @@ collect(struct worker *w)
 	}
 	if (got == 0 || delivery == NULL)
 		return;
-	batch_take(w->filling, &delivery, (unsigned)w->config->batch_max_rows,
-	    (size_t)w->config->batch_max_bytes);
+	batch_take(w->filling, &delivery, rows_max(w), (size_t)w->config->batch_max_bytes);
 	if (request(w, BLOCK_MS, &err) != 0)
 		worker_source_failed(w, &err);
 	else if (is_full(w))

@@ -1,6 +1,6 @@
 """Tables whose definition changes under us, and tables with every kind of name."""
 import time
-from support import equal, text_of
+from support import equal, limit, text_of, wait_for
 
 NAMES = ["we`ird", "q'uote", 'd"q', "sp ace", "ünï☃", "select", "a;b", "back\\slash", "%s%d{id}", "t", "v", "i", "k0", "values"]
 COLUMNS = ["pk `x", "or'der", 'na"me', "ta ble", "ß☃", "where", "x;y", "b\\c", "{id}%s", "t", "v", "i", "k0", "c0", "w"]
@@ -41,6 +41,26 @@ def test_wider_columns_are_seen_before_anything_is_a_dead_letter(t):
     equal([(text_of(letter["reason"]), text_of(letter["message"])) for letter in t.dead()], [])
     equal(t.row("SELECT name FROM users WHERE id = 18446744073709551615"), ("longer than five",))
     equal(t.row("SELECT n, ver FROM handles WHERE k = 'abcdef'"), (1, 2**64 - 1))
+
+
+@limit(100)
+def test_a_change_that_raises_no_error_is_seen(t):
+    t.sql("CREATE TABLE users (id INT PRIMARY KEY, v INT, n INT NOT NULL DEFAULT 0)")
+    process = t.sluice()
+    lane = t.prefix + ":users:0"
+    t.redis.xadd(lane, {"id": 1, "v": 0})
+    t.settle()
+    t.sql("CREATE TRIGGER count_them BEFORE UPDATE ON users FOR EACH ROW SET NEW.n = OLD.n + 1")
+    process.logged("event=schema_changed", seconds=30)
+    t.add_many((lane, {"id": 1, "v": v}) for v in range(1, 21))
+    t.settle()
+    equal(t.sql("SELECT v, n FROM users"), ((20, 20),))
+    t.sql("DROP TRIGGER count_them")
+    t.sql("ALTER TABLE users ADD CHECK (v < 1000)")
+    wait_for("it is seen once more", lambda: len(process.events("schema_changed")) == 2, 30)
+    t.add_many((lane, {"id": 2, "v": v}) for v in (1, 2000, 2))
+    t.settle()
+    equal((t.sql("SELECT v FROM users WHERE id = 2"), t.reasons()), (((2,),), ["check"]))
 
 
 def test_a_trigger_may_refuse_with_any_number_of_its_own(t):

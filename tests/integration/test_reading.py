@@ -1,6 +1,6 @@
 """What an entry means: operations, values, keys, formats, versions."""
 import base64, datetime, decimal, json, time
-from support import equal, wait_for
+from support import equal, limit, wait_for
 
 
 def user(t, key=7):
@@ -247,6 +247,32 @@ def test_a_child_waits_for_its_parent_in_another_lane(t):
     equal(t.reasons(), ["foreign_key"])
 
 
+@limit(60)
+def test_orphans_of_a_backlog_share_one_wait(t):
+    t.sql("CREATE TABLE parent (id INT PRIMARY KEY)")
+    t.sql("CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id))")
+    parents, children = t.prefix + ":parents", t.prefix + ":children"
+    t.redis.xadd(parents, {"id": 1})
+    t.add_many((children, {"id": key, "p": 1 if key % 50 else 2}) for key in range(1, 1001))
+    process = t.sluice(path=t.write_config(sources=[{"streams": parents, "table": "parent"}, {"streams": children, "table": "child"}],
+                                           tables={"users": None, "parent": {}, "child": {}}, foreign_key_wait="3s", batch={"max_rows": 50}))
+    t.settle(20)  # twenty waits would be a minute
+    equal(t.row("SELECT COUNT(*) FROM child"), (980,))
+    equal(t.reasons(), ["foreign_key"] * 20)
+    assert process.alive()
+
+
+def test_a_batch_that_fails_again_and_again_backs_off(t):
+    t.users()
+    t.sql("CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 31001")
+    process = t.sluice()
+    t.user(1, name="a")
+    waits = lambda: [int(line.split("wait_ms=")[1].split()[0]) for line in process.events("store_retry")]
+    wait_for("a wait of more than two seconds", lambda: max(waits()) > 2000, 30)
+    t.sql("DROP TRIGGER refuse")
+    t.settle()
+
+
 def test_a_unique_conflict_never_touches_the_other_row(t):
     t.sql("CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(20) UNIQUE, n INT)")
     t.sluice()
@@ -303,7 +329,7 @@ def test_hot_rows_are_folded(t):
 def test_rows_are_written_no_faster_than_allowed(t):
     t.users()
     t.add_many((t.stream(key), {"id": key, "name": "x"}) for key in range(1000))
-    t.sluice(max_rows_per_second=200, batch={"max_rows": 50})
+    t.sluice(max_rows_per_second=200)  # the batches are smaller than they might be
     count = lambda: t.row("SELECT COUNT(*) FROM users")[0]
     wait_for("the first rows", count)
     first, start = count(), time.monotonic()

@@ -109,8 +109,9 @@ struct fake_store {
 	struct store store; /* first */
 	struct process *process;
 	struct sim_schema *schema;
-	int session; /* -1: closed */
-	int settled; /* the session that the next open has to end; -1: none */
+	bool altered, broken; /* what was loaded */
+	int session;	      /* -1: closed */
+	int settled;	      /* the session that the next open has to end; -1: none */
 	unsigned prepared;
 	bool waiting;
 	int64_t answer_us;

@@ -143,8 +143,9 @@ reload(struct fake_store *s)
 	/* what is prepared points to tables that are about to go */
 	CHECK(w->filling->prepared == NULL && (w->writing == NULL || w->writing->prepared == NULL));
 	sim_schema_free(&s->schema);
-	s->schema = sim_schema_new(&world.config, world.now_us >= world.alter_us,
-	    is_broken ? world.broken_table : -1);
+	s->altered = world.now_us >= world.alter_us;
+	s->broken = is_broken;
+	s->schema = sim_schema_new(&world.config, s->altered, is_broken ? world.broken_table : -1);
 	return 0;
 }
 
@@ -193,6 +194,18 @@ fake_load_schema(struct store *store, struct err *err)
 	if (store_reach(s, "store.load_schema", err) != 0)
 		return -1;
 	return reload(s);
+}
+
+static int
+fake_look_schema(struct store *store, bool *changed, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+
+	if (store_reach(s, "store.look_schema", err) != 0)
+		return -1;
+	*changed =
+	    s->altered != (world.now_us >= world.alter_us) || s->broken != is_down(world.broken_us);
+	return 0;
 }
 
 /* ---- lanes ---- */
@@ -484,6 +497,7 @@ static const struct store_ops ops = {
 	.ping = fake_ping,
 	.schema = fake_schema,
 	.load_schema = fake_load_schema,
+	.look_schema = fake_look_schema,
 	.own = fake_own,
 	.disown = fake_disown,
 	.load = fake_load,

@@ -213,89 +213,21 @@ rights_report_all(struct mysql_check *m)
 
 /* ---- sight ---- */
 
-/* Does any row's last column hold the text? */
-static bool
-answer_holds(struct mysql_check *m, const struct buf *question, const char *text)
-{
-	struct sql_result result = { 0 };
-	struct err err = { 0 };
-	bool holds = false;
-
-	if (sql_query(m->sql, (struct str){ question->data, question->len }, &result, &err) != 0)
-		return false;
-	for (size_t row = 0; row < result.rows && !holds; row++) {
-		struct str cell = sql_cell(&result, row, result.columns - 1);
-		holds =
-		    cell.data != NULL && memmem(cell.data, cell.len, text, strlen(text)) != NULL;
-	}
-	sql_result_free(&result);
-	return holds;
-}
-
-/* SHOW CREATE TABLE tells whoever may SELECT; MariaDB's information_schema doesn't. */
-static bool
-has_hidden_constraints(struct mysql_check *m, const struct table *table)
-{
-	struct buf question = { 0 };
-	bool hidden, seen = table->has_check;
-
-	/* MariaDB's JSON is a CHECK too */
-	for (unsigned i = 0; i < table->column_count; i++)
-		seen |= table->columns[i].kind == COLUMN_JSON;
-	buf_add_str(&question, "SHOW CREATE TABLE ");
-	sql_add_identifier(&question, str_of(table->name));
-	hidden = (!seen && answer_holds(m, &question, " CHECK (")) ||
-	    (!table->has_foreign_key && answer_holds(m, &question, " FOREIGN KEY ("));
-	buf_deinit(&question);
-	return hidden;
-}
-
-static void
-check_constraints(struct mysql_check *m)
-{
-	const struct config *config = m->check->config;
-	struct buf grant = { 0 };
-
-	add_grant(m, "REFERENCES", NULL, &grant);
-	for (size_t i = 0; i < config->table_count; i++) {
-		const struct config_table *t = &config->tables[i];
-		const struct table *table = schema_table(m->schema, str_of(t->name));
-		if (table != NULL && table->column_count > 0 && t->fold &&
-		    has_hidden_constraints(m, table))
-			check_problem(m->check, t->line, t->column,
-			    "table %s: its CHECKs and foreign keys are hidden from this account, "
-			    "and folding must know them: %s (or fold: off)",
-			    t->name, grant.data);
-	}
-	buf_deinit(&grant);
-}
-
-/* MySQL shows triggers only to who may make them. */
-static void
-check_triggers(struct mysql_check *m)
-{
-	const struct config *config = m->check->config;
-	struct buf grants = { 0 }, grant = { 0 };
-	bool folds = false;
-
-	for (size_t i = 0; i < config->table_count; i++)
-		folds |= config->tables[i].fold;
-	buf_add_str(&grants, "SHOW GRANTS");
-	if (folds && !sql_is_mariadb(m->sql) && !answer_holds(m, &grants, "TRIGGER") &&
-	    !answer_holds(m, &grants, "ALL PRIVILEGES")) {
-		add_grant(m, "TRIGGER", NULL, &grant);
-		check_hint(m->check, 0, 0,
-		    "MySQL hides triggers from this account; where a table has one that must see "
-		    "every change: %s (or fold: off there)",
-		    grant.data);
-	}
-	buf_deinit(&grant);
-	buf_deinit(&grants);
-}
-
+/* Without it the table is written, but one change at a time. */
 void
 rights_check_sight(struct mysql_check *m)
 {
-	check_constraints(m);
-	check_triggers(m);
+	const struct config *config = m->check->config;
+
+	for (size_t i = 0; i < config->table_count; i++) {
+		const struct config_table *t = &config->tables[i];
+		const struct table *table = schema_table(m->schema, str_of(t->name));
+
+		if (table == NULL || !t->fold || table->hidden_grant == NULL)
+			continue;
+		check_problem(m->check, t->line, t->column,
+		    "table %s: a part of its definition is hidden from this account, so its "
+		    "changes can't be folded: %s; (or fold: off)",
+		    t->name, table->hidden_grant);
+	}
 }

@@ -30,6 +30,7 @@ struct mysql_store {
 	struct rows_limits limits; /* bytes_max 0: never opened */
 	struct ledger_step *steps; /* room for every lane of the process */
 	size_t steps_max;
+	bool *warned; /* by place in config->tables */
 	char owner[160];
 	char session_lock[SESSION_LOCK_MAX];
 };
@@ -67,10 +68,33 @@ take_facts(struct mysql_store *m, const struct session_facts *facts)
 		    NULL);
 }
 
+/* Once a table, however often the schema is loaded: all workers see the same. */
+static void
+warn_hidden(struct mysql_store *m)
+{
+	size_t count;
+	const struct table *tables = schema_tables(m->schema, &count);
+
+	for (size_t i = 0; i < count && m->worker == 0; i++) {
+		bool hidden = tables[i].hidden_grant != NULL;
+
+		if (hidden && !m->warned[i])
+			log_event(LOG_WARN, "table_not_folded", "table", "%s", tables[i].name,
+			    "error", "%s",
+			    "a part of its definition is hidden from this account; its changes are "
+			    "written one by one, in order",
+			    "next", "%s", tables[i].hidden_grant, NULL);
+		m->warned[i] = hidden;
+	}
+}
+
 static int
 load_schema(struct mysql_store *m, struct err *err)
 {
-	return session_end(m->sql, schema_load(m->schema, m->sql, err), err);
+	if (session_end(m->sql, schema_load(m->schema, m->sql, err), err) != 0)
+		return -1;
+	warn_hidden(m);
+	return 0;
 }
 
 /* The old session first: until it is gone, nothing read from the ledger is the last word. */
@@ -120,6 +144,14 @@ static int
 mysql_load_schema(struct store *store, struct err *err)
 {
 	return load_schema(mysql_of(store), err);
+}
+
+static int
+mysql_look_schema(struct store *store, bool *changed, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return session_end(m->sql, schema_look(m->schema, m->sql, changed, err), err);
 }
 
 /* --- lanes --- */
@@ -423,6 +455,7 @@ mysql_free(struct store **store)
 	sql_free(&m->sql);
 	buf_deinit(&m->password);
 	free(m->steps);
+	free(m->warned);
 	free(m);
 	*store = NULL;
 }
@@ -433,6 +466,7 @@ static const struct store_ops mysql_ops = {
 	.ping = mysql_ping,
 	.schema = mysql_schema,
 	.load_schema = mysql_load_schema,
+	.look_schema = mysql_look_schema,
 	.own = mysql_own,
 	.disown = mysql_disown,
 	.load = mysql_load,
@@ -509,7 +543,8 @@ mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *w
 	session_lock_name(m->session_lock);
 	m->steps_max = config_lane_count(config);
 	m->steps = calloc(m->steps_max + 1, sizeof(*m->steps));
-	CHECK(m->steps != NULL);
+	m->warned = calloc(config->table_count + 1, sizeof(*m->warned));
+	CHECK(m->steps != NULL && m->warned != NULL);
 	m->sql = sql_new(&m->options);
 	sql_set_wait(m->sql, wait, wait_arg);
 	m->schema = schema_new(config);

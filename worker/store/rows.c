@@ -42,24 +42,29 @@ write_folded(struct writer *w)
 }
 
 /*
- * A cascading foreign key changes rows of one table with those of another.  The fold keeps the
- * order within an ordered table, but not between two of them.
+ * A cascading foreign key changes rows of one table with those of another, and so may a trigger.  The
+ * fold keeps the order within an ordered table, but not between two tables.
  */
 static bool
-may_cascade(const struct rows_plan *plan)
+is_entangled(const struct rows_plan *plan)
 {
-	const struct table *first = NULL;
+	const struct table *first = NULL, *cascading = NULL;
+	bool several = false, writes_others = false;
 
 	for (unsigned i = 0; i < plan->slice_count; i++) {
 		const struct table *table = plan->order[plan->slices[i].from]->shape->table;
 
-		if (!table->ordered || !table->has_foreign_key || table == first)
+		if (first == NULL)
+			first = table;
+		several |= table != first;
+		writes_others |= table->writes_others;
+		if (!table->ordered || !table->has_foreign_key || table == cascading)
 			continue;
-		if (first != NULL)
+		if (cascading != NULL)
 			return true;
-		first = table;
+		cascading = table;
 	}
-	return false;
+	return several && writes_others;
 }
 
 /* What an earlier try left behind. */
@@ -92,7 +97,7 @@ rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limit
 	if (lanes_leave_problems(batch) > 0)
 		return WRITE_LEAVE;
 	writer_init(&w, sql, batch, limits, report, err);
-	if (!batch->one_by_one && may_cascade(w.plan))
+	if (!batch->one_by_one && is_entangled(w.plan))
 		outcome = writer_stop(&w, WRITE_ONE_BY_ONE);
 	else
 		outcome = batch->one_by_one ? one_by_one_batch(&w) : write_folded(&w);

@@ -189,18 +189,14 @@ are_parents_past(struct writer *w, const struct entry *entry, const struct table
 	return OUTCOME_WRITTEN;
 }
 
-/* The lane's shared wait: entries added before parent_wait_id_ms are in it.  A clock that is far
- * ahead must not keep an entry out of every wait. */
+/* The lane's shared wait: entries added before parent_wait_id_ms are in it. */
 static bool
 is_wait_over(const struct writer *w, const struct entry *entry)
 {
 	const struct lane *lane = entry->lane;
-	int64_t waited_ms = clock_ms() - lane->parent_wait_ms;
 
-	if (lane->parent_wait_ms == 0 || waited_ms < w->limits->foreign_key_wait_ms)
-		return false;
-	return lane->parent_wait_id_ms == 0 || entry->id.major < lane->parent_wait_id_ms ||
-	    waited_ms >= 2 * (int64_t)w->limits->foreign_key_wait_ms;
+	return lane->parent_wait_ms != 0 && entry->id.major < lane->parent_wait_id_ms &&
+	    clock_ms() - lane->parent_wait_ms >= w->limits->foreign_key_wait_ms;
 }
 
 /*

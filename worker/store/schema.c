@@ -22,6 +22,7 @@ struct schema {
 	bool loaded;
 	bool borrowed; /* the tables aren't ours */
 	uint64_t packet_max;
+	uint64_t hash; /* of the answers it was made of */
 };
 
 struct schema *
@@ -37,11 +38,11 @@ schema_new(const struct config *config)
 }
 
 static void
-free_templates(struct schema *schema)
+free_templates(struct table *tables, size_t count)
 {
-	for (size_t i = 0; i < schema->count && !schema->borrowed; i++) {
-		for (size_t j = 0; j < schema->tables[i].template_count; j++)
-			key_template_deinit(&schema->tables[i].templates[j]);
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < tables[i].template_count; j++)
+			key_template_deinit(&tables[i].templates[j]);
 	}
 }
 
@@ -53,7 +54,8 @@ schema_free(struct schema **schema)
 	*schema = NULL;
 	if (s == NULL)
 		return;
-	free_templates(s);
+	if (!s->borrowed)
+		free_templates(s->tables, s->count);
 	map_deinit(&s->by_name);
 	arena_deinit(&s->arena);
 	free(s);
@@ -102,11 +104,12 @@ static int
 load_parts(struct load *load, struct err *err)
 {
 	load->mariadb = sql_is_mariadb(load->sql);
-	if (load_limits(load, err) < 0 || load_tables(load, err) < 0 ||
+	if (load_limits(load, err) < 0 || load_sight(load, err) < 0 || load_tables(load, err) < 0 ||
 	    load_columns(load, err) < 0 || load_indexes(load, err) < 0 ||
 	    load_foreign_keys(load, err) < 0 || load_checks(load, err) < 0 ||
-	    load_triggers(load, err) < 0)
+	    load_hidden_checks(load, err) < 0 || load_triggers(load, err) < 0)
 		return -1;
+	load_tell_hidden(load);
 	load_guard_expressions(load);
 	load_rank(load);
 	for (size_t i = 0; i < load->count; i++)
@@ -130,11 +133,12 @@ static void
 take_load(struct schema *schema, struct arena *arena, const struct load *load)
 {
 	CHECK(!schema->borrowed);
-	free_templates(schema);
+	free_templates(schema->tables, schema->count);
 	arena_deinit(&schema->arena);
 	schema->arena = *arena;
 	schema->fold_names = load->fold_names;
 	schema->packet_max = load->packet_max;
+	schema->hash = load->hash;
 	take_tables(schema, load->count > 0 ? load->tables[0].table : NULL, load->count);
 }
 
@@ -149,21 +153,41 @@ schema_of_tables(const struct config *config, struct table *tables, size_t count
 	return schema;
 }
 
+/* The tables as they are now, in *arena, which is the caller's to free. */
+static int
+load_all(struct load *load, struct arena *arena, struct err *err)
+{
+	arena_init(arena, KEEP_BYTES);
+	load->arena = arena;
+	start_load(load);
+	return load_parts(load, err) < 0 ? err_prefix(err, "reading information_schema") : 0;
+}
+
 int
 schema_load(struct schema *schema, struct sql *sql, struct err *err)
 {
 	struct load load = { .config = schema->config, .sql = sql };
 	struct arena arena;
 
-	arena_init(&arena, KEEP_BYTES);
-	load.arena = &arena;
-	start_load(&load);
-	if (load_parts(&load, err) < 0) {
+	if (load_all(&load, &arena, err) != 0) {
 		arena_deinit(&arena);
-		return err_prefix(err, "reading information_schema");
+		return -1;
 	}
 	take_load(schema, &arena, &load);
 	return 0;
+}
+
+int
+schema_look(struct schema *schema, struct sql *sql, bool *changed, struct err *err)
+{
+	struct load load = { .config = schema->config, .sql = sql };
+	struct arena arena;
+	int status = load_all(&load, &arena, err);
+
+	*changed = status == 0 && load.hash != schema->hash;
+	free_templates(load.count > 0 ? load.tables[0].table : NULL, load.count);
+	arena_deinit(&arena);
+	return status;
 }
 
 bool

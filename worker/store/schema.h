@@ -15,7 +15,8 @@
  * The tables we write, as information_schema tells them, for one worker.
  *
  * Loaded when the store opens and again when something doesn't fit (an unknown column, MySQL says
- * that a definition changed).  A reload frees all tables: whatever points to one (changes, shapes,
+ * that a definition changed), or when a look says so: what has no error of its own, as a new trigger,
+ * is seen by that alone.  A reload frees all tables: whatever points to one (changes, shapes,
  * steps) must have been dropped before.  Thread: its worker's.
  */
 enum column_kind {
@@ -89,14 +90,18 @@ struct table {
 				   JSON, ENUM): every change of the table is a barrier */
 	int version_column; /* -1: none */
 	enum config_version version;
-	bool ordered;	 /* triggers, cascading foreign keys or fold: off: lane order, no fold */
-	bool has_unique; /* a secondary UNIQUE index */
+	bool ordered; /* triggers, cascading foreign keys, what we may not see, or fold: off: lane
+				   order, no fold */
+	bool writes_others; /* its triggers may: lane order across tables */
+	bool has_unique;    /* a secondary UNIQUE index */
 	bool has_check; /* a CHECK other than json_valid, or a generated column or functional index,
 				   whose expressions refuse values just so */
 	bool has_foreign_key;	      /* it references, or is referenced by, another table */
 	unsigned rank;		      /* parents have a lower rank than their children */
 	const struct table **parents; /* the configured tables it references */
 	unsigned parent_count;
+	const char
+	    *hidden_grant; /* the GRANT without which folding can't know all; NULL: it does */
 	struct key_template *templates;
 	size_t template_count;
 	const char
@@ -117,6 +122,8 @@ void schema_free(struct schema **schema);
  * table is its `problem` and keeps its lanes waiting, not the others.
  */
 int schema_load(struct schema *schema, struct sql *sql, struct err *err);
+/* Would schema_load find anything else than it did last time?  Changes nothing. */
+int schema_look(struct schema *schema, struct sql *sql, bool *changed, struct err *err);
 /* Has schema_load succeeded at least once? */
 bool schema_loaded(const struct schema *schema);
 /* By name (case as MySQL has it), or NULL. */

@@ -21,7 +21,20 @@ load_query(struct load *load, struct sql_result *result, struct err *err, const 
 	buf_add_str(&statement, format);
 	status = sql_query(load->sql, (struct str){ statement.data, statement.len }, result, err);
 	buf_deinit(&statement);
+	for (size_t row = 0; status == 0 && row < result->rows; row++) {
+		for (size_t column = 0; column < result->columns; column++)
+			load_note(load, sql_cell(result, row, column));
+	}
 	return status;
+}
+
+/* FNV-1a, and a byte that no text has behind each. */
+void
+load_note(struct load *load, struct str text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		load->hash = (load->hash ^ (unsigned char)text.data[i]) * UINT64_C(1099511628211);
+	load->hash = (load->hash ^ 0xff) * UINT64_C(1099511628211);
 }
 
 const char *
@@ -85,7 +98,7 @@ load_tables(struct load *load, struct err *err)
 
 	if (load_query(load, &result, err,
 		"SELECT table_name, engine, table_type FROM information_schema.tables"
-		" WHERE table_schema = DATABASE() AND table_name IN (%s)") < 0)
+		" WHERE table_schema = DATABASE() AND table_name IN (%s) ORDER BY table_name") < 0)
 		return -1;
 	for (size_t row = 0; row < result.rows; row++) {
 		struct load_table *t = load_find(load, sql_cell(&result, row, 0));
@@ -212,7 +225,8 @@ load_key_part(struct load_table *t, struct column *column, bool is_prefix)
 
 /* An index over an expression (MySQL) has no column name, and refuses values as a CHECK does. */
 static void
-load_index_part(struct load_table *t, const struct sql_result *result, size_t row)
+load_index_part(const struct load *load, struct load_table *t, const struct sql_result *result,
+    size_t row)
 {
 	struct str name = sql_cell(result, row, 3);
 	struct column *column = load_column(t, name);
@@ -226,8 +240,12 @@ load_index_part(struct load_table *t, const struct sql_result *result, size_t ro
 		for (unsigned i = 0; i < t->table->column_count; i++)
 			t->table->columns[i].guarded = true;
 	}
-	if (!load_is(result, row, 2, "0"))
+	if (!load_is(result, row, 2, "0")) {
+		/* InnoDB lets a foreign key reference any index, and whose it is may be hidden */
+		if (column != NULL && !load->sees_database)
+			column->guarded = true;
 		return;
+	}
 	t->table->has_unique = true;
 	if (column != NULL)
 		column->guarded = true;
@@ -248,7 +266,7 @@ load_indexes(struct load *load, struct err *err)
 		struct load_table *t = load_find(load, sql_cell(&result, row, 0));
 
 		if (t != NULL)
-			load_index_part(t, &result, row);
+			load_index_part(load, t, &result, row);
 	}
 	sql_result_free(&result);
 	return 0;

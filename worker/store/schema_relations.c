@@ -33,12 +33,21 @@ take_side(struct load_table *t, struct str column_name, bool cascades)
 		column->guarded = true;
 }
 
-/* CASCADE and SET NULL change the child's rows when the parent's change. */
+/* CASCADE and SET NULL change the child's rows when the parent's change; so may a rule that is hidden. */
 static bool
 changes_children(const struct sql_result *result, size_t row, size_t column)
 {
 	return !load_is(result, row, column, "RESTRICT") &&
 	    !load_is(result, row, column, "NO ACTION");
+}
+
+static void
+hide_rule(struct load *load, struct load_table *child, struct load_table *parent)
+{
+	if (child != NULL)
+		load_hide(load, child, HIDDEN_CONSTRAINTS);
+	if (parent != NULL)
+		load_hide(load, parent, HIDDEN_CONSTRAINTS);
 }
 
 /* Children are those in our own database. */
@@ -52,12 +61,13 @@ load_foreign_keys(struct load *load, struct err *err)
 		"k.referenced_column_name,"
 		" r.update_rule, r.delete_rule, k.referenced_table_schema = DATABASE()"
 		" FROM information_schema.key_column_usage k"
-		" JOIN information_schema.referential_constraints r"
-		" ON r.constraint_schema = k.constraint_schema"
-		" AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name"
-		" WHERE k.table_schema = DATABASE() AND r.constraint_schema = DATABASE()"
-		" AND k.referenced_table_name IS NOT NULL"
-		" AND (k.table_name IN (%s) OR k.referenced_table_name IN (%s))") < 0)
+		" LEFT JOIN (SELECT constraint_name, table_name, update_rule, delete_rule"
+		" FROM information_schema.referential_constraints"
+		" WHERE constraint_schema = DATABASE()) r"
+		" ON r.constraint_name = k.constraint_name AND r.table_name = k.table_name"
+		" WHERE k.table_schema = DATABASE() AND k.referenced_table_name IS NOT NULL"
+		" AND (k.table_name IN (%s) OR k.referenced_table_name IN (%s))"
+		" ORDER BY k.table_name, k.constraint_name, k.ordinal_position") < 0)
 		return -1;
 	for (size_t row = 0; row < result.rows; row++) {
 		struct load_table *child = load_find(load, sql_cell(&result, row, 0));
@@ -67,6 +77,10 @@ load_foreign_keys(struct load *load, struct err *err)
 
 		if (!load_is(&result, row, 6, "1"))
 			parent = NULL;
+		else if (parent == NULL && cascades && !load->sees_database)
+			load->unseen_parent = true;
+		if (sql_cell(&result, row, 4).data == NULL)
+			hide_rule(load, child, parent);
 		if (child != NULL)
 			take_side(child, sql_cell(&result, row, 1), cascades);
 		if (parent != NULL)
@@ -85,11 +99,12 @@ is_name_byte(char c)
 }
 
 /*
- * Does the expression name the column?  Rather once too often (inside a text, say) than once too
- * little, so it isn't parsed: the name, backticks doubled, with no name byte on either side.
+ * Does the expression name the column, the body the table?  Rather once too often (inside a text,
+ * say) than once too little, so it isn't parsed: the name, backticks doubled, with no name byte on
+ * either side.
  */
 static bool
-names_column(const char *expression, const char *name)
+names(const char *expression, const char *name)
 {
 	char wanted[2 * 64 * 4 + 1];
 	size_t len = 0;
@@ -115,7 +130,7 @@ void
 load_guard_named(struct load_table *t, const char *expression)
 {
 	for (unsigned i = 0; i < t->table->column_count; i++) {
-		if (names_column(expression, t->table->columns[i].name))
+		if (names(expression, t->table->columns[i].name))
 			t->table->columns[i].guarded = true;
 	}
 }
@@ -159,13 +174,14 @@ load_checks(struct load *load, struct err *err)
 	struct sql_result result;
 	const char *statement = load->mariadb ?
 	    "SELECT table_name, check_clause FROM information_schema.check_constraints"
-	    " WHERE constraint_schema = DATABASE() AND table_name IN (%s)" :
+	    " WHERE constraint_schema = DATABASE() AND table_name IN (%s)"
+	    " ORDER BY table_name, constraint_name" :
 	    "SELECT t.table_name, c.check_clause FROM information_schema.check_constraints c"
 	    " JOIN information_schema.table_constraints t"
 	    " ON t.constraint_schema = c.constraint_schema"
 	    " AND t.constraint_name = c.constraint_name"
 	    " WHERE t.constraint_schema = DATABASE() AND t.constraint_type = 'CHECK'"
-	    " AND t.table_name IN (%s)";
+	    " AND t.table_name IN (%s) ORDER BY t.table_name, t.constraint_name";
 
 	if (load_query(load, &result, err, statement) < 0)
 		return -1;
@@ -187,20 +203,46 @@ load_checks(struct load *load, struct err *err)
 	return 0;
 }
 
+/* Does the body of a trigger of this table name another of ours, or call what may? */
+static bool
+writes_others(const struct load *load, const struct load_table *t, const char *body)
+{
+	if (body == NULL || names(body, "call"))
+		return true;
+	for (size_t i = 0; i < load->count; i++) {
+		if (&load->tables[i] != t && names(body, load->tables[i].table->name))
+			return true;
+	}
+	return false;
+}
+
 int
 load_triggers(struct load *load, struct err *err)
 {
 	struct sql_result result;
 
+	for (size_t i = 0; i < load->count; i++) {
+		struct load_table *t = &load->tables[i];
+
+		if (!t->is_there || t->sees_triggers)
+			continue;
+		t->table->writes_others = true;
+		load_hide(load, t, HIDDEN_TRIGGERS);
+	}
 	if (load_query(load, &result, err,
-		"SELECT DISTINCT event_object_table FROM information_schema.triggers"
-		" WHERE event_object_schema = DATABASE() AND event_object_table IN (%s)") < 0)
+		"SELECT event_object_table, action_statement FROM information_schema.triggers"
+		" WHERE event_object_schema = DATABASE() AND event_object_table IN (%s)"
+		" ORDER BY event_object_table, trigger_name") < 0)
 		return -1;
 	for (size_t row = 0; row < result.rows; row++) {
 		struct load_table *t = load_find(load, sql_cell(&result, row, 0));
 
-		if (t != NULL)
-			t->table->ordered = true;
+		if (t == NULL)
+			continue;
+		t->table->ordered = true;
+		t->table->writes_others |= writes_others(load, t, load_text(load, &result, row, 1));
+		if (sql_cell(&result, row, 1).data == NULL) /* MariaDB, without TRIGGER */
+			load_hide(load, t, HIDDEN_TRIGGERS);
 	}
 	sql_result_free(&result);
 	return 0;

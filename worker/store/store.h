@@ -73,6 +73,8 @@ struct store_ops {
 	int (*ping)(struct store *store, struct err *err);
 	struct schema *(*schema)(struct store *store);
 	int (*load_schema)(struct store *store, struct err *err);
+	/* Is what load_schema would load another schema?  Reads only; between transactions. */
+	int (*look_schema)(struct store *store, bool *changed, struct err *err);
 
 	/* Try to become the owner of lanes: owned[i] says which are ours now.  Never waits. */
 	int (*own)(struct store *store, struct lane **lanes, size_t count, bool *owned,
