@@ -223,6 +223,7 @@ fake_own(struct store *store, struct lane **lanes, size_t count, bool *owned, st
 		if (*lock < 0)
 			*lock = s->session;
 		owned[i] = *lock == s->session || chance(world.odds.two_owners);
+		world.sessions[s->session].lied |= owned[i] && *lock != s->session;
 		if (owned[i])
 			trace("p%d owns lane %d", s->process->index, lanes[i]->index);
 	}
@@ -498,6 +499,11 @@ static const struct store_ops ops = {
 	.schema = fake_schema,
 	.load_schema = fake_load_schema,
 	.look_schema = fake_look_schema,
+	.join = fake_join,
+	.leave = fake_leave,
+	.members = fake_members,
+	.sweep = fake_sweep,
+	.unowned = fake_unowned,
 	.own = fake_own,
 	.disown = fake_disown,
 	.load = fake_load,

@@ -173,6 +173,7 @@ pass(int64_t us)
 	clock_fake(world.now_us);
 	if (!world.calm && world.now_us >= world.calm_us) {
 		world.calm = true;
+		pool_ends_lies();
 		trace("nothing goes wrong from now on");
 	}
 	add_due();
@@ -448,7 +449,7 @@ world_run(uint64_t seed, bool traced)
 {
 	aged_us = operated_us = read_us = 0;
 	world_set_up(seed, traced);
-	while (!world.calm || !is_quiet()) {
+	while (!world.calm || !is_quiet() || !pool_is_balanced()) {
 		struct process *p = somebody_else();
 
 		if (world.now_us > world.deadline_us)
