@@ -115,3 +115,67 @@ def test_thousands_are_paged_through(t):
     equal((code, "2600 letters match, the first 1100 are taken" in out, len(t.dead())), (0, True, 1500), out)
     equal(dead(t, "drop", "--reason", "unknown_column")[0], 0)
     equal(t.dead(), ())
+
+
+PARK = {"users": {"on_poison": "park"}}
+
+
+def parked(t):
+    return t.row("SELECT COUNT(*), COUNT(DISTINCT key_hash), COUNT(DISTINCT letter) FROM sluice_parked")
+
+
+def test_later_changes_of_a_parked_key_follow_it(t):
+    t.users()
+    t.sluice(tables=PARK)
+    here = t.prefix + ":users:0"
+    for fields in ({"id": 1, "name": "a"}, {"id": 1, "nosuch": 1}, {"id": 1, "name": "b"}, {"id": 2, "name": "c"}, {"_op": "delete", "id": 1}):
+        t.redis.xadd(here, fields)
+    t.settle()
+    t.redis.xadd(here, {"_op": "incr", "id": 1, "credits": 5})  # in a batch of its own
+    t.redis.xadd(here, {"id": 2, "email": "d"})
+    t.redis.xadd(here, {"_op": "frob", "id": 2})  # has no key
+    t.settle()
+    equal(t.sql("SELECT id, name, email, credits FROM users ORDER BY id"), ((1, "a", None, 0), (2, "c", "d", 0)))
+    equal([(text_of(x["reason"]), text_of(x["state"])) for x in t.dead()],
+          [("unknown_column", "parked")] + [("parked", "parked")] * 3 + [("bad_operation", "dead")])
+    equal(parked(t), (4, 1, 4))
+
+
+def test_what_mysql_refuses_parks_too_and_lists_park_every_key(t):
+    t.sql("CREATE TABLE users (id INT PRIMARY KEY, name VARCHAR(8), n INT UNSIGNED NOT NULL DEFAULT 0)")
+    t.sql("CREATE TABLE orders (id VARCHAR(8) PRIMARY KEY, n INT)")
+    t.sluice(tables={**PARK, "orders": {}}, sources=[{"streams": t.prefix, "tables": ["users", "orders"], "table": "users", "format": "json"}])
+    for changes in ([{"id": 1, "name": "a"}], [{"id": 1, "n": -1}, {"_table": "orders", "id": "x", "n": 1}],
+                    [{"_table": "orders", "id": "X", "n": 2}, {"_table": "orders", "id": "y", "n": 2}], [{"_table": "orders", "id": "y", "n": 3}],
+                    [{"_table": "orders", "id": "z", "n": 3}], [{"id": 1, "name": "b"}], [{"id": 2, "n": 4}], [{"id": 2, "_op": "incr", "n": -9}],
+                    [{"id": 2, "name": "c"}], [{"id": 3, "name": "d"}]):
+        t.redis.xadd(t.prefix, {"j": json.dumps(changes)})
+    t.settle()
+    equal(t.sql("SELECT id, name, n FROM users ORDER BY id"), ((1, "a", 0), (2, None, 4), (3, "d", 0)))
+    equal(t.sql("SELECT id, n FROM orders"), (("z", 3),))
+    equal([text_of(x["reason"]) for x in t.dead()], ["out_of_range", "parked", "parked", "parked", "out_of_range", "parked"])
+    t.sluices[-1].kill()
+    t.sluices[-1].start()
+    t.redis.xadd(t.prefix, {"j": json.dumps([{"_table": "orders", "id": "Y ", "n": 4}])})
+    t.redis.xadd(t.prefix, {"j": json.dumps([{"_table": "orders", "id": "w", "n": 4}])})
+    t.settle()
+    equal(t.sql("SELECT id, n FROM orders ORDER BY id"), (("w", 4), ("z", 3)))
+
+
+def test_max_parked_halts_the_lane_and_a_replay_lets_it_go_on(t):
+    t.users()
+    t.sluice(tables=PARK, max_parked=3, poison_rate=0)
+    here = t.prefix + ":users:0"
+    for key in range(6):
+        t.redis.xadd(here, {"id": key, "nosuch": 1})
+    wait_for("the lane halts", lambda: t.lane_state(here) == "halted")
+    equal(t.lane_status(here)["why"], "max_parked")
+    equal((len(t.dead()), parked(t)[1]), (3, 3))
+
+
+def test_followers_do_not_count_for_poison_rate(t):
+    t.users()
+    t.sluice(tables=PARK, poison_rate=5)
+    t.add_many((t.stream(1), {"id": 1, "nosuch": 1} if n == 0 else {"_op": "incr", "id": 1, "credits": 1}) for n in range(300))
+    t.settle()
+    equal(len(t.dead()), 300)
