@@ -61,7 +61,7 @@ enum config_operation {
 };
 
 enum config_on_gap { ON_GAP_CONTINUE, ON_GAP_HALT };
-enum config_on_poison { ON_POISON_SKIP, ON_POISON_HALT };
+enum config_on_poison { ON_POISON_SKIP, ON_POISON_HALT, ON_POISON_PARK };
 
 struct config_source {
 	const char *written;   /* "wb:users:{0..7}", for messages; several are joined by ", " */
@@ -137,6 +137,7 @@ struct config {
 	int foreign_key_wait_ms;
 	int64_t max_rows_per_second; /* 0: no limit */
 	int poison_rate; /* dead letters among a lane's last 1,000 entries; 0: never halt */
+	int max_parked;	 /* keys of a lane that wait behind dead letters */
 	int64_t invalidate_lag_max_bytes;
 	int shutdown_timeout_ms; /* SIGTERM: how long to finish */
 	bool eviction_allowed;	 /* eviction: allow */

@@ -41,7 +41,7 @@ static const struct option_word operations[] = { { "upsert", OPERATION_UPSERT, f
 static const struct option_word on_gaps[] = { { "continue", ON_GAP_CONTINUE, false },
 	{ "halt", ON_GAP_HALT, false }, { NULL, 0, false } };
 static const struct option_word on_poisons[] = { { "skip", ON_POISON_SKIP, false },
-	{ "halt", ON_POISON_HALT, false }, { "park", 0, true }, { NULL, 0, false } };
+	{ "park", ON_POISON_PARK, false }, { "halt", ON_POISON_HALT, false }, { NULL, 0, false } };
 static const struct option_word versions[] = { { "given", VERSION_GIVEN, false },
 	{ "counter", VERSION_COUNTER, false }, { "clock", VERSION_CLOCK, false },
 	{ NULL, 0, false } };
@@ -197,12 +197,12 @@ const struct option options[] = {
 		   "(history tables, triggers)." },
 	{ "tables.*", "on_poison", OPTION_WORD, AT(config_table, on_poison), .fallback = "skip",
 	    .words = on_poisons,
-	    .doc = "After an entry that can't be applied: skip it into the dead letters, or halt "
-		   "its lane." },
+	    .doc = "After an entry that can't be applied: skip it into the dead letters, park "
+		   "(later changes of its keys follow it, to be applied in order after a replay), "
+		   "or halt its lane." },
 	LATER("tables.*", "when"),
 	LATER("tables.*", "ttl"),
 	LATER("tables.*", "refresh"),
-	LATER("tables.*", "max_parked"),
 	LATER("tables.*", "truncate"),
 	LATER("tables.*", "announce"),
 	LATER("tables.*", "on_cache_lost"),
@@ -241,6 +241,10 @@ const struct option options[] = {
 	{ "", "poison_rate", OPTION_INT, AT(config, poison_rate), .fallback = "200", RANGE(0, 1000),
 	    .doc = "More dead letters than this among a lane's last 1,000 entries halt it; 0 never "
 		   "does." },
+	{ "", "max_parked", OPTION_INT, AT(config, max_parked), .fallback = "10000",
+	    RANGE(1, 1000000),
+	    .doc = "With on_poison: park, how many keys of a lane may wait behind dead letters; "
+		   "one more halts it." },
 	{ "", "invalidate_lag_max", OPTION_SIZE, AT(config, invalidate_lag_max_bytes),
 	    .fallback = "1GiB", RANGE(MIB, 1024 * GIB),
 	    .doc = "Stream bytes that may wait for a cache that is away before rows stop too." },
@@ -271,7 +275,6 @@ const struct option options[] = {
 	LATER("", "outbox"),
 	LATER("", "announce"),
 	LATER("", "on_cache_lost"),
-	LATER("", "max_parked"),
 	LATER("", "quarantine"),
 	LATER("", "stale_for"),
 	LATER("", "marker"),

@@ -15,7 +15,7 @@ count_entry(struct worker *w, const struct entry *e)
 	size_t i;
 	bool dead = e->refusal.reason != NULL;
 
-	lane_recent_add(&e->lane->recent, dead);
+	lane_recent_add(&e->lane->recent, dead && !entry_is_parked(e));
 	COUNT(e->lane->entries, 1);
 	for (i = 0; i < e->change_count; i++) {
 		if (e->changes[i].table == NULL)

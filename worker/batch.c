@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "worker/batch_parked.h"
 #include "worker/fold.h"
 #include "worker/source/source.h"
 
@@ -25,6 +26,7 @@ batch_deinit(struct batch *b)
 {
 	CHECK(b->deliveries == NULL && b->prepared == NULL);
 	resolver_deinit(&b->resolver);
+	parked_deinit(&b->blocked);
 	map_deinit(&b->bucket_map);
 	arena_deinit(&b->arena);
 }
@@ -46,6 +48,8 @@ start_fold(struct batch *b, struct schema *schema)
 	b->entries = b->writes = b->changes = b->folded = b->older = b->steps = b->rounds = 0;
 	b->refused = 0;
 	b->bytes = 0;
+	parked_clear(&b->blocked);
+	b->parks = batch_any_parks(schema);
 	b->wants_schema = b->has_problem = b->one_by_one = b->full = false;
 	if (schema == NULL)
 		return;
@@ -87,6 +91,7 @@ lane_in_batch(struct batch *b, struct lane *lane, struct position after)
 		bl = arena_zalloc(&b->arena, sizeof(*bl));
 		bl->lane = lane;
 		bl->after = after;
+		bl->parked_generation = lane->parked.generation;
 		bl->next = b->lanes;
 		b->lanes = bl;
 	}
@@ -108,11 +113,14 @@ fold_entry(struct batch *b, struct entry *e)
 		if (resolve_change(&b->resolver, e, &e->changes[i]) != 0) {
 			/* also of what was written before: its keys are still owed */
 			b->wants_schema |= b->resolver.unknown;
+			batch_park_refused(b, e, i);
 			return;
 		}
 		if (e->changes[i].table->problem != NULL)
 			b->has_problem = b->wants_schema = true;
 	}
+	if (batch_park_behind(b, e))
+		return;
 	for (i = 0; i < e->change_count; i++) {
 		switch (fold_change(b, &e->changes[i])) {
 		case FOLD_STEP:
@@ -337,7 +345,8 @@ batch_check_poison(struct batch *b, int rate)
 		for (e = b->first; e != NULL; e = e->next_kept) {
 			if (e->lane != bl->lane || e->done_before)
 				continue;
-			if (lane_recent_add(&recent, e->refusal.reason != NULL) <= (unsigned)rate)
+			if (lane_recent_add(&recent,
+				e->refusal.reason != NULL && !entry_is_parked(e)) <= (unsigned)rate)
 				continue;
 			bl->leave_why = LANE_WHY_POISON_RATE;
 			bl->leave_at = e;

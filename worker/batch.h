@@ -56,6 +56,7 @@ struct batch_lane {
 	struct position after, last; /* the lane's cursor before its first entry; its last entry */
 	struct position from, to;    /* ledger position before and after; set by batch_place */
 	struct position done;	     /* what this transaction records as done; set by batch_place */
+	unsigned parked_generation;  /* of the lane's parked keys when its first entry was folded */
 	bool writes;		     /* to > from (else only invalidated again) */
 	unsigned entries;
 	size_t bytes;
@@ -99,7 +100,10 @@ struct batch {
 	struct resolver resolver;
 	struct schema *schema;
 	unsigned entries, writes, changes, folded, older, steps, rounds;
-	unsigned refused;  /* 0: surely no entry and no bucket is refused */
+	unsigned refused; /* 0: surely no entry and no bucket is refused */
+	struct parked
+	    blocked;	   /* keys of entries refused by decoding, resolving or for a parked key */
+	bool parks;	   /* a table of the schema has on_poison: park */
 	size_t bytes;	   /* of the entries as delivered */
 	bool full;	   /* something was left out for want of room */
 	int64_t opened_ms; /* clock_ms of the first entry */
@@ -153,6 +157,14 @@ bool batch_check_tables(struct batch *b);
  * the answer is true.  For the store, after the rows and before the dead letters.  rate 0: never.
  */
 bool batch_check_poison(struct batch *b, int rate);
+
+/* Were keys of its lanes parked or freed since they were folded?  Then rebuild it before a write. */
+bool batch_parked_moved(const struct batch *b);
+/* Does this entry, which is refused, park its keys?  Sets refusal.parks. */
+bool batch_parks(struct batch *b, struct entry *entry);
+/* For the store, after the rows: would a lane have more than `max` parked keys?  As the one below,
+ * with LANE_WHY_MAX_PARKED. */
+bool batch_check_parked(struct batch *b, int max);
 
 /* What the batch keeps about a table of its schema. */
 struct batch_table *batch_table(struct batch *b, const struct table *table);

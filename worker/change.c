@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define NAME_SHOWN_MAX 64
 #define SENTENCE_MAX 512
@@ -44,6 +45,12 @@ entry_refuse(struct entry *entry, struct arena *arena, const char *reason, const
 	entry->refusal.code = 0;
 	entry->refusal.text = arena_copy(arena, text, strlen(text));
 	return -1;
+}
+
+bool
+entry_is_parked(const struct entry *entry)
+{
+	return entry->refusal.reason != NULL && strcmp(entry->refusal.reason, REASON_PARKED) == 0;
 }
 
 const char *

@@ -68,6 +68,7 @@ struct change {
 	struct str bucket; /* the same, coarser: equal for all that may be the same row */
 	bool alone;	   /* our check refuses a value: never folded, MySQL decides */
 	bool barrier;	   /* order against every other change of its table matters */
+	bool unsure;	   /* even the bucket doesn't hold all that may be the same row */
 
 	struct entry *entry;
 	struct change *next_of_key; /* in lane order; fold's */
@@ -79,6 +80,8 @@ struct refusal {
 	const char *reason; /* NULL: not refused */
 	int code;	    /* MySQL's, or 0 */
 	const char *text;
+	bool of_write; /* found while writing: found anew at the next try */
+	bool parks;    /* later changes of its keys wait behind it */
 };
 
 /* The reasons, by name; a dead letter has one of these. */
@@ -101,6 +104,7 @@ struct refusal {
 #define REASON_TRIGGER "trigger"
 #define REASON_TOO_LARGE "too_large" /* above max_allowed_packet */
 #define REASON_REFUSED "refused"     /* any other data error of MySQL */
+#define REASON_PARKED "parked"	     /* nothing wrong with it: it waits behind another letter */
 
 struct entry {
 	struct lane *lane;
@@ -122,6 +126,9 @@ struct entry {
  * is made in arena; names from outside go into it through name_shown only, values never. */
 int entry_refuse(struct entry *entry, struct arena *arena, const char *reason, const char *format,
     ...) __attribute__((format(printf, 4, 5)));
+
+/* Is it only behind another letter? */
+bool entry_is_parked(const struct entry *entry);
 
 /* A name from outside, fit for a sentence: bytes that aren't printable ASCII as \xNN, cut with "..."
  * behind 64 bytes. */

@@ -26,9 +26,9 @@ const char *
 lane_why_of(const char *text)
 {
 	static const char *const words[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY,
-		LANE_WHY_TABLE, LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_ENTRY_TOO_LARGE,
-		LANE_WHY_LEDGER_LOST, LANE_WHY_GAP, LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED,
-		LANE_WHY_WRONG_TYPE };
+		LANE_WHY_TABLE, LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_MAX_PARKED,
+		LANE_WHY_REPLAY, LANE_WHY_ENTRY_TOO_LARGE, LANE_WHY_LEDGER_LOST, LANE_WHY_GAP,
+		LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE };
 
 	if (text[0] == '\0')
 		return NULL;
@@ -97,6 +97,7 @@ lane_free(struct lane *lane)
 {
 	lane->hold_until_ms = 0;
 	lane->hold_tries = 0;
+	parked_clear(&lane->parked);
 	SHOW(lane->alarm, NULL);
 	SHOW(lane->lag, 0);
 	SHOW(lane->stream_length, 0);

@@ -3,6 +3,7 @@
 
 #include "config/config.h"
 #include "worker/change.h"
+#include "worker/parked.h"
 #include "worker/position.h"
 
 #include <stdatomic.h>
@@ -35,6 +36,8 @@ const char *lane_state_name(enum lane_state state);
 #define LANE_WHY_TABLE "table" /* gone, or no right */
 #define LANE_WHY_POISON_RATE "poison_rate"
 #define LANE_WHY_ON_POISON "on_poison"
+#define LANE_WHY_MAX_PARKED "max_parked"
+#define LANE_WHY_REPLAY "replay" /* held while dead letters are applied */
 #define LANE_WHY_ENTRY_TOO_LARGE "entry_too_large"
 #define LANE_WHY_LEDGER_LOST "ledger_lost"
 #define LANE_WHY_GAP "gap"
@@ -77,7 +80,8 @@ struct lane {
 	int64_t unowned_ms;	    /* FREE: clock_ms since when nobody has it; 0: somebody has */
 	int64_t unreleased_bytes;   /* entries beyond `answered`, for invalidate_lag_max */
 	struct lane_recent recent;
-	void *source_state; /* the source's own, freed by its close_lane */
+	struct parked parked; /* its keys that wait behind dead letters, as committed */
+	void *source_state;   /* the source's own, freed by its close_lane */
 
 	/* shared, atomic */
 	_Atomic int shown_state;			   /* enum lane_state */

@@ -98,6 +98,8 @@ tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err
 	if (!row.found)
 		return 0;
 	if (row.epoch == lane->epoch) {
+		if (w->store->ops->parked_load(w->store, lane, err) != 0)
+			return -1;
 		tend_place(lane, &row);
 		*ours = true;
 		return 0;
@@ -181,6 +183,8 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		return err_set(err, ERR_RETRY, 0, "lanes_changed: %s", text);
 	}
 	if (w->store->ops->load(w->store, lane, true, &row, err) != 0)
+		return -1;
+	if (w->store->ops->parked_load(w->store, lane, err) != 0)
 		return -1;
 	tend_place(lane, &row);
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */

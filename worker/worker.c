@@ -174,6 +174,16 @@ start_write(struct worker *w)
 	batch_reset(w->filling, w->store->ops->schema(w->store));
 }
 
+/* What its letters have parked waits from now on. */
+static void
+park_keys_of(const struct batch *b)
+{
+	for (const struct entry *e = b->first; e != NULL; e = e->next_kept) {
+		if (!e->done_before && e->refusal.reason != NULL && e->refusal.parks)
+			parked_add_entry(&e->lane->parked, e);
+	}
+}
+
 /* The batch is committed: count it and move the lanes' places. */
 static void
 written(struct worker *w, struct batch *b, const struct write_report *report)
@@ -181,6 +191,7 @@ written(struct worker *w, struct batch *b, const struct write_report *report)
 	struct batch_lane *bl;
 
 	account_written(w, b, report);
+	park_keys_of(b);
 	for (bl = b->lanes; bl != NULL; bl = bl->next) {
 		if (bl->writes) {
 			bl->lane->position = bl->to;
@@ -235,6 +246,8 @@ try_write(struct worker *w, struct write_report *report, struct err *err)
 
 	if (!look_again(w, err))
 		return WRITE_ERROR;
+	if (batch_parked_moved(w->writing))
+		worker_rebuild(w, w->writing);
 	batch_place(w->writing);
 	if (batch_check_tables(w->writing))
 		return WRITE_LEAVE;

@@ -51,6 +51,8 @@ worker_deinit(struct worker *w)
 		worker_empty(w, &w->batches[i]);
 		batch_deinit(&w->batches[i]);
 	}
+	for (size_t l = 0; l < w->lane_count; l++)
+		parked_deinit(&w->lanes[l]->parked);
 	if (w->cache != NULL)
 		w->cache->ops->free(&w->cache);
 	if (w->source != NULL)
@@ -100,8 +102,8 @@ worker_drop_lane(struct worker *w, struct lane *lane)
 		worker_drop_writing(w);
 }
 
-static void
-rebuild(struct worker *w, struct batch *b)
+void
+worker_rebuild(struct worker *w, struct batch *b)
 {
 	w->store->ops->forget(w->store, b);
 	batch_rebuild(b, w->store->ops->schema(w->store));
@@ -121,8 +123,8 @@ worker_load_schema(struct worker *w, struct err *err)
 	if (w->store->ops->load_schema(w->store, err) != 0)
 		return -1;
 	w->schema_ms = begun_ms;
-	rebuild(w, w->filling);
+	worker_rebuild(w, w->filling);
 	if (w->writing != NULL)
-		rebuild(w, w->writing);
+		worker_rebuild(w, w->writing);
 	return 0;
 }

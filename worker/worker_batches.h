@@ -12,6 +12,8 @@
 struct batch *worker_spare(struct worker *w);
 /* Give back what a batch holds and empty it. */
 void worker_empty(struct worker *w, struct batch *b);
+/* Decode, resolve and fold its entries again: keys of its lanes were parked or freed. */
+void worker_rebuild(struct worker *w, struct batch *b);
 /* Tables are freed and made anew: everything that points to one is resolved again. */
 int worker_load_schema(struct worker *w, struct err *err);
 

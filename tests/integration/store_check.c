@@ -58,7 +58,10 @@ rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limit
 		(unsigned long long)batch->first->id.major) != 0)
 		return WRITE_ERROR;
 	if (rows_refusal != NULL) {
-		batch->first->refusal = (struct refusal){ rows_refusal, 1264, "Out of range" };
+		batch->first->refusal = (struct refusal){ .reason = rows_refusal,
+			.code = 1264,
+			.text = "Out of range",
+			.of_write = true };
 		batch->refused++;
 	}
 	return rows_answer;
@@ -511,7 +514,9 @@ a_refused_entry_is_a_letter_in_the_same_transaction(struct scene *s)
 	rows_refusal = NULL;
 	fill(&batch, &s->b, NULL);
 	batch.entries[0].id.major = 11;
-	batch.entries[0].refusal = (struct refusal){ REASON_BAD_VALUE, 1366, "" };
+	batch.entries[0].refusal = (struct refusal){
+		.reason = REASON_BAD_VALUE, .code = 1366, .text = "", .of_write = true
+	};
 	batch.batch.refused = 1;
 	CHECK(write_batch(s->store, &batch, &s->err) == WRITE_OK);
 	CHECK(number_of(s->sql, "SELECT COUNT(*) FROM sluice_dead_letter") == 1);
@@ -527,7 +532,8 @@ on_poison_halt_takes_the_lane_out(struct scene *s)
 		fill(&batch, &s->a, &s->b);
 		rows_refusal = i == 1 ? REASON_OUT_OF_RANGE : NULL;
 		if (i == 0) {
-			batch.entries[0].refusal = (struct refusal){ REASON_NO_KEY, 0, "no key" };
+			batch.entries[0].refusal =
+			    (struct refusal){ .reason = REASON_NO_KEY, .text = "no key" };
 			batch.batch.refused = 1;
 		}
 		CHECK(write_batch(s->store, &batch, &s->err) == WRITE_LEAVE);

@@ -311,6 +311,13 @@ fake_start(struct store *store, struct lane *lane, struct position start, const 
 }
 
 static int
+fake_parked_load(struct store *store, struct lane *lane, struct err *err)
+{
+	(void)lane;
+	return store_reach(fake_of(store), "store.parked_load", err);
+}
+
+static int
 fake_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err)
 {
@@ -508,6 +515,7 @@ static const struct store_ops ops = {
 	.disown = fake_disown,
 	.load = fake_load,
 	.start = fake_start,
+	.parked_load = fake_parked_load,
 	.orders = fake_orders,
 	.move = fake_move,
 	.mark = fake_mark,

@@ -174,8 +174,9 @@ apply_change(struct writing *w, const struct change *c, int *code)
 static void
 refuse(struct entry *e, const struct table *table, int code)
 {
-	e->refusal =
-	    (struct refusal){ .reason = refusal_reason(table, code), .code = code, .text = "no" };
+	e->refusal = (struct refusal){
+		.reason = refusal_reason(table, code), .code = code, .of_write = true, .text = "no"
+	};
 }
 
 static bool
@@ -394,7 +395,7 @@ fake_write(struct store *store, struct batch *batch, struct write_report *report
 
 	*report = (struct write_report){ 0 };
 	for (struct entry *e = batch->first; e != NULL; e = e->next_kept) {
-		if (e->refusal.code != 0)
+		if (e->refusal.of_write)
 			e->refusal = (struct refusal){ 0 };
 	}
 	if (store_reach(w.store, "store.write", err) != 0)

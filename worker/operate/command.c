@@ -78,6 +78,43 @@ static const struct command commands[] = {
 	    .words_max = 4,
 	    .options = { { "--start", "ID", "resume: a stream id such as 1735689600000-0" } },
 	    .run = command_lane },
+	{ .name = "dead",
+	    .usage = "dead list FILE [filters] [--json]\n"
+		     "       sluice dead show FILE ID [--json]\n"
+		     "       sluice dead replay FILE filters [--dry-run] [--force]\n"
+		     "       sluice dead drop FILE filters [--dry-run]",
+	    .summary = "list and show dead letters, apply them after a repair, drop them",
+	    .help =
+		"list    open letters (--state closed: those that were applied), oldest first\n"
+		"show    one letter with the values of its entry\n"
+		"replay  mark letters to be applied; their lane's owner does so within a second,\n"
+		"        before the next change of their keys.  Refused again, a letter is as\n"
+		"        before, with the new reason and one more try\n"
+		"drop    delete letters; parked ones are marked, and their lane's owner drops "
+		"them\n"
+		"        and goes on with what waits behind them\n"
+		"replay and drop first say how many letters match, by table, reason and state,\n"
+		"and ask nothing: --dry-run is for looking.  They want a filter, or --all.\n"
+		"Without --force a letter that nothing waited for is not applied to a table\n"
+		"without given versions once something came behind it on its lane.\n"
+		"Exit code: 0 done, 1 no letter matches, 69 MySQL can't be reached.\n",
+	    .words_min = 2,
+	    .words_max = 3,
+	    .options = { { "--lane", "NAME", "of this lane (pool/source/stream, or the stream)" },
+		{ "--table", "NAME", "whose entry names this table first" },
+		{ "--reason", "WORD", "with this reason" },
+		{ "--state", "WORD",
+		    "dead, parked, replay, replay_force, drop, applied, closed or all; without it "
+		    "all but closed" },
+		{ "--id", "A[-B]", "with this id, or one from A to B" },
+		{ "--older", "DURATION", "written longer ago than this" },
+		{ "--newer", "DURATION", "written since then" },
+		{ "--limit", "N", "at most so many, the oldest" },
+		{ "--all", NULL, "replay, drop: whichever" },
+		{ "--dry-run", NULL, "replay, drop: only say how many match" },
+		{ "--force", NULL, "replay: whatever came behind it" },
+		{ "--json", NULL, "list, show: one JSON object a line" } },
+	    .run = command_dead },
 	{ .name = "version",
 	    .usage = "version",
 	    .summary = "print the version",

@@ -1,5 +1,6 @@
 #include "worker/store/dead_letter.h"
 
+#include "worker/store/letter_find.h"
 #include "worker/store/session.h"
 
 #include <string.h>
@@ -92,7 +93,110 @@ struct letters {
 	struct sql *sql;
 	struct buf statement, payload;
 	size_t bytes_max;
+	const struct batch *batch;
+	const struct entry *parked_from; /* the first one of the statement that parks; NULL: none */
 };
+
+/* The letters of the last INSERT that park their keys. */
+static int
+select_parked(struct letters *letters, struct sql_result *result, struct err *err)
+{
+	struct buf select;
+	int status;
+
+	buf_init(&select);
+	buf_add_str(&select,
+	    "SELECT id, lane, entry FROM sluice_dead_letter WHERE id>=LAST_INSERT_ID() AND chunk=0"
+	    " AND state='" LETTER_PARKED "' AND lane IN (");
+	for (const struct batch_lane *l = letters->batch->lanes; l != NULL; l = l->next) {
+		sql_add_binary(&select, str_of(l->lane->name));
+		buf_add_char(&select, l->next != NULL ? ',' : ')');
+	}
+	buf_add_str(&select, " ORDER BY id");
+	status = session_query(letters->sql, (struct str){ select.data, select.len }, result, err);
+	buf_deinit(&select);
+	return status;
+}
+
+static bool
+is_letter_of(const struct sql_result *result, size_t row, const struct entry *e)
+{
+	char id[POSITION_TEXT];
+
+	return e->refusal.parks && !e->done_before &&
+	    str_equal(sql_cell(result, row, 1), str_of(e->lane->name)) &&
+	    str_equal(sql_cell(result, row, 2), str_of(position_text(e->id, id)));
+}
+
+static void
+add_keys(struct buf *b, const struct entry *e, struct str letter)
+{
+	struct park_key keys[PARK_KEYS];
+
+	for (size_t i = 0; i < e->change_count; i++) {
+		unsigned count = park_keys(&e->changes[i], keys);
+
+		for (unsigned j = 0; j < count; j++) {
+			buf_add_str(b,
+			    b->len > 0 ?
+				",(" :
+				"INSERT INTO sluice_parked (lane, key_hash, letter) VALUES (");
+			sql_add_binary(b, str_of(e->lane->name));
+			buf_add_char(b, ',');
+			sql_add_binary(b,
+			    (struct str){ (const char *)keys[j].bytes, sizeof(keys[j].bytes) });
+			buf_printf(b, ",%.*s)", STR_ARGS(letter));
+		}
+	}
+}
+
+static int
+insert_keys(struct letters *letters, struct buf *b, struct err *err)
+{
+	int status = 0;
+
+	if (b->len > 0) {
+		/* a list may name a row twice */
+		buf_add_str(b, " ON DUPLICATE KEY UPDATE letter=VALUES(letter)");
+		status = session_query(letters->sql, (struct str){ b->data, b->len }, NULL, err);
+	}
+	buf_reset(b);
+	return status;
+}
+
+/* Ids rise in the order of the statement's rows, so each search goes on where the last one ended. */
+static int
+park_letters(struct letters *letters, struct err *err)
+{
+	const struct entry *e = letters->parked_from;
+	struct sql_result result;
+	struct buf keys;
+	int status;
+
+	if (e == NULL)
+		return 0;
+	letters->parked_from = NULL;
+	if (select_parked(letters, &result, err) != 0)
+		return -1;
+	buf_init(&keys);
+	status = 0;
+	for (size_t i = 0; i < result.rows && status == 0; i++) {
+		while (e != NULL && !is_letter_of(&result, i, e))
+			e = e->next_kept;
+		if (e == NULL) {
+			status = err_set(err, ERR_RETRY, 0, "the ids of dead letters don't rise");
+			break;
+		}
+		add_keys(&keys, e, sql_cell(&result, i, 0));
+		if (keys.len > letters->bytes_max / 2)
+			status = insert_keys(letters, &keys, err);
+	}
+	sql_result_free(&result);
+	if (status == 0)
+		status = insert_keys(letters, &keys, err);
+	buf_deinit(&keys);
+	return status;
+}
 
 static int
 flush(struct letters *letters, struct err *err)
@@ -104,7 +208,7 @@ flush(struct letters *letters, struct err *err)
 	if (session_query(letters->sql, (struct str){ b->data, b->len }, NULL, err) != 0)
 		return -1;
 	buf_reset(b);
-	return 0;
+	return park_letters(letters, err);
 }
 
 static void
@@ -135,13 +239,16 @@ add_row(struct letters *letters, const struct entry *entry, struct str payload, 
 	    b->len > 0 ?
 		",(" :
 		"INSERT INTO sluice_dead_letter (lane, entry, chunk, chunks, table_name, operation,"
-		" reason, code, message, payload, created_at) VALUES (");
+		" reason, code, message, payload, state, created_at) VALUES (");
 	sql_add_binary(b, str_of(entry->lane->name));
 	buf_printf(b, ",'%s',%zu,%zu,", position_text(entry->id, id), chunk, chunks);
 	add_what(b, entry);
 	buf_add_char(b, ',');
 	sql_add_binary(b, payload);
-	buf_add_str(b, ",UTC_TIMESTAMP(3))");
+	buf_printf(b, ",'%s',UTC_TIMESTAMP(3))",
+	    entry->refusal.parks ? LETTER_PARKED : LETTER_DEAD);
+	if (chunk == 0 && entry->refusal.parks && letters->parked_from == NULL)
+		letters->parked_from = entry;
 	return 0;
 }
 
@@ -172,7 +279,7 @@ int
 dead_letter_write(struct sql *sql, const struct batch *batch, size_t bytes_max, unsigned *written,
     struct err *err)
 {
-	struct letters letters = { .sql = sql, .bytes_max = bytes_max };
+	struct letters letters = { .sql = sql, .bytes_max = bytes_max, .batch = batch };
 	int status = 0;
 
 	if (letters.bytes_max > STATEMENT_BYTES_MAX)

@@ -11,6 +11,9 @@
  * that moves the ledger past them.  One row each; an entry larger than a statement may be is cut into
  * chunks (rows of the same letter with chunk = 0, 1, …, chunks = how many).
  *
+ * A letter that parks its keys (refusal.parks) has the state `parked` and a row of sluice_parked for
+ * each of them; the others are `dead`.
+ *
  * The payload is the entry's fields as a JSON list of [name, value] pairs in order; a name or value
  * that isn't UTF-8 is {"base64": "…"}.
  */

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "worker/store/dead_letter.h"
 #include "worker/store/ledger.h"
+#include "worker/store/letter_replay.h"
 #include "worker/store/member.h"
 #include "worker/store/order.h"
 #include "worker/store/own_tables.h"
@@ -241,6 +242,14 @@ mysql_start(struct store *store, struct lane *lane, struct position start, const
 }
 
 static int
+mysql_parked_load(struct store *store, struct lane *lane, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return session_end(m->sql, letter_parked_read(m->sql, lane->name, &lane->parked, err), err);
+}
+
+static int
 mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err)
 {
@@ -349,7 +358,7 @@ forget_refusals(struct batch *batch)
 	if (batch->refused == 0)
 		return;
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
-		if (entry->refusal.code != 0)
+		if (entry->refusal.of_write)
 			entry->refusal = (struct refusal){ 0 };
 	}
 }
@@ -405,7 +414,7 @@ mark_halting(const struct mysql_store *m, struct batch *batch)
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
 		struct batch_lane *l;
 
-		if (entry->refusal.reason == NULL || entry->done_before ||
+		if (entry->refusal.reason == NULL || entry->done_before || entry_is_parked(entry) ||
 		    !halts_on_poison(m, entry))
 			continue;
 		l = batch_lane_find(batch, entry->lane);
@@ -461,7 +470,8 @@ write_open(struct mysql_store *m, struct batch *batch, size_t steps, struct writ
 		return result;
 	if (batch->refused == 0)
 		return WRITE_OK;
-	if (mark_halting(m, batch) || batch_check_poison(batch, m->config->poison_rate))
+	if (mark_halting(m, batch) || batch_check_poison(batch, m->config->poison_rate) ||
+	    batch_check_parked(batch, m->config->max_parked))
 		return WRITE_LEAVE;
 	if (dead_letter_write(m->sql, batch, m->limits.bytes_max, &report->dead, err) != 0)
 		return WRITE_ERROR;
@@ -526,6 +536,7 @@ static const struct store_ops mysql_ops = {
 	.disown = mysql_disown,
 	.load = mysql_load,
 	.start = mysql_start,
+	.parked_load = mysql_parked_load,
 	.orders = mysql_orders,
 	.move = mysql_move,
 	.mark = mysql_mark,

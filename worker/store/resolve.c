@@ -248,3 +248,16 @@ resolve_change(struct resolver *r, struct entry *entry, struct change *change)
 		return -1;
 	return resolve_key(r, entry, change, keys);
 }
+
+void
+resolve_refused_key(struct resolver *r, struct entry *entry, struct change *change)
+{
+	bool unknown = r->unknown;
+	struct value keys[16];
+
+	CHECK(entry->refusal.reason != NULL);
+	change->bucket = (struct str){ NULL, 0 };
+	if (resolve_plan_keys(r, entry, change, keys) && resolve_key(r, entry, change, keys) < 0)
+		change->bucket = (struct str){ NULL, 0 };
+	r->unknown = unknown;
+}

@@ -41,6 +41,12 @@ void resolver_start(struct resolver *r, struct schema *schema, struct arena *are
  */
 int resolve_change(struct resolver *r, struct entry *entry, struct change *change);
 
+/*
+ * The table and bucket of a change of an entry that is refused, as far as they can be known; its
+ * bucket stays NULL where it can't.  Never refuses.
+ */
+void resolve_refused_key(struct resolver *r, struct entry *entry, struct change *change);
+
 /* The interned shape of these columns. */
 const struct shape *resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
     const struct shape_column *columns, unsigned count);

@@ -22,7 +22,7 @@ check_part(struct resolver *r, struct entry *entry, struct change *change, unsig
 	case COLUMN_FINE:
 		break;
 	case COLUMN_ALONE:
-		change->barrier = true;
+		change->barrier = change->unsure = true;
 		break;
 	case COLUMN_REFUSED:
 		r->unknown = true;
@@ -145,6 +145,7 @@ resolve_key(struct resolver *r, struct entry *entry, struct change *change,
 	const struct table *table = change->table;
 
 	change->key = arena_alloc(r->arena, table->key_count * sizeof(*change->key));
+	change->unsure = table->key_unsure;
 	change->barrier = table->ordered || table->key_unsure;
 	for (unsigned i = 0; i < table->key_count; i++) {
 		if (check_part(r, entry, change, i, &given[i]) < 0)

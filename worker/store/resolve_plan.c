@@ -329,6 +329,56 @@ make_plan(struct resolver *r, struct entry *entry, struct change *change,
 	return 0;
 }
 
+static struct table *
+table_of(struct resolver *r, const struct entry *entry, const struct change *change)
+{
+	const struct config_source *source = entry->lane->source;
+	struct str name = change->table_name.len > 0 ? change->table_name : str_of(source->table);
+	struct table *table =
+	    name.len > 0 && source_lists(source, name) ? schema_table(r->schema, name) : NULL;
+
+	return table != NULL && table->problem == NULL ? table : NULL;
+}
+
+bool
+resolve_plan_keys(struct resolver *r, const struct entry *entry, struct change *change,
+    struct value *keys)
+{
+	struct table *table = table_of(r, entry, change);
+	const struct config_table *config;
+	unsigned found[16] = { 0 };
+	bool constant[16] = { false };
+
+	if (table == NULL)
+		return false;
+	config = table->config;
+	for (size_t i = 0; i < config->set_count; i++) {
+		const struct column *column = table_column(table, str_of(config->set[i].name));
+
+		if (column == NULL || column->key_part < 0)
+			continue;
+		keys[column->key_part] = (struct value){ str_of(config->set[i].value), VALUE_TEXT };
+		constant[column->key_part] = true;
+	}
+	for (size_t i = 0; i < change->field_count; i++) {
+		const struct field *field = &change->fields[i];
+		const struct column *column = is_ignored(config, field->name) ?
+		    NULL :
+		    table_column(table, mapped_name(config, field->name));
+
+		if (column == NULL || column->key_part < 0 || constant[column->key_part])
+			continue;
+		keys[column->key_part] = field->value;
+		found[column->key_part]++;
+	}
+	for (unsigned i = 0; i < table->key_count; i++) {
+		if (!constant[i] && found[i] != 1)
+			return false;
+	}
+	change->table = table;
+	return true;
+}
+
 const struct resolver_plan *
 resolve_plan(struct resolver *r, struct entry *entry, struct change *change)
 {

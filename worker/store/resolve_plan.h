@@ -38,4 +38,9 @@ struct resolver_plan {
 const struct resolver_plan *resolve_plan(struct resolver *r, struct entry *entry,
     struct change *change);
 
+/* The table of a change that has no plan, and the values for its key's columns; false when the table
+ * can't be written, or a value is missing or ambiguous. */
+bool resolve_plan_keys(struct resolver *r, const struct entry *entry, struct change *change,
+    struct value *keys);
+
 #endif

@@ -81,7 +81,7 @@ forget_tries(struct batch *batch)
 	for (struct bucket *k = batch->buckets; k != NULL; k = k->next)
 		k->refused = false;
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
-		if (entry->refusal.code != 0)
+		if (entry->refusal.of_write)
 			entry->refusal = (struct refusal){ .reason = NULL };
 	}
 }

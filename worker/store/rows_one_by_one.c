@@ -204,12 +204,37 @@ is_wait_over(const struct writer *w, const struct entry *entry)
  * only at the end.
  */
 
+/* Something before it was refused that shares a key with it. */
+static void
+refuse_behind(struct writer *w, struct entry *entry)
+{
+	w->batch->refused++;
+	entry->refusal = (struct refusal){ .reason = REASON_PARKED,
+		.of_write = true,
+		.parks = true,
+		.text = "an earlier change of its key is a dead letter" };
+	parked_add_entry(&w->blocked, entry);
+}
+
+/* It stays refused: what comes behind it must follow it where it parks. */
+static void
+block_keys(struct writer *w, struct entry *entry)
+{
+	if (batch_parks(w->batch, entry))
+		parked_add_entry(&w->blocked, entry);
+}
+
 static enum outcome
 try_entry(struct writer *w, struct batch_lane *bl, struct entry *entry)
 {
 	struct change *at = NULL;
-	enum outcome outcome = apply_entry(w, entry, &at);
+	enum outcome outcome;
 
+	if (parked_blocks_entry(&w->blocked, entry)) {
+		refuse_behind(w, entry);
+		return OUTCOME_WRITTEN;
+	}
+	outcome = apply_entry(w, entry, &at);
 	if (outcome == OUTCOME_WRITTEN)
 		entry->refusal = (struct refusal){ .reason = NULL };
 	if (outcome != OUTCOME_REFUSED)
@@ -219,6 +244,8 @@ try_entry(struct writer *w, struct batch_lane *bl, struct entry *entry)
 	if (refusal_is_orphan(entry->refusal.code) &&
 	    one_by_one_parent_may_come(w->limits->config, at->table, entry->lane))
 		bl->leave_at = entry;
+	else
+		block_keys(w, entry);
 	return OUTCOME_WRITTEN;
 }
 
@@ -339,6 +366,7 @@ give_up_waits(struct writer *w, bool *gave_up)
 		if (!over)
 			continue;
 		*gave_up = true;
+		block_keys(w, at);
 		outcome = go_on(w, bl, at->next_kept);
 		if (outcome != OUTCOME_WRITTEN)
 			return outcome;

@@ -35,6 +35,7 @@ void
 writer_deinit(struct writer *w)
 {
 	buf_deinit(&w->text);
+	parked_deinit(&w->blocked);
 }
 
 enum outcome
@@ -361,6 +362,7 @@ refuse_step(struct writer *w, struct step *step)
 
 	CHECK(!bucket->refused);
 	if (!refusal_is_local(bucket->table, w->err->code) || bucket->has_list_entry ||
+	    bucket->table->config->on_poison == ON_POISON_PARK /* what follows must follow it */ ||
 	    batch_table(w->batch, bucket->table)->barrier > 0 /* may be of any row */)
 		return writer_stop(w, WRITE_ONE_BY_ONE);
 	bucket->refused = true;
@@ -486,6 +488,7 @@ writer_refuse_entry(struct writer *w, struct entry *entry, const struct table *t
 	w->batch->refused++;
 	entry->refusal = (struct refusal){ .reason = reason,
 		.code = w->err->code,
+		.of_write = true,
 		.text = arena_copy(&w->plan->arena, text.data, text.len) };
 	buf_deinit(&text);
 }

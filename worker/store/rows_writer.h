@@ -21,6 +21,7 @@ struct writer {
 	bool seeking;		  /* only who is locked: a lock wait stops, and is in err */
 	enum write_result result; /* STOPPED: what rows_write answers */
 	struct step *refused, **refused_end; /* by next_written, in the order met */
+	struct parked blocked;		     /* one by one: keys of what was refused so far */
 	char index[160],
 	    index_columns[256]; /* the last duplicate's, so that few questions are asked */
 };
@@ -53,7 +54,7 @@ enum outcome writer_write(struct writer *w, struct step **steps, unsigned count)
 static inline bool
 entry_is_applied(const struct entry *entry)
 {
-	return !entry->done_before && !(entry->refusal.reason != NULL && entry->refusal.code == 0);
+	return !entry->done_before && (entry->refusal.reason == NULL || entry->refusal.of_write);
 }
 
 /* w->err becomes the entry's refusal. */

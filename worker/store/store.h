@@ -109,6 +109,8 @@ struct store_ops {
 	 * position and done. */
 	int (*start)(struct store *store, struct lane *lane, struct position start,
 	    const char *identity, struct err *err);
+	/* Read the lane's parked keys into lane->parked. */
+	int (*parked_load)(struct store *store, struct lane *lane, struct err *err);
 	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL. */
 	int (*orders)(struct store *store, struct lane **lanes, size_t count,
 	    struct lane_order *orders, struct err *err);
