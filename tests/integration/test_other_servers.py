@@ -42,7 +42,7 @@ def test_valkey_8(t):
 def with_mysql(t, name):
     t.mysql = other_mysql(t.dir, name)
     t.own.append(t.mysql)
-    t.mysql.sql(f"CREATE DATABASE {t.db}")
+    t.database()
     short_life(t)
 
 

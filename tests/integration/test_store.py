@@ -93,11 +93,13 @@ def test_a_server_with_hostile_defaults_changes_nothing(t):
 
 
 def test_tables_that_may_not_be_created_are_named(t):
+    t.drop_own_tables()
     who = account(t, [f"SELECT, INSERT, UPDATE, DELETE ON {t.db}.*"])
     refused(t, "class fatal", "sluice schema", "may not create", **who)
 
 
 def test_tables_made_by_somebody_else_are_enough(t):
+    t.drop_own_tables()
     passes(t, "opens")
     tables = ["sluice_ledger", "sluice_dead_letter", "sluice_worker", "sluice_parked", "sluice_schema"]
     who = account(t, [f"SELECT, INSERT, UPDATE, DELETE ON {t.db}.{table}" for table in tables])
@@ -140,6 +142,7 @@ INSERT INTO sluice_dead_letter (lane, entry, reason, payload, created_at) VALUES
 
 
 def make_version_1(t):
+    t.drop_own_tables()
     for statement in VERSION_1.strip().split(";\n"):
         t.sql(statement)
 

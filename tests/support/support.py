@@ -6,7 +6,7 @@ behind by a test that fails, is interrupted or is killed.
 
 Debian: python3-redis python3-pymysql python3-yaml redis-server mariadb-server-core
 """
-import atexit, ctypes, fcntl, itertools, json, os, pwd, re, shlex, shutil, signal, socket, subprocess, sys, time, urllib.error, urllib.request
+import atexit, ctypes, fcntl, functools, itertools, json, os, pwd, re, shlex, shutil, signal, socket, subprocess, sys, time, urllib.error, urllib.request
 import pymysql, redis, yaml
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -165,8 +165,21 @@ def remove(path):
     shutil.rmtree(path, ignore_errors=True)
 
 
+def readme_rights():
+    """The rights that README.md asks for: (words of ACL SETUSER, GRANTs on shop.users and shop.*, the latter's rights on MySQL)."""
+    with open(os.path.join(TOP, "README.md")) as file:
+        text = file.read()
+    acl = re.search(r"^ACL SETUSER sluice (.*?)^```", text, re.M | re.S)[1].split()
+    grants = {what: rights for rights, what in re.findall(r"^GRANT (.+?) ON shop\.(users|\*) TO sluice@'%';", text, re.M)}
+    on_mysql = re.search(r"^GRANT .+ ON shop\.\* TO .*-- on MySQL: (.+)$", text, re.M)[1]
+    return [word.replace("PASSWORD", PASSWORD) for word in acl], grants, on_mysql
+
+
+ACL, GRANTS, GRANT_ON_MYSQL = readme_rights()
+
+
 class Redis(Process):
-    """durable: it remembers over a restart."""
+    """durable: it remembers over a restart.  sluice comes as the README's user, tests as the default one."""
     numbers = itertools.count()
 
     def __init__(self, directory, *options, durable=False, command=("redis-server",)):
@@ -174,7 +187,7 @@ class Redis(Process):
         self.dir = os.path.join(directory, f"redis{next(self.numbers)}")
         os.makedirs(self.dir)
         argv = [*command, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir, "--save", "",
-                "--appendonly", "yes" if durable else "no", *options]
+                "--appendonly", "yes" if durable else "no", *options, "--user", "sluice", *ACL]
         super().__init__(argv, self.dir + "/log")
 
     def up(self):
@@ -185,21 +198,32 @@ class Redis(Process):
     def client(self, **options):
         return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=20, **options)
 
+    def allow(self, pattern):
+        """Cache keys of a test, beside the README's."""
+        if "~" + pattern not in self.argv:
+            self.argv.append("~" + pattern)
+            self.client().execute_command("ACL", "SETUSER", "sluice", "~" + pattern)
+
+    def url_at(self, port):
+        """Where a proxy listens."""
+        return f"redis://sluice:{PASSWORD}@127.0.0.1:{port}"
+
     @property
     def url(self):
-        return f"redis://127.0.0.1:{self.port}"
+        return self.url_at(self.port)
 
 
 ACCOUNT = f"""FLUSH PRIVILEGES;
 CREATE USER app@'%' IDENTIFIED BY '{PASSWORD}';
 GRANT ALL ON *.* TO app@'%' WITH GRANT OPTION;
+CREATE USER sluice@'%' IDENTIFIED BY '{PASSWORD}';
 """
 ME = pwd.getpwuid(os.getuid()).pw_name
 
 
 def mariadb_template():
-    """A data directory with an account `app`, made once under build/ and copied for each server."""
-    template = os.path.join(BUILD, "run", "mariadb-template")
+    """A data directory with the accounts, made once under build/ and copied for each server."""
+    template = os.path.join(BUILD, "run", f"mariadb-template-{crc16(ACCOUNT.encode()):04x}")
     os.makedirs(os.path.dirname(template), exist_ok=True)
     with open(template + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -249,8 +273,17 @@ class MariaDB(Process):
         finally:
             connection.close()
 
+    def grant(self, database, table="*"):
+        """The README's GRANT for one table, or the one for the whole database, to the account of sluice."""
+        mysql = table == "*" and "MariaDB" not in self.sql("SELECT VERSION()")[0][0]
+        rights = GRANTS["*"] if table == "*" else GRANTS["users"]
+        self.sql(f"GRANT {GRANT_ON_MYSQL if mysql else rights} ON `{database}`.{table} TO sluice@'%'")
+
+    def url_at(self, port, database):
+        return f"mysql://sluice:{PASSWORD}@127.0.0.1:{port}/{database}"
+
     def url(self, database):
-        return f"mysql://app:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+        return self.url_at(self.port, database)
 
 
 def other_server(name):
@@ -335,6 +368,13 @@ class Sluice(Process):
 
 # --- one test
 
+@functools.cache
+def own_tables():
+    """The statements of `sluice schema`."""
+    text = subprocess.run([SLUICE, "schema"], check=True, capture_output=True, text=True).stdout
+    return [part.strip() for part in re.sub(r"^--.*$", "", text, flags=re.M).split(";\n") if part.strip()]
+
+
 def merge(base, more):
     """more over base, None removes."""
     out = dict(base)
@@ -363,7 +403,20 @@ class Case:
         self.sluices, self.own, self.numbers = [], [], itertools.count()
         os.makedirs(directory)
         self.mysql.sql(f"DROP DATABASE IF EXISTS {self.db}")
+        self.database()
+
+    def database(self):
+        """An empty database with the tables of sluice and the README's rights on it, on the server of now."""
         self.mysql.sql(f"CREATE DATABASE {self.db}")
+        self.mysql.grant(self.db)
+        for statement in own_tables():
+            self.sql(statement)
+
+    def drop_own_tables(self):
+        """For an account that may create them."""
+        names = [row[0] for row in self.sql("SHOW TABLES LIKE 'sluice\\_%%'")]
+        if names:
+            self.sql(f"DROP TABLE {', '.join(names)}")
 
     @property
     def redis(self):
@@ -378,11 +431,16 @@ class Case:
     def own_mysql(self, *options):
         self.mysql = MariaDB(self.dir, *options).up()
         self.own.append(self.mysql)
-        self.mysql.sql(f"CREATE DATABASE {self.db}")
+        self.database()
         return self.mysql
 
     def sql(self, statement, arguments=None):
-        return self.mysql.sql(statement, arguments, self.db)
+        """As the administrator; sluice gets the README's rights on a table that is created."""
+        rows = self.mysql.sql(statement, arguments, self.db)
+        created = re.match(r"\s*CREATE (?:OR REPLACE )?TABLE (?:IF NOT EXISTS )?(\w+|`(?:[^`]|``)+`)", statement)
+        if created:
+            self.mysql.grant(self.db, created[1])
+        return rows
 
     def row(self, statement, arguments=None):
         rows = self.sql(statement, arguments)
@@ -406,6 +464,13 @@ class Case:
 
     def write_config(self, **more):
         self.config = self.settings(**more)
+        for table in self.config["tables"].values():
+            for template in table.get("invalidate", ()):
+                key = template if isinstance(template, str) else template["key"]
+                pattern = re.sub(r"\{[^{}]*\}", "*", key)
+                for server in [self.redis_server, *self.own]:
+                    if isinstance(server, Redis) and server.alive() and pattern[0] != "*":
+                        server.allow(pattern)
         path = os.path.join(self.dir, f"config{next(self.numbers)}.yaml")
         with open(path, "w") as out:
             yaml.safe_dump(self.config, out, allow_unicode=True, width=10000)

@@ -259,7 +259,7 @@ stream_claim(struct source *source, struct lane *lane, const char *identity, str
 	struct redis_reply *reply;
 
 	control_begin(s);
-	redis_queuef(s->control, "DEL sluice:%s:id:%s", s->config->pool, lane->stream);
+	redis_queuef(s->control, "UNLINK sluice:%s:id:%s", s->config->pool, lane->stream);
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
 		return -1;
 	if (redis_reply_error(reply, err) != 0)
