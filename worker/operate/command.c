@@ -78,6 +78,16 @@ static const struct command commands[] = {
 	    .words_max = 4,
 	    .options = { { "--start", "ID", "resume: a stream id such as 1735689600000-0" } },
 	    .run = command_lane },
+	{ .name = "functions",
+	    .usage = "functions load FILE | show",
+	    .summary = "the cache functions that applications call",
+	    .help = "load  put the library into the cache of FILE, unless it has this one or a newer\n"
+		    "      one; `run` does so too where a template needs it\n"
+		    "show  print its source, whose head is the manual\n"
+		    "Exit code: 0; 69 the cache can't be reached; 1 it refuses the library.\n",
+	    .words_min = 1,
+	    .words_max = 2,
+	    .run = command_functions },
 	{ .name = "version",
 	    .usage = "version",
 	    .summary = "print the version",

@@ -66,6 +66,7 @@ int command_config(const struct command_line *line);
 int command_schema(const struct command_line *line);
 int command_status(const struct command_line *line);
 int command_lane(const struct command_line *line);
+int command_functions(const struct command_line *line);
 int command_version(const struct command_line *line);
 int command_help(const struct command_line *line);
 
