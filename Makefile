@@ -57,6 +57,9 @@ $(B)/%.o: %.c Makefile | have-deps
 	@mkdir -p $(@D)
 	$(Q)$(if $(V),,echo "  cc $<";) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# it holds the file
+$(B)/worker/cache/library.o: worker/cache/functions.lua
+
 $(B)/libsluice.a: $(library)
 	$(Q)rm -f $@ && ar rcs $@ $^
 $(B)/libsupport.a: $(support)

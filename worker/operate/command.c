@@ -115,6 +115,16 @@ static const struct command commands[] = {
 		{ "--force", NULL, "replay: whatever came behind it" },
 		{ "--json", NULL, "list, show: one JSON object a line" } },
 	    .run = command_dead },
+	{ .name = "functions",
+	    .usage = "functions load FILE | show",
+	    .summary = "the cache functions that applications call",
+	    .help = "load  put the library into the cache of FILE, unless it has this one or a newer\n"
+		    "      one; `run` does so too where a template needs it\n"
+		    "show  print its source, whose head is the manual\n"
+		    "Exit code: 0; 69 the cache can't be reached; 1 it refuses the library.\n",
+	    .words_min = 1,
+	    .words_max = 2,
+	    .run = command_functions },
 	{ .name = "version",
 	    .usage = "version",
 	    .summary = "print the version",

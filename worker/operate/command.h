@@ -67,6 +67,7 @@ int command_schema(const struct command_line *line);
 int command_status(const struct command_line *line);
 int command_lane(const struct command_line *line);
 int command_dead(const struct command_line *line);
+int command_functions(const struct command_line *line);
 int command_version(const struct command_line *line);
 int command_help(const struct command_line *line);
 

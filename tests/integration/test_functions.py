@@ -1,0 +1,606 @@
+"""
+The cache functions by themselves, on real servers: every rule is played on Redis 7 as functions and as a script, and
+on Redis 8 and Valkey 8 where they can be had.
+"""
+import os, random, re
+import redis
+from support import TOP, Redis, equal, limit, other_server, wait_for
+
+with open(os.path.join(TOP, "worker/cache/functions.lua"), encoding="utf-8") as file:
+    SOURCE = file.read()
+NONE = "0" * 21
+HOUR = 3_600_000
+
+
+def row(version):
+    return f"{version:020}1"
+
+
+def deleted(version):
+    return f"{version:020}2"
+
+
+class Cache:
+    """The functions of one server, called in either form; answers are text, integers, None or lists of them."""
+
+    def __init__(self, client, script=False):
+        self.client = client
+        self.sha = client.script_load(SOURCE.split("\n", 1)[1]) if script else None
+        if not script:
+            client.function_load(SOURCE, replace=True)
+
+    def call(self, name, key, *arguments):
+        if self.sha:
+            answer = self.client.evalsha(self.sha, 1, key, name, *arguments)
+        else:
+            answer = self.client.fcall(name, 1, key, *arguments)
+        text = lambda x: x.decode("latin-1") if isinstance(x, bytes) else x
+        return [text(x) for x in answer] if isinstance(answer, list) else text(answer)
+
+    def __getattr__(self, name):
+        return lambda key, *arguments: self.call("sluice_" + name, key, *arguments)
+
+    def load(self, key, *arguments):
+        """A miss: (token, floor)."""
+        answer = self.get(key, *arguments)
+        equal(answer[0], "LOAD")
+        return answer[1:]
+
+    def filled(self, key, version, payload="v", ttl=HOUR, *more):
+        token, _ = self.load(key)
+        equal(self.fill(key, token, version, payload, ttl, *more), "OK")
+
+    def hash(self, key):
+        return {name.decode(): value.decode("latin-1") for name, value in self.client.hgetall(key).items()}
+
+    def over(self, key):
+        """A miss as soon as the value or lease there is over its time."""
+        return wait_for("it is over its time", lambda: [answer[1:] for answer in [self.get(key)] if answer[0] == "LOAD"])[0]
+
+    def short(self, key, version, payload="v"):
+        """A value that is over its time at once, in a key that stays because of its marker."""
+        equal(self.invalidate(key, version, "", "", HOUR), "NEW")
+        self.filled(key, version, payload, 1, 0)
+
+    def forget(self, key):
+        """As an eviction does."""
+        self.client.delete(key)
+
+
+def refused(function, *arguments):
+    try:
+        answer = function(*arguments)
+    except redis.ResponseError as error:
+        return str(error)
+    raise AssertionError(f"{arguments} was not refused: {answer!r}")
+
+
+# --- reading and filling
+
+def rule_one_loader_a_miss_and_all_hit_after_it(c):
+    token, floor = c.load("k")
+    equal(floor, NONE)
+    equal(c.get("k"), ["WAIT", 100])
+    equal(c.get("k", "", 20), ["WAIT", 20])
+    assert 0 < c.client.pttl("k") <= 10_000
+    equal(c.fill("k", token, 57, "pay", HOUR), "OK")
+    answer = c.get("k")
+    equal(answer[:3], ["HIT", "pay", row(57)])
+    equal(c.fill("k", token, 57, "again", HOUR), "LEASE_LOST", "a lease is used once")
+
+
+def rule_a_wait_never_outlasts_the_lease(c):
+    c.load("k", 50)
+    word, ms = c.get("k", "", 60_000)
+    assert word == "WAIT" and 1 <= ms <= 50, (word, ms)
+    wait_for("the lease is over", lambda: c.get("k")[0] == "LOAD")
+
+
+def rule_a_lease_that_is_over_or_not_ours_fills_nothing(c):
+    equal(c.invalidate("k", 57, "", "", HOUR), "NEW")  # so that the key outlives its lease
+    late, _ = c.load("k", 1)
+    token, _ = c.over("k")
+    assert token != late
+    equal(c.fill("k", late, 57, "late", HOUR), "LEASE_LOST")
+    equal(c.fill("k", "", 57, "none", HOUR), "LEASE_LOST")
+    equal(c.fill("absent", token, 57, "none", HOUR), "LEASE_LOST")
+    equal(c.client.exists("absent"), 0)
+    equal(c.fill("k", token, 57, "right", HOUR), "OK")
+
+
+def rule_a_key_that_vanished_meanwhile_takes_no_fill(c):
+    token, _ = c.load("k")
+    c.forget("k")
+    equal(c.fill("k", token, 57, "x", HOUR), "LEASE_LOST")
+    c.load("k")
+    equal(c.fill("k", token, 57, "x", HOUR), "LEASE_LOST", "another reader's lease is not ours")
+
+
+def rule_nothing_older_than_the_value_is_written_even_when_that_is_over_its_time(c):
+    c.short("k", 57)
+    c.client.hdel("k", "m")
+    token, floor = c.over("k")
+    equal(floor, row(57))
+    equal(c.fill("k", token, 56, "v56", HOUR), "OLD")
+    token, _ = c.load("k")  # OLD gives the lease back
+    equal(c.fill("k", token, 57, "v57", HOUR), "OK")
+
+
+def rule_nothing_older_than_the_marker_is_written(c):
+    c.filled("k", 57)
+    equal(c.invalidate("k", 58), "NEW")
+    token, floor = c.load("k")
+    equal(floor, row(58))
+    equal(c.fill("k", token, 57, "old", HOUR), "OLD")
+    token, _ = c.load("k")
+    equal(c.fill("k", token, 58, "new", HOUR), "OK")
+
+
+def rule_without_a_version_the_marker_must_not_have_moved(c):
+    equal(c.invalidate("k", 58), "NEW")
+    token, floor = c.load("k")
+    equal(c.fill("k", token, floor, "x", HOUR), "OK")
+    equal(c.get("k")[2], row(58), "it is known to be as new as the marker was")
+    equal(c.invalidate("k", 59), "NEW")
+    token, floor = c.load("k")
+    equal(c.fill("k", token, row(58), "x", HOUR), "OLD")
+    token, floor = c.load("k")
+    equal(c.invalidate("k", 60), "NEW")
+    equal(c.fill("k", token, floor, "x", HOUR), "LEASE_LOST")
+
+
+def rule_ttl_jitter_and_for_ever(c):
+    seen = set()
+    for number in range(40):
+        c.filled(f"k{number}", 1, "x", 100_000)
+        seen.add(c.client.pttl(f"k{number}") // 1000)
+        c.filled(f"exact{number}", 1, "x", 100_000, 0)
+        assert 99_000 < c.client.pttl(f"exact{number}") <= 100_000
+    assert min(seen) >= 89 and max(seen) <= 110 and len(seen) > 5, seen
+    c.filled("ever", 1, "x", 0)
+    equal(c.client.pttl("ever"), -1)
+    equal(c.get("ever")[0], "HIT")
+    equal(c.invalidate("ever", 2), "NEW")
+    assert 0 < c.client.pttl("ever") <= 60_000, "a marker is not for ever"
+
+
+def rule_stale_for_serves_while_one_loads(c):
+    c.filled("k", 57, "v57", 1, 0, HOUR)
+    token, floor = c.over("k")
+    equal(floor, row(57))
+    equal(c.get("k")[:3], ["STALE", "v57", row(57)])
+    assert c.client.pttl("k") > HOUR / 2
+    equal(c.fill("k", token, 58, "v58", HOUR), "OK")
+    equal(c.get("k")[:2], ["HIT", "v58"])
+
+
+def rule_an_invalidation_ends_stale_too(c):
+    c.filled("k", 57, "v57", 1, 0, HOUR)
+    token, _ = c.over("k")
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.get("k")[0], "LOAD")
+    equal(c.fill("k", token, 58, "x", HOUR), "LEASE_LOST")
+
+
+def rule_a_payload_is_any_bytes(c):
+    for number, payload in enumerate((b"", b"\0", bytes(range(256)) * 300, b"\r\n$3\r\n")):
+        c.filled(f"k{number}", 1, payload)
+        equal(c.get(f"k{number}")[1].encode("latin-1"), payload)
+        equal(c.client.hget(f"k{number}", "p"), payload)
+
+
+def rule_no_such_row_is_an_answer(c):
+    token, floor = c.load("k")
+    equal(c.fill_none("k", token, floor, HOUR), "OK")
+    equal(c.get("k")[:3], ["HIT", None, NONE])
+    equal(c.invalidate("k", 1), "NEW", "the row came")
+    c.filled("k", 1)
+    equal(c.get("k")[:2], ["HIT", "v"])
+
+
+def rule_no_such_row_only_without_a_marker_or_over_a_deletion(c):
+    equal(c.invalidate("k", 57), "NEW")
+    token, floor = c.load("k")
+    equal(c.fill_none("k", token, floor, HOUR), "OLD", "the row was seen")
+    equal(c.invalidate("k", 57, "deleted"), "NEW")
+    token, floor = c.load("k")
+    equal(floor, deleted(57))
+    equal(c.fill_none("k", token, floor, HOUR), "OK")
+    equal(c.get("k")[:3], ["HIT", None, deleted(57)])
+    equal(c.invalidate("k", 57, "deleted"), "SAME")
+    equal(c.invalidate("k", 58), "NEW")
+
+
+def rule_no_such_row_against_an_insert(c):
+    token, floor = c.load("k")
+    equal(c.invalidate("k", 1), "NEW")
+    equal(c.fill_none("k", token, floor, HOUR), "LEASE_LOST")
+
+
+def rule_a_value_replaces_no_such_row_and_back(c):
+    equal(c.invalidate("k", 56, "deleted", "", HOUR), "NEW")
+    token, floor = c.load("k")
+    equal(c.fill_none("k", token, floor, 1, 0), "OK")
+    token, floor = c.over("k")
+    equal(c.fill("k", token, 57, "v", HOUR), "OK")
+    equal(c.get("k")[:2], ["HIT", "v"])
+    assert "n" not in c.hash("k")
+
+
+# --- invalidating
+
+def rule_the_answers_of_an_invalidation(c):
+    c.filled("k", 57)
+    equal(c.invalidate("k", 57), "KEPT")
+    equal(c.get("k")[0], "HIT")
+    equal(c.invalidate("k", 57), "SAME")
+    equal(c.invalidate("k", 56), "OLD")
+    equal(c.invalidate("k", 57, "deleted"), "NEW")
+    equal(c.get("k")[0], "LOAD")
+    equal(c.invalidate("k", 57, "deleted"), "SAME")
+    equal(c.invalidate("k", 57, "row"), "OLD")
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.hash("k"), {"m": row(58)})
+
+
+def rule_a_deletion_is_above_its_row_and_below_the_next_version(c):
+    equal(c.invalidate("k", 57, "deleted"), "NEW")
+    token, _ = c.load("k")
+    equal(c.fill("k", token, 57, "the deleted row", HOUR), "OLD")
+    c.filled("k", 58, "inserted again")
+    equal(c.invalidate("k", 57, "deleted"), "SAME")
+    equal(c.get("k")[:2], ["HIT", "inserted again"])
+
+
+def rule_an_invalidation_keeps_the_key_and_its_use_count(c):
+    c.client.config_set("maxmemory-policy", "allkeys-lfu")
+    try:
+        c.filled("k", 57)
+        for _ in range(300):
+            c.get("k")
+        before = c.client.object("freq", "k")
+        assert before > 5, before
+        equal(c.invalidate("k", 58), "NEW")
+        assert c.client.object("freq", "k") >= before - 1
+    finally:
+        c.client.config_set("maxmemory-policy", "noeviction")
+
+
+def rule_a_marker_lives_as_long_as_it_is_told(c):
+    equal(c.invalidate("k", 57), "NEW")
+    assert 0 < c.client.pttl("k") <= 2000
+    c.filled("there", 57, "x", HOUR)
+    equal(c.invalidate("there", 58), "NEW")
+    assert 50_000 < c.client.pttl("there") <= 60_000
+    equal(c.invalidate("there", 59, "", 5000), "NEW")
+    assert 0 < c.client.pttl("there") <= 5000
+    equal(c.invalidate("gone", 57, "", "", 0), "NEW")
+    equal(c.client.exists("gone"), 0)
+    # a lease is a key that is there
+    token, _ = c.load("leased")
+    equal(c.invalidate("leased", 57, "", "", 0), "NEW")
+    equal(c.fill("leased", token, 56, "x", HOUR), "LEASE_LOST")
+    assert c.client.pttl("leased") > 50_000
+
+
+def rule_a_short_value_does_not_shorten_the_marker(c):
+    c.short("k", 58)
+    assert c.client.pttl("k") > HOUR / 2
+    token, _ = c.over("k")
+    equal(c.fill("k", token, 57, "old", HOUR), "OLD")
+
+
+def rule_the_unversioned_form_drops_all_and_takes_no_fill_for_the_quarantine(c):
+    c.filled("k", 57, "x", 1, 0, HOUR)
+    token, _ = c.over("k")
+    equal(c.invalidate("k", "", "", "", "", 300), "NEW")
+    equal(list(c.hash("k")), ["q"])
+    equal(c.get("k"), ["MISS"])
+    equal(c.fill("k", token, 57, "x", HOUR), "LEASE_LOST")
+    equal(c.populate("k", 99, "x", HOUR, "", "", "", 1), "BUSY")
+    equal(c.refresh("k", "1", 99, "x", HOUR), "CHANGED")
+    equal(c.invalidate("k", 60), "NEW")
+    equal(c.get("k"), ["MISS"], "a version does not end it")
+    token, floor = wait_for("the quarantine is over", lambda: c.get("k")[0] != "MISS") and c.over("k")
+    equal(floor, row(60))
+    equal(c.fill("k", token, 60, "x", HOUR), "OK")
+    assert "q" not in c.hash("k")
+
+
+def rule_the_unversioned_form_on_an_absent_key_and_without_quarantine(c):
+    equal(c.invalidate("k", ""), "NEW")
+    equal(c.get("k"), ["MISS"])
+    assert 0 < c.client.pttl("k") <= 5000
+    equal(c.invalidate("k", "", "", "", "", 10), "NEW")
+    assert c.client.pttl("k") > 1000, "a shorter one does not end a longer"
+    equal(c.invalidate("k", "", "", "", "", 0), "NEW")
+    equal(c.client.exists("k"), 0)
+
+
+# --- populate, refresh, drop
+
+def rule_populate_writes_over_what_is_there_and_never_older(c):
+    equal(c.populate("k", 57, "x", HOUR), "ABSENT")
+    equal(c.client.exists("k"), 0)
+    equal(c.populate("k", 57, "v57", HOUR, "", "", "", 1), "OK")
+    equal(c.populate("k", 56, "v56", HOUR), "OLD")
+    equal(c.populate("k", 57, "repaired", HOUR), "OK", "an equal version is not trusted")
+    equal(c.get("k")[1], "repaired")
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.populate("k", 57, "v57", HOUR), "OLD")
+    equal(c.populate("k", 58, "v58", HOUR), "OK", "over a marker")
+    equal(c.invalidate("k", 58), "SAME")
+    equal(c.get("k")[1], "v58")
+
+
+def rule_populate_in_another_order_leaves_the_newest(c):
+    for order in ((57, 58, 59), (59, 58, 57), (58, 59, 57)):
+        c.forget("k")
+        for version in order:
+            c.populate("k", version, f"v{version}", HOUR, "", "", "", 1)
+        equal(c.get("k")[1], "v59", order)
+
+
+def rule_populate_takes_a_slow_reader_s_lease(c):
+    token, _ = c.load("k")
+    equal(c.populate("k", 58, "v58", HOUR), "ABSENT", "a lease is no value")
+    equal(c.invalidate("k", 57), "NEW")
+    token, _ = c.load("k")
+    equal(c.populate("k", 58, "v58", HOUR), "OK")
+    equal(c.fill("k", token, 58, "x", HOUR), "LEASE_LOST")
+
+
+def rule_refresh_only_over_the_value_that_was_seen(c):
+    c.filled("k", 57, "v57")
+    stamp = c.get("k")[3]
+    equal(c.refresh("k", stamp, 56, "v56", HOUR), "OLD")
+    equal(c.refresh("k", stamp, 57, "v57b", HOUR), "OK")
+    equal(c.refresh("k", stamp, 58, "v58", HOUR), "CHANGED")
+    stamp = c.get("k")[3]
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.refresh("k", stamp, 57, "old", HOUR), "CHANGED")
+    c.forget("k")  # the marker is lost as well
+    equal(c.refresh("k", stamp, 57, "old", HOUR), "CHANGED")
+    c.filled("k", 58, "v58")
+    equal(c.refresh("k", stamp, 58, "old", HOUR), "CHANGED")
+    equal(c.get("k")[1], "v58")
+
+
+def rule_refresh_without_a_version(c):
+    token, floor = c.load("k")
+    equal(c.fill("k", token, floor, "a", HOUR), "OK")
+    _, _, version, stamp = c.get("k")
+    equal(c.refresh("k", stamp, version, "b", HOUR), "OK")
+    equal(c.get("k")[1:3], ["b", NONE])
+
+
+def rule_every_write_has_another_stamp(c):
+    stamps = []
+    c.filled("k", 1)
+    for _ in range(50):
+        stamps.append(c.get("k")[3])
+        equal(c.refresh("k", stamps[-1], 1, "x", HOUR), "OK")
+    equal(len(set(stamps)), 50)
+    c.client.hset("k", "w", "9000000000000000")  # the clock was set back
+    equal(c.refresh("k", "9000000000000000", 1, "x", HOUR), "OK")
+    equal(c.get("k")[3], "9000000000000001")
+
+
+def rule_drop(c):
+    equal(c.drop("k"), "ABSENT")
+    c.filled("k", 57)
+    equal(c.drop("k"), "OK")
+    equal(c.client.exists("k"), 0)
+
+
+# --- generations
+
+def rule_a_generation_only_rises(c):
+    seen = [int(c.generation("g"))]
+    equal(int(c.generation("g")), seen[0])
+    for _ in range(20):
+        seen.append(int(c.generation_raise("g")))
+        equal(int(c.generation("g")), seen[-1])
+    equal(seen, sorted(set(seen)))
+    c.client.set("g", 9_000_000_000_000_000)  # a clock far behind
+    equal(c.generation_raise("g"), "9000000000000001")
+
+
+def rule_a_lost_generation_comes_back_newer(c):
+    first = int(c.generation("g"))
+    for _ in range(20):
+        last = int(c.generation_raise("g"))
+    c.forget("g")
+    equal(c.generation_raise("g"), None)
+    assert int(c.generation("g")) > last > first
+    assert 0 < c.client.pttl("g") or c.generation("g", 5000) and 0 < c.client.pttl("g") <= 5000
+
+
+# --- faults
+
+def rule_no_other_key_is_touched(c):
+    for name in ("other", "k2"):
+        c.client.set(name, "x")
+    for key in ([], ["a", "b"]):
+        if not c.sha:
+            assert "one key" in refused(c.client.fcall, "sluice_get", len(key), *key)
+    c.filled("k", 1), c.invalidate("k", 2), c.drop("k")
+    equal(sorted(c.client.keys()), [b"k2", b"other"])
+
+
+def calls_of_each(c, key):
+    return [lambda: c.get(key), lambda: c.fill(key, "1", 1, "x", HOUR), lambda: c.fill_none(key, "1", NONE, HOUR), lambda: c.invalidate(key, 1),
+            lambda: c.invalidate(key, ""), lambda: c.populate(key, 1, "x", HOUR, "", "", "", 1), lambda: c.refresh(key, "1", 1, "x", HOUR),
+            lambda: c.drop(key)]
+
+
+def rule_a_key_of_another_kind_is_named_and_left_alone(c):
+    c.client.set("text", "x"), c.client.hset("theirs", "name", "Bob"), c.client.xadd("stream", {"a": 1})
+    before = [c.client.dump(key) for key in ("text", "theirs", "stream")]
+    for key in ("text", "theirs", "stream"):
+        for call in calls_of_each(c, key):
+            try:
+                answer = call()
+                assert key == "theirs" and answer in ("LEASE_LOST", "CHANGED"), (key, answer)
+            except redis.ResponseError as error:
+                assert "WRONGTYPE" in str(error), error
+    for call in (lambda: c.generation("theirs"), lambda: c.generation_raise("theirs"), lambda: c.generation("text")):
+        assert re.search("WRONGTYPE|no generation", refused(call))
+    equal([c.client.dump(key) for key in ("text", "theirs", "stream")], before)
+    equal(c.client.pttl("theirs"), -1)
+
+
+def rule_wrong_arguments_are_refused_and_change_nothing(c):
+    c.filled("k", 57, "x", 0)
+    before = c.hash("k")
+    for call, name, arguments in (
+            (c.get, "lease", ["x"]), (c.get, "lease", ["-1"]), (c.get, "lease", [4_000_000]), (c.get, "arguments", [1, 1, 1]),
+            (c.fill, "ttl", ["1", 1, "x"]), (c.fill, "ttl", ["1", 1, "x", "1.5"]), (c.fill, "version", ["1", "-1", "x", 1]),
+            (c.fill, "version", ["1", "1e3", "x", 1]), (c.fill, "version", ["1", "", "x", 1]), (c.fill, "version", ["1", 2**64, "x", 1]),
+            (c.fill, "jitter", ["1", 1, "x", 1, 101]), (c.fill_none, "floor", ["1", "57", 1]), (c.invalidate, "version", []),
+            (c.invalidate, "kind", [1, "gone"]), (c.invalidate, "version", ["1" * 21]), (c.invalidate, "marker", [1, "", "1e9"]),
+            (c.invalidate, "version", [" 1"]), (c.populate, "version", ["", "x", 1]), (c.populate, "always", [1, "x", 1, "", "", "", 2]),
+            (c.refresh, "ttl", [1, 1, "x"]), (c.drop, "arguments", [1])):
+        assert name in refused(call, "k", *arguments), (name, arguments)
+    equal(c.hash("k"), before)
+
+
+def rule_versions_are_exact(c):
+    """Against Python's whole numbers, most of them where doubles are not exact."""
+    chance = random.Random(20260101)
+    around = [0, 1, 9, 10, 2**31, 2**53, 2**63, 2**64 - 2]
+    for _ in range(300):
+        a = min(2**64 - 1, max(0, chance.choice(around) + chance.randint(-2, 2)))
+        b = min(2**64 - 1, max(0, a + chance.choice((-1, 0, 0, 1, chance.randint(-5, 5)))))
+        kind_a, kind_b = chance.choice((1, 2)), chance.choice((1, 2))
+        c.forget("k")
+        equal(c.invalidate("k", a, ["row", "deleted"][kind_a - 1]), "NEW")
+        want = "SAME" if (a, kind_a) == (b, kind_b) else "OLD" if (b, kind_b) < (a, kind_a) else "NEW"
+        equal(c.invalidate("k", b, ["row", "deleted"][kind_b - 1]), want, f"{a}.{kind_a} then {b}.{kind_b}")
+        c.forget("k")
+        equal(c.invalidate("k", a, ["row", "deleted"][kind_a - 1]), "NEW")
+        token, _ = c.load("k")
+        equal(c.fill("k", token, f"{b:0{chance.randint(1, 20)}}", "x", HOUR), "OK" if (b, 1) >= (a, kind_a) else "OLD", f"{a}.{kind_a} filled {b}")
+
+
+def rule_any_arguments_are_answered_or_refused(c):
+    """Never a Lua error, never a key that stays for ever but by ttl 0."""
+    chance = random.Random(4711)
+    some = ["", "0", "1", "57", str(2**64 - 1), str(2**64), "9" * 40, "-1", "1.0", "1e3", "nan", "inf", "0x10", " 1", "1 ", "\0", "row", "deleted",
+            NONE, row(5), deleted(5), row(5)[:-1] + "7", b"\xff" * 30, "x" * 5000, "100", "5000"]
+    names = re.findall(r"offer\('sluice_(\w+)'", SOURCE)
+    assert len(names) == 9, names
+    for _ in range(4000):
+        name, key = chance.choice(names), chance.choice(("k1", "k2", "k3"))
+        arguments = [chance.choice(some) for _ in range(chance.randint(0, 8))]
+        if chance.random() < 0.3:
+            arguments[:1] = [c.hash(key).get(chance.choice("tw"), "0")] if c.client.type(key) == b"hash" else ["0"]
+        if chance.random() < 0.05:
+            c.forget(key)
+        try:
+            c.call("sluice_" + name, key, *arguments)
+        except redis.ResponseError as error:
+            assert re.search(r"sluice: |WRONGTYPE", str(error)), (name, arguments, str(error))
+        if c.client.type(key) == b"hash" and c.client.ttl(key) == -1:
+            assert {"w"} <= set(c.hash(key)) and "e" not in c.hash(key), (name, arguments, c.hash(key))
+
+
+def rule_at_oom_an_invalidation_works_and_a_fill_does_not(c):
+    c.filled("k", 57), c.filled("d", 57), c.generation("g")
+    token, _ = c.load("lease")
+    c.client.config_set("maxmemory", 1)
+    try:
+        assert "OOM" in refused(c.fill, "lease", token, 57, "x", HOUR)
+        equal(c.get("k")[:2], ["HIT", "v"])
+        equal(c.invalidate("k", 58), "NEW")
+        assert c.client.hget("k", "p") is None
+        equal(c.invalidate("lease", ""), "NEW")
+        equal(c.drop("d"), "OK")
+        if not c.sha:
+            equal(c.hash("k"), {"m": row(58)})
+            equal(c.get("k")[0], "LOAD")
+            assert int(c.generation_raise("g")) > 0
+        assert "OOM" in refused(c.populate, "k", 59, "x", HOUR, "", "", "", 1)
+    finally:
+        c.client.config_set("maxmemory", 0)
+    equal(c.fill("lease", token, 56, "old", HOUR), "LEASE_LOST")
+
+
+RULES = {name[5:]: rule for name, rule in list(globals().items()) if name.startswith("rule_")}
+
+
+def play(client, script=False):
+    for name, rule in RULES.items():
+        client.flushall()
+        cache = Cache(client, script)
+        try:
+            rule(cache)
+        except Exception as error:
+            raise AssertionError(f"{name}: {type(error).__name__}: {error}") from error
+
+
+def one_rule(rule):
+    def test(t):
+        t.redis.flushall()
+        rule(Cache(t.redis))
+    return test
+
+
+globals().update({"test_" + name: one_rule(rule) for name, rule in RULES.items()})
+
+
+@limit(120)
+def test_all_of_it_as_a_script(t):
+    t.redis.flushall(), t.redis.function_flush()
+    play(t.redis, script=True)
+
+
+@limit(150)
+def test_all_of_it_on_redis_8(t):
+    play(t.own_redis(command=other_server("redis8")[0]).client())
+
+
+@limit(150)
+def test_all_of_it_on_valkey_8(t):
+    play(t.own_redis(command=other_server("valkey8")[0]).client())
+
+
+# --- the library on a server
+
+def test_load_puts_it_there_and_never_replaces_a_newer_one(t):
+    t.own_redis()
+    path = t.write_config()
+    equal(t.command("functions", "load", path)[0], 0)
+    equal(t.redis.fcall("sluice_version", 0), re.search("MINOR = '(.*)'", SOURCE)[1].encode())
+    for other, stays in (("1.9", True), ("1.10", True), ("1.", False)):
+        t.redis.function_load(re.sub("MINOR = '.*'", f"MINOR = '{other}'", SOURCE), replace=True)
+        equal(t.command("functions", "load", path)[0], 0)
+        equal(t.redis.fcall("sluice_version", 0).decode() == other, stays, other)
+
+
+def test_load_says_what_it_does_where_functions_are_denied(t):
+    t.own_redis()
+    t.redis.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-fcall", "-function")
+    path = t.write_config(redis={"url": t.redis_server.url.replace("//", "//app:pw@")})
+    code, out, err = t.command("functions", "load", path)
+    equal(code, 0, err)
+    sha = re.search("EVALSHA ([0-9a-f]{40})", out)[1]
+    equal(t.redis.evalsha(sha, 1, "k", "sluice_get")[0], b"LOAD")
+    t.redis.execute_command("ACL", "SETUSER", "app", "-script")
+    equal(t.command("functions", "load", path)[0], 1)
+    t.redis_server.kill()
+    equal(t.command("functions", "load", path)[0], 69)
+
+
+def test_show_prints_the_source_and_usage_is_checked(t):
+    equal(t.command("functions", "show")[:2], (0, SOURCE))
+    for words in (["functions", "show", "x"], ["functions", "load"], ["functions", "lod", "x"], ["functions"]):
+        equal(t.command(*words)[0], 2, words)
+
+
+def test_the_readme_s_table_is_that_of_the_source(t):
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
+        table = re.search("<!-- functions -->\n(.*?)<!-- /functions -->", readme.read(), re.S)[1]
+    equal(table, "".join(line + "\n" for line in SOURCE.splitlines() if line.startswith("|")))
+    for name in re.findall(r"offer\('(\w+)'", SOURCE):
+        assert f"| `{name}` |" in table, name

@@ -1,0 +1,375 @@
+#!lua name=sluice_1
+--[[
+The cache entries of sluice: one hash a key, which no reader can bring back to an older state.
+
+Runs as a library of Redis Functions (Redis 7, Valkey 7.2 and newer), and as a script: without its
+first line, as EVALSHA sha 1 KEY FUNCTION argument...  The library's name carries its major version,
+within which arguments and replies only grow; sluice_version says the minor one.
+
+Every function but sluice_version takes exactly one key and touches no other.  Times are ms.  An
+argument may be left off from the right; '' stands for its default.
+
+| function | arguments | answers |
+|---|---|---|
+| `sluice_get` | `KEY [lease=10000] [wait=100]` | `HIT payload version stamp` (payload nil: there is no such row); `STALE payload version stamp` (over its time, while another reader loads); `LOAD token floor` (you load); `WAIT ms` (another reader loads: ask again); `MISS` (load, but don't fill) |
+| `sluice_fill` | `KEY token version payload ttl [jitter=10] [stale_for=0]` | `OK`; `LEASE_LOST` (the key changed or vanished meanwhile, or it took longer than the lease); `OLD` (what was read is older than what is known) |
+| `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
+| `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new); `SAME` (told before); `OLD` (a newer one was told before) |
+| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0); `BUSY` (no fill before the quarantine is over) |
+| `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
+| `sluice_drop` | `KEY` | `OK`; `ABSENT` |
+| `sluice_generation` | `KEY [ttl=0]` | the generation, set to the server's time in µs where there is none |
+| `sluice_generation_raise` | `KEY [ttl=0]` | the new generation; nil where there is none (the next reader's is newer than any before) |
+| `sluice_version` | no key | `1.0` |
+
+version: the row's, 0 to 18446744073709551615.  Where the row has none: the floor of LOAD for
+sluice_fill, the version that sluice_get gave for sluice_refresh; '' for sluice_invalidate, the
+unversioned form: value, lease and marker are gone, and for `quarantine` nothing is filled.
+version in answers, floor: 20 digits and the kind, 1 a row, 2 deleted, so that text compares as time
+went: a deletion is above its row and below the row's next version.  All 0: none is known.
+kind: row or deleted.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
+per cent.  marker, marker_absent: how long an invalidation is remembered where the key was there, or
+was not.  At OOM get, invalidate, drop and generation_raise run, the others are refused by the server.
+
+The hash: p payload, n "no such row" instead, r their version, w their stamp (µs, another for every
+write), e over its time at, s not even stale after, m marker, t token, l lease until, q no fill before.
+The key's TTL is the longest of what it holds.  A payload that anyone may read without a function is
+in `p`; it may be over its time.
+]]
+local MINOR = '1.0'
+local NONE = '000000000000000000000'
+local MOST = '18446744073709551615'
+local YEARS = 10 * 366 * 86400000
+
+-- While a library is loaded nothing but redis.register_function is there, so no global has a local name.
+local function fail(text)
+	error(redis.error_reply('ERR sluice: ' .. text))
+end
+
+-- A whole number, no longer than what a double holds exactly.
+local function whole(text, default, most, name)
+	if text == nil or text == '' then
+		if default == nil then fail(name .. ' is missing') end
+		return default
+	end
+	local n = #text <= 15 and string.find(text, '^%d+$') and tonumber(text)
+	if not n or n > most then
+		fail(name .. ' is not a whole number up to ' .. string.format('%.0f', most))
+	end
+	return n
+end
+
+-- Text that sorts as the version does; numbers would lose what is above 2^53.
+local function version_of(text, kind)
+	if #text > 20 or not string.find(text, '^%d+$') then fail('version is not a number of 20 digits at most') end
+	text = string.rep('0', 20 - #text) .. text
+	if text > MOST then fail('version is above ' .. MOST) end
+	return text .. kind
+end
+
+local function is_floor(text)
+	return #text == 21 and string.find(text, '^%d+[012]$') ~= nil
+end
+
+local function higher(a, b)
+	a, b = a or NONE, b or NONE
+	return a > b and a or b
+end
+
+local function now_us()
+	local t = redis.call('TIME')
+	return t[1] * 1000000 + t[2]
+end
+
+local function digits(n)
+	return string.format('%.0f', n)
+end
+
+local function is_over(deadline, us)
+	return not deadline or tonumber(deadline) * 1000 <= us
+end
+
+-- Nothing of ours was found: then no key at all, not somebody else's hash.
+local function demand_absent(key)
+	if redis.call('EXISTS', key) == 1 then
+		error(redis.error_reply('WRONGTYPE sluice: the key is a hash of another kind'))
+	end
+end
+
+local function lasts(key, ms)
+	redis.call('PEXPIRE', key, digits(ms))
+end
+
+-- The common arguments of what writes a value, from argument i on.
+local function lifetime(args, i)
+	return {
+		ttl = whole(args[i], nil, YEARS, 'ttl'),
+		jitter = whole(args[i + 1], 10, 100, 'jitter'),
+		stale_for = whole(args[i + 2], 0, YEARS, 'stale_for'),
+	}
+end
+
+local function jittered(life, us)
+	return math.max(1, math.floor(life.ttl * (1 + (us % 2001 - 1000) / 100000 * life.jitter)))
+end
+
+-- payload nil: no such row.  stamp: of the value before.  First what needs memory: a script that has
+-- written is not stopped at OOM any more.
+local function store(key, version, payload, life, stamp, us)
+	local stamp_us = us
+	if stamp and tonumber(stamp) >= us then stamp_us = tonumber(stamp) + 1 end
+	redis.call('HSET', key, payload and 'p' or 'n', payload or '', 'w', digits(stamp_us))
+	redis.call('HDEL', key, payload and 'n' or 'p', 't', 'l', 'q')
+	if version ~= NONE then redis.call('HSET', key, 'r', version) else redis.call('HDEL', key, 'r') end
+	if life.ttl == 0 then
+		redis.call('HDEL', key, 'e', 's')
+		redis.call('PERSIST', key)
+		return { ok = 'OK' }
+	end
+	local ttl = jittered(life, us)
+	local over = math.floor(us / 1000) + ttl
+	redis.call('HSET', key, 'e', digits(over), 's', digits(over + life.stale_for))
+	-- what stands there is for the marker
+	lasts(key, math.max(ttl + life.stale_for, redis.call('PTTL', key)))
+	return { ok = 'OK' }
+end
+
+local function value_reply(word, payload, version, stamp)
+	return { word, payload, version or NONE, stamp }
+end
+
+local function get(key, args)
+	local lease = whole(args[1], 10000, 3600000, 'lease')
+	local wait = whole(args[2], 100, 3600000, 'wait')
+	local p, r, w, e = unpack(redis.call('HMGET', key, 'p', 'r', 'w', 'e'))
+	if w and not e then return value_reply('HIT', p, r, w) end
+	local us = now_us()
+	if w and not is_over(e, us) then return value_reply('HIT', p, r, w) end
+	local s, m, t, l, q = unpack(redis.call('HMGET', key, 's', 'm', 't', 'l', 'q'))
+	if not is_over(l, us) then
+		if w and not is_over(s, us) then return value_reply('STALE', p, r, w) end
+		return { 'WAIT', math.min(wait, math.max(1, tonumber(l) - math.floor(us / 1000))) }
+	end
+	if not is_over(q, us) then return { 'MISS' } end
+	local fresh = not (w or m or t or q)
+	if fresh then demand_absent(key) end
+	local token = digits(us)
+	redis.call('HSET', key, 't', token, 'l', digits(math.floor(us / 1000) + lease))
+	if fresh then lasts(key, math.max(1, lease)) else redis.call('PEXPIRE', key, digits(math.max(1, lease)), 'GT') end
+	return { 'LOAD', token, higher(r, m) }
+end
+
+-- What a fill has to be, or why it is refused: known (the highest version), stamp, µs.
+local function claim(key, token)
+	local r, m, t, l, w, q = unpack(redis.call('HMGET', key, 'r', 'm', 't', 'l', 'w', 'q'))
+	local us = now_us()
+	if not t or t ~= token or is_over(l, us) or not is_over(q, us) then return nil end
+	return higher(r, m), w, us
+end
+
+local function refuse(key)
+	redis.call('HDEL', key, 't', 'l')
+	return { ok = 'OLD' }
+end
+
+-- The version of a value to be written, nil where it is older than what is known.
+local function at_least(known, text)
+	if is_floor(text) then
+		if known > text then return nil end
+		return known
+	end
+	local version = version_of(text, '1')
+	if version < known then return nil end
+	return version
+end
+
+local function fill(key, args)
+	local token, text, payload, life = args[1], args[2], args[3], lifetime(args, 4)
+	if not payload then fail('sluice_fill wants token, version, payload and ttl') end
+	if not is_floor(text) then version_of(text, '1') end
+	local known, stamp, us = claim(key, token)
+	if not known then return { ok = 'LEASE_LOST' } end
+	local version = at_least(known, text)
+	if not version then return refuse(key) end
+	return store(key, version, payload, life, stamp, us)
+end
+
+local function fill_none(key, args)
+	local token, floor, life = args[1], args[2], lifetime(args, 3)
+	if not floor or not is_floor(floor) then fail('sluice_fill_none wants the floor of LOAD') end
+	local known, stamp, us = claim(key, token)
+	if not known then return { ok = 'LEASE_LOST' } end
+	if known > floor or (known ~= NONE and string.sub(known, 21) ~= '2') then return refuse(key) end
+	return store(key, known, nil, life, stamp, us)
+end
+
+-- A marker is written before anything is removed.  Where even that finds no room (a script has no
+-- allow-oom) nothing stays: without a key there is no lease, so nothing older can be filled.
+local function remember(key, field, value)
+	local answer = redis.pcall('HSET', key, field, value)
+	if type(answer) ~= 'table' then return true end
+	if not string.find(answer.err, 'OOM', 1, true) then error(answer) end
+	redis.call('UNLINK', key)
+	return false
+end
+
+local function invalidate_unversioned(key, quarantine)
+	local r, w, m, t, q = unpack(redis.call('HMGET', key, 'r', 'w', 'm', 't', 'q'))
+	if not (r or w or m or t or q) then demand_absent(key) end
+	if quarantine == 0 then
+		redis.call('UNLINK', key)
+		return { ok = 'NEW' }
+	end
+	local until_ms = math.floor(now_us() / 1000) + quarantine
+	if q and tonumber(q) > until_ms then until_ms = tonumber(q) end
+	if remember(key, 'q', digits(until_ms)) then
+		redis.call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l')
+		redis.call('PEXPIREAT', key, digits(until_ms))
+	end
+	return { ok = 'NEW' }
+end
+
+local kinds = { row = '1', deleted = '2', [''] = '1' }
+
+local function invalidate(key, args)
+	local text, kind = args[1], kinds[args[2] or '']
+	local marker = whole(args[3], 60000, YEARS, 'marker')
+	local marker_absent = whole(args[4], 2000, YEARS, 'marker_absent')
+	local quarantine = whole(args[5], 5000, YEARS, 'quarantine')
+	if not text then fail('version is missing') end
+	if not kind then fail('kind is neither row nor deleted') end
+	if text == '' then return invalidate_unversioned(key, quarantine) end
+	local version = version_of(text, kind)
+	local m, r, w, t, q = unpack(redis.call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	if m then
+		if m == version then return { ok = 'SAME' } end
+		if m > version then return { ok = 'OLD' } end
+	elseif not (w or t or q) then
+		demand_absent(key)
+		if marker_absent > 0 and remember(key, 'm', version) then lasts(key, marker_absent) end
+		return { ok = 'NEW' }
+	end
+	if not remember(key, 'm', version) then return { ok = 'NEW' } end
+	if w and r and r >= version then
+		redis.call('PEXPIRE', key, digits(math.max(1, marker)), 'GT')
+		return { ok = 'KEPT' }
+	end
+	if w or t then redis.call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l') end
+	if q then
+		marker = math.max(marker, tonumber(q) - math.floor(now_us() / 1000))
+	end
+	lasts(key, math.max(1, marker))
+	return { ok = 'NEW' }
+end
+
+local function populate(key, args)
+	local text, payload, life = args[1], args[2], lifetime(args, 3)
+	local marker = whole(args[6], 60000, YEARS, 'marker')
+	local always = whole(args[7], 0, 1, 'always') == 1
+	local version = version_of(text or '', '1')
+	if not payload then fail('payload is missing') end
+	local m, r, w, t, q = unpack(redis.call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	local us = now_us()
+	if not (m or w or t or q) then
+		demand_absent(key)
+		if not always then return { ok = 'ABSENT' } end
+	end
+	if not is_over(q, us) then return { ok = 'BUSY' } end
+	if version < higher(r, m) then return { ok = 'OLD' } end
+	if not (m or w or always) then return { ok = 'ABSENT' } end
+	redis.call('HSET', key, 'm', version)
+	lasts(key, math.max(1, marker))
+	return store(key, version, payload, life, w, us)
+end
+
+local function refresh(key, args)
+	local stamp, text, payload, life = args[1], args[2], args[3], lifetime(args, 4)
+	if not payload then fail('sluice_refresh wants stamp, version, payload and ttl') end
+	if not is_floor(text) then version_of(text, '1') end
+	local m, r, w, t, q = unpack(redis.call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	if not w or w ~= stamp then return { ok = 'CHANGED' } end
+	local version = at_least(higher(r, m), text)
+	if not version then return { ok = 'OLD' } end
+	return store(key, version, payload, life, w, now_us())
+end
+
+local function drop(key)
+	local m, w, t, q = unpack(redis.call('HMGET', key, 'm', 'w', 't', 'q'))
+	if m or w or t or q then
+		redis.call('UNLINK', key)
+		return { ok = 'OK' }
+	end
+	demand_absent(key)
+	return { ok = 'ABSENT' }
+end
+
+local function write_generation(key, generation, ttl)
+	if ttl > 0 then
+		redis.call('SET', key, digits(generation), 'PX', digits(ttl))
+	else
+		redis.call('SET', key, digits(generation))
+	end
+	return digits(generation)
+end
+
+local function generation_of(key)
+	local text = redis.call('GET', key)
+	if text and not (#text <= 16 and string.find(text, '^%d+$')) then fail('the key is no generation') end
+	return text
+end
+
+local function generation(key, args)
+	local ttl = whole(args[1], 0, YEARS, 'ttl')
+	local text = generation_of(key)
+	if not text then return write_generation(key, now_us(), ttl) end
+	if ttl > 0 then lasts(key, ttl) end
+	return text
+end
+
+local function generation_raise(key, args)
+	local ttl = whole(args[1], 0, YEARS, 'ttl')
+	local text = generation_of(key)
+	if not text then return false end
+	return write_generation(key, math.max(now_us(), tonumber(text) + 1), ttl)
+end
+
+local script = not redis.register_function
+local functions = {}
+
+-- most: arguments behind the key
+local function offer(name, run, most, flag)
+	local function checked(keys, args)
+		if #keys ~= 1 then fail('one key is wanted') end
+		if #args > most then fail('more than ' .. most .. ' arguments') end
+		return run(keys[1], args)
+	end
+	if script then
+		functions[name] = checked
+	else
+		redis.register_function({ function_name = name, callback = checked, flags = { flag } })
+	end
+end
+
+offer('sluice_get', get, 2, 'allow-oom')
+offer('sluice_fill', fill, 6)
+offer('sluice_fill_none', fill_none, 5)
+offer('sluice_invalidate', invalidate, 5, 'allow-oom')
+offer('sluice_populate', populate, 7)
+offer('sluice_refresh', refresh, 6)
+offer('sluice_drop', drop, 0, 'allow-oom')
+offer('sluice_generation', generation, 1)
+offer('sluice_generation_raise', generation_raise, 1, 'allow-oom')
+
+if not script then
+	redis.register_function({
+		function_name = 'sluice_version',
+		callback = function() return MINOR end,
+		flags = { 'no-writes', 'allow-stale' },
+	})
+	return
+end
+
+local name = table.remove(ARGV, 1)
+if name == 'sluice_version' then return MINOR end
+if not functions[name] then fail('no such function') end
+return functions[name](KEYS, ARGV)
