@@ -123,13 +123,15 @@ def test_a_table_that_is_gone_holds_only_its_lanes(t):
     t.users()
     t.sql("CREATE TABLE orders (id INT PRIMARY KEY, v INT)")
     orders = t.prefix + ":orders"
-    t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"}, {"streams": orders, "table": "orders"}], tables={"orders": {}})
+    process = t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"}, {"streams": orders, "table": "orders"}],
+                       tables={"orders": {}})
     t.user(1, name="a"), t.redis.xadd(orders, {"id": 1, "v": 1})
     t.settle()
     t.sql("RENAME TABLE orders TO elsewhere")
     t.redis.xadd(orders, {"id": 2, "v": 2}), t.user(1, name="b")
     wait_for("users go on", lambda: names(t) == {1: "b"})
     wait_for("orders are held", lambda: t.lane_state(orders) in ("held", "halted"))
+    process.logged("event=lane_held", "why=table", "table=orders", "orders' doesn't exist")
     equal(t.dead(), ())
     t.sql("RENAME TABLE elsewhere TO orders")
     t.settle(45)
