@@ -300,11 +300,43 @@ batch_place(struct batch *b)
 		bl->writes = position_compare(bl->last, bl->from) > 0;
 		bl->to = bl->writes ? bl->last : bl->from;
 		bl->done = bl->lane->answered;
-		bl->leave_why = NULL;
+		bl->leave_why = bl->leave_table = bl->leave_text = NULL;
 		bl->leave_at = NULL;
 		bl->leave_for_ms = 0;
 		bl->leave_halts = false;
 	}
+}
+
+void
+batch_forget_tries(struct batch *b)
+{
+	struct entry *e;
+	struct bucket *k;
+	size_t i, tables = 0;
+
+	if (b->schema != NULL)
+		schema_tables(b->schema, &tables);
+	for (i = 0; i < tables; i++)
+		b->tables[i].refused_older = 0;
+	for (k = b->buckets; k != NULL && b->refused > 0; k = k->next)
+		k->refused = false;
+	for (e = b->first; e != NULL && b->refused > 0; e = e->next_kept)
+		if (e->refusal.of_write)
+			e->refusal = (struct refusal){ .reason = NULL };
+}
+
+void
+batch_leave_table(struct batch *b, struct entry *e, const struct table *table, const char *text)
+{
+	struct batch_lane *bl = batch_lane_find(b, e->lane);
+
+	if (bl == NULL || bl->leave_why != NULL)
+		return;
+	bl->leave_why = LANE_WHY_TABLE;
+	bl->leave_table = table->name;
+	bl->leave_text = arena_copy(&b->arena, text, strlen(text));
+	bl->leave_at = e;
+	bl->leave_for_ms = TABLE_HOLD_MS;
 }
 
 bool
@@ -316,16 +348,11 @@ batch_check_tables(struct batch *b)
 
 	for (e = b->first; e != NULL && b->has_problem; e = e->next_kept) {
 		for (i = 0; i < e->change_count && e->refusal.reason == NULL; i++) {
-			struct batch_lane *bl;
+			const struct table *table = e->changes[i].table;
 
-			if (e->changes[i].table->problem == NULL)
+			if (table->problem == NULL)
 				continue;
-			bl = batch_lane_find(b, e->lane);
-			if (bl->leave_why != NULL)
-				break;
-			bl->leave_why = LANE_WHY_TABLE;
-			bl->leave_at = e;
-			bl->leave_for_ms = TABLE_HOLD_MS;
+			batch_leave_table(b, e, table, table->problem);
 			found = true;
 		}
 	}

@@ -61,7 +61,8 @@ struct batch_lane {
 	unsigned entries;
 	size_t bytes;
 	/* filled by the store when the lane must leave the batch */
-	const char *leave_why;	/* LANE_WHY_…, NULL: stays */
+	const char *leave_why;		      /* LANE_WHY_…, NULL: stays */
+	const char *leave_table, *leave_text; /* LANE_WHY_TABLE: which one, and what is wrong */
 	struct entry *leave_at; /* this entry and all later ones of the lane leave; NULL: all */
 	int64_t leave_for_ms;	/* how long to hold the lane; 0: the lane's back-off */
 	bool leave_halts;
@@ -147,9 +148,17 @@ void batch_drop_lane(struct batch *b, struct lane *lane, struct entry *at);
  * answered, as they are now. */
 void batch_place(struct batch *b);
 
+/* Forget what the server refused in an earlier try; what decoding and resolving refused (it has no
+ * code) stays. */
+void batch_forget_tries(struct batch *b);
+
 /* Lanes with a change of a table that can't be written (table->problem) must leave, at that entry.
- * True when there is one. */
+ * True when there is one.  The worker asks before it writes, so a store never meets such a table. */
 bool batch_check_tables(struct batch *b);
+
+/* The lane leaves at this entry for the sake of a table: it can't be written because of `text`. */
+void batch_leave_table(struct batch *b, struct entry *e, const struct table *table,
+    const char *text);
 
 /*
  * Would the refused entries of this batch bring a lane above `rate` dead letters among its last 1,000

@@ -262,6 +262,34 @@ wait_for_parents(struct worker *w, struct lane *lane, const struct entry *orphan
 	lane->parent_wait_id_ms = newest.major + 1;
 }
 
+/* It stands before this entry: by its id people can skip it, by its refusal they see why. */
+static void
+halt_before(struct worker *w, struct lane *lane, const struct batch_lane *bl)
+{
+	char at[POSITION_TEXT] = "?", text[512];
+	const struct entry *e = bl->leave_at;
+
+	if (e != NULL)
+		position_text(e->id, at);
+	snprintf(text, sizeof(text), "at entry %s%s%s%s%s", at,
+	    e != NULL && e->refusal.reason != NULL ? ": " : "",
+	    e != NULL && e->refusal.reason != NULL ? e->refusal.reason : "",
+	    e != NULL && e->refusal.text != NULL ? ": " : "",
+	    e != NULL && e->refusal.text != NULL ? e->refusal.text : "");
+	tend_halt(w, lane, bl->leave_why, text);
+}
+
+static void
+log_held(const struct worker *w, const struct lane *lane, const struct batch_lane *bl, int64_t wait)
+{
+	bool table = bl->leave_table != NULL;
+
+	log_event(LOG_WARN, "lane_held", "worker", "%d", w->index, "lane", "%s", lane->name, "why",
+	    "%s", bl->leave_why, "wait_ms", "%lld", (long long)wait, "next", "%s",
+	    "the other lanes go on", table ? "table" : NULL, "%s", bl->leave_table, "error", "%s",
+	    bl->leave_text, NULL);
+}
+
 static void
 leave_lane(struct worker *w, const struct batch *b, const struct batch_lane *bl)
 {
@@ -273,7 +301,7 @@ leave_lane(struct worker *w, const struct batch *b, const struct batch_lane *bl)
 	/* A halted lane stands before the entry that halts it: `lane skip` goes past nothing else.  So
 	 * what comes before is written first, and then it meets that entry again. */
 	if (bl->leave_halts && !has_more_before(b, bl)) {
-		tend_halt(w, lane, bl->leave_why, "an entry it can't go past");
+		halt_before(w, lane, bl);
 		return;
 	}
 	wait = hold_for(w, lane, bl);
@@ -282,9 +310,7 @@ leave_lane(struct worker *w, const struct batch *b, const struct batch_lane *bl)
 	if (strcmp(bl->leave_why, LANE_WHY_FOREIGN_KEY) == 0)
 		wait_for_parents(w, lane, bl->leave_at);
 	lane_hold(lane, lane_why_of(bl->leave_why), clock_ms() + wait);
-	log_event(LOG_WARN, "lane_held", "worker", "%d", w->index, "lane", "%s", lane->name, "why",
-	    "%s", bl->leave_why, "wait_ms", "%lld", (long long)wait, "next", "%s",
-	    "the other lanes go on", NULL);
+	log_held(w, lane, bl, wait);
 }
 
 void

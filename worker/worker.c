@@ -4,7 +4,9 @@
 #include "common/log.h"
 #include "common/mysql.h"
 #include "worker/account.h"
+#include "worker/rate.h"
 #include "worker/tend.h"
+#include "worker/waiting.h"
 #include "worker/worker_batches.h"
 
 #include <errno.h>
@@ -14,6 +16,7 @@
 #define BLOCK_MS 1000 /* the longest XREAD; also how soon a lane that was just owned is read */
 #define PING_MS 3000
 #define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
+#define WAKE_MS 1000  /* how often at least a wait is shown to last */
 #define SCHEMA_MS 200 /* schema loads are at least so far apart */
 
 /*
@@ -105,41 +108,6 @@ store_ready(struct worker *w)
 }
 
 /* ---- writing ---- */
-
-/* max_rows_per_second is of the process; each worker has its share. */
-static double
-rate_of(const struct worker *w)
-{
-	size_t lanes = config_lane_count(w->config), workers = (size_t)w->config->workers;
-
-	return (double)w->config->max_rows_per_second / (double)(workers < lanes ? workers : lanes);
-}
-
-/* Of one batch: under a limit, what a quarter of a second allows, not seconds' worth at once. */
-static unsigned
-rows_max(const struct worker *w)
-{
-	double rows = rate_of(w) / 4 + 1;
-
-	if (w->config->max_rows_per_second == 0 || rows > (double)w->config->batch_max_rows)
-		return (unsigned)w->config->batch_max_rows;
-	return (unsigned)rows;
-}
-
-static bool
-rate_allows(struct worker *w)
-{
-	int64_t now = clock_ms();
-	double rate = rate_of(w);
-
-	if (w->config->max_rows_per_second == 0)
-		return true;
-	w->rate_credit += rate * (double)(now - w->rate_ms) / 1000.0;
-	if (w->rate_credit > rate)
-		w->rate_credit = rate;
-	w->rate_ms = now;
-	return w->rate_credit > 0;
-}
 
 /*
  * How long to go on filling while the store is free.  Nothing is held back when the last COMMIT is
@@ -450,7 +418,7 @@ static bool
 is_full(const struct worker *w)
 {
 	return w->filling->state != BATCH_OPEN || w->filling->schema == NULL || w->filling->full ||
-	    w->filling->steps >= rows_max(w) ||
+	    w->filling->steps >= rate_rows_max(w) ||
 	    w->filling->bytes >= (size_t)w->config->batch_max_bytes;
 }
 
@@ -482,7 +450,7 @@ request(struct worker *w, int block_ms, struct err *err)
 			open[count++] = w->lanes[i];
 	if (count == 0)
 		return 0;
-	return w->source->ops->request(w->source, open, count, rows_max(w),
+	return w->source->ops->request(w->source, open, count, rate_rows_max(w),
 	    (size_t)w->config->batch_max_bytes - w->filling->bytes, block_ms, err);
 }
 
@@ -504,7 +472,7 @@ collect(struct worker *w)
 	}
 	if (got == 0 || delivery == NULL)
 		return;
-	batch_take(w->filling, &delivery, rows_max(w), (size_t)w->config->batch_max_bytes);
+	batch_take(w->filling, &delivery, rate_rows_max(w), (size_t)w->config->batch_max_bytes);
 	if (request(w, BLOCK_MS, &err) != 0)
 		worker_source_failed(w, &err);
 	else if (is_full(w))
@@ -542,10 +510,9 @@ fill(struct worker *w, int timeout_ms)
  * ledger is moved, which is short, a batch would be begun to be read, and the rows behind it would
  * wait for that.
  */
-int
-worker_wait(void *arg, int fd, int timeout_ms)
+static int
+wait_meanwhile(struct worker *w, int fd, int timeout_ms)
 {
-	struct worker *w = arg;
 	int64_t end = clock_ms() + timeout_ms;
 	struct pollfd store = { .fd = fd, .events = POLLIN };
 	struct err err = { 0 };
@@ -570,7 +537,7 @@ worker_wait(void *arg, int fd, int timeout_ms)
 		    w->overlapping && w->invalidating != NULL ? w->cache->ops->fd(w->cache) : -1;
 		if (other >= 0)
 			fds[count++] = (struct pollfd){ .fd = other, .events = POLLIN };
-		ready = poll(fds, count, left > 0 ? (int)left : 0);
+		ready = poll(fds, count, left > 0 ? least(WAKE_MS, left) : 0);
 		if (ready < 0 && errno != EINTR)
 			return -1;
 		SHOW(w->counters.beat_ms, (uint64_t)clock_ms());
@@ -578,11 +545,24 @@ worker_wait(void *arg, int fd, int timeout_ms)
 			return 1;
 		if (clock_ms() >= end || SEE(*w->stop) == 2)
 			return 0;
+		waiting_show(w);
 		if (ready > 0 && w->overlapping) {
 			collect(w);
 			invalidate(w, 0);
 		}
 	}
+}
+
+int
+worker_wait(void *arg, int fd, int timeout_ms)
+{
+	struct worker *w = arg;
+	int ready;
+
+	waiting_begin(w);
+	ready = wait_meanwhile(w, fd, timeout_ms);
+	waiting_end(w);
+	return ready;
 }
 
 /* ---- run ---- */

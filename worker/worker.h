@@ -54,7 +54,8 @@ struct worker {
 	int64_t schema_ms, written_ms; /* clock_ms of the last schema load, of the last COMMIT */
 	int64_t schema_looked_ms;      /* of the last look whether it changed */
 	int64_t tended_ms, pinged_ms, census_ms;
-	double rate_credit; /* rows that max_rows_per_second still allows now */
+	int64_t waiting_shown_ms; /* when the pages last saw what waits behind MySQL */
+	double rate_credit;	  /* rows that max_rows_per_second still allows now */
 	int64_t rate_ms;
 	bool rewind; /* the cache was away: read again from done */
 

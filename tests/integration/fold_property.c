@@ -572,6 +572,7 @@ write_once(struct folded *f, struct err *err)
 
 	for (struct batch_lane *bl = f->batch.lanes; bl != NULL; bl = bl->next)
 		bl->writes = true;
+	batch_forget_tries(&f->batch);
 	rows_prepare(&f->batch, &limits, sql_is_mariadb(f->sql));
 	result = rows_write(f->sql, &f->batch, &limits, &report, err);
 	f->statements = report.statements;

@@ -66,6 +66,31 @@ def test_two_rows_never_share_a_key(t):
     equal(sorted(cache.keys()), [b"profile:a:b%3Ac", b"profile:a:b:c"])
 
 
+def test_an_entry_skipped_while_the_cache_is_away_is_passed(t):
+    t.users()
+    process, server = with_cache(t, entry_max="64KiB")
+    here = t.prefix + ":users:0"
+    t.redis.xadd(here, {"id": 1, "name": "a"})
+    t.settle()
+    server.kill()
+    t.redis.xadd(here, {"id": 1, "name": "b"})
+    big = t.redis.xadd(here, {"id": 2, "name": "x" * 200_000})
+    t.redis.xadd(here, {"id": 3, "name": "c"})
+    wait_for("the lane halts", lambda: t.lane_state(here) == "halted")
+    code, out, err = t.lane("skip", here, big.decode())
+    equal(code, 0, out + err)
+    wait_for("it goes on", lambda: t.row("SELECT name FROM users WHERE id = 3") == ("c",))
+    process.kill()  # and whoever reads from done again meets it again
+    process.start()
+    t.redis.xadd(here, {"id": 4, "name": "d"})
+    wait_for("and on", lambda: t.row("SELECT name FROM users WHERE id = 4") == ("d",))
+    server.start()
+    cache = server.client()
+    wait_for("the cache is back", cache.ping)
+    t.settle()
+    equal((t.row("SELECT COUNT(*) FROM users"), t.dead()), ((3,), ()))
+
+
 def test_a_crash_between_commit_and_delete_deletes_again(t):
     t.users()
     process, server = with_cache(t)

@@ -1,5 +1,5 @@
 """Servers that die, come back, refuse or were never there."""
-import os, signal, time
+import json, os, signal, time
 from support import Redis, equal, limit, stays, text_of, wait_for
 
 
@@ -45,6 +45,35 @@ def test_mysql_that_hangs_is_waited_for(t):
     t.settle()
     equal(t.row("SELECT credits FROM users"), (5,))
     equal(t.dead(), ())
+
+
+def reasons_of(process):
+    status, text = process.get("/healthz")
+    return [] if status == 200 else json.loads(text)["reasons"]
+
+
+def test_mysql_that_hangs_is_seen_long_before_its_timeout(t):
+    """Idle when it begins to hang, or in the middle of a batch."""
+    t.own_mysql()
+    t.users()
+    process = t.sluice()
+    t.user(1, name="before")
+    t.settle()
+    wait_for("healthy", lambda: not reasons_of(process))
+    for first in (True, False):
+        t.mysql.signal(signal.SIGSTOP)
+        if not first:
+            t.user(1, name="in the batch")
+        wait_for("it is named", lambda: any("mysql: no answer for" in reason for reason in reasons_of(process)), 12)
+        t.user(1, name="later"), t.user(2, name="later")
+        wait_for("both lanes are behind", lambda: process.status()["totals"]["lag"] >= 2, 5)
+        before = process.status()["totals"]["oldest_pending_seconds"]
+        wait_for("and get older", lambda: process.status()["totals"]["oldest_pending_seconds"] > max(before, 1), 5)
+        assert process.metric("sluice_mysql_wait_seconds") > 5
+        equal(breaker(process, "mysql"), "closed", "long before mysql.timeout")
+        t.mysql.signal(signal.SIGCONT)
+        t.settle()
+        wait_for("healthy again", lambda: not reasons_of(process) and process.status()["totals"]["lag"] == 0)
 
 
 def test_a_read_only_mysql_is_retried(t):
@@ -94,13 +123,15 @@ def test_a_table_that_is_gone_holds_only_its_lanes(t):
     t.users()
     t.sql("CREATE TABLE orders (id INT PRIMARY KEY, v INT)")
     orders = t.prefix + ":orders"
-    t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"}, {"streams": orders, "table": "orders"}], tables={"orders": {}})
+    process = t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"}, {"streams": orders, "table": "orders"}],
+                       tables={"orders": {}})
     t.user(1, name="a"), t.redis.xadd(orders, {"id": 1, "v": 1})
     t.settle()
     t.sql("RENAME TABLE orders TO elsewhere")
     t.redis.xadd(orders, {"id": 2, "v": 2}), t.user(1, name="b")
     wait_for("users go on", lambda: names(t) == {1: "b"})
     wait_for("orders are held", lambda: t.lane_state(orders) in ("held", "halted"))
+    process.logged("event=lane_held", "why=table", "table=orders", "orders' doesn't exist")
     equal(t.dead(), ())
     t.sql("RENAME TABLE elsewhere TO orders")
     t.settle(45)

@@ -394,10 +394,7 @@ fake_write(struct store *store, struct batch *batch, struct write_report *report
 	};
 
 	*report = (struct write_report){ 0 };
-	for (struct entry *e = batch->first; e != NULL; e = e->next_kept) {
-		if (e->refusal.of_write)
-			e->refusal = (struct refusal){ 0 };
-	}
+	batch_forget_tries(batch);
 	if (store_reach(w.store, "store.write", err) != 0)
 		return WRITE_ERROR;
 	if (leave_poison(&w))

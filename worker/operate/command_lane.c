@@ -241,10 +241,11 @@ leave_order(struct ledger_access *a, const char *name, const char *text)
 	snprintf(lane, sizeof(lane), "%s", row->name);
 	/* a row that says nothing may be behind its owner, who judges the order in any case */
 	if (strncmp(text, "skip", 4) == 0 && row->halted[0] != '\0' &&
-	    strcmp(row->halted, LANE_WHY_ENTRY_TOO_LARGE) != 0) {
+	    strcmp(row->halted, LANE_WHY_ENTRY_TOO_LARGE) != 0 &&
+	    strcmp(row->halted, LANE_WHY_ON_POISON) != 0) {
 		fprintf(stderr,
-		    "sluice: %s is halted by %s; `skip` is for an entry that is too large, `resume "
-		    "--start` moves a lane for other reasons\n",
+		    "sluice: %s is halted by %s; `skip` is for an entry that is too large or can't "
+		    "be applied, `resume --start` moves a lane for other reasons\n",
 		    lane, row->halted);
 		return EXIT_CODE_RUNTIME;
 	}

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A row lock may take lock_wait; what takes this much longer is no answer. */
+enum { ANSWER_SECONDS = 3 };
+
 /* More lanes than this with something wrong are counted, not listed. */
 enum { LISTED_MAX = 50 };
 
@@ -38,6 +41,14 @@ look_at_workers(const struct snapshot *s, struct reasons *r)
 			    s->workers[i].beat_age_seconds);
 }
 
+/* Before mysql.timeout, which closes the connection and opens the breaker. */
+static bool
+hangs(const struct snapshot *s, enum dependency dependency)
+{
+	return dependency == DEPENDENCY_MYSQL &&
+	    s->total.mysql_waits_seconds > (double)s->config->lock_wait_ms / 1000 + ANSWER_SECONDS;
+}
+
 static void
 look_at_breakers(const struct snapshot *s, struct reasons *r)
 {
@@ -45,6 +56,9 @@ look_at_breakers(const struct snapshot *s, struct reasons *r)
 		if (s->breakers[i].state != BREAKER_CLOSED)
 			reason(r, "%s is away: %s", dependency_name((enum dependency)i),
 			    s->breakers[i].why);
+		else if (hangs(s, (enum dependency)i))
+			reason(r, "%s: no answer for %.0f s", dependency_name((enum dependency)i),
+			    s->total.mysql_waits_seconds);
 }
 
 /* A row lock or a parent row on its way is an ordinary moment; if it lasts, the lane is behind. */
@@ -106,6 +120,9 @@ require(const struct snapshot *s, enum dependency dependency, struct reasons *r)
 
 	if (b->state != BREAKER_CLOSED)
 		reason(r, "%s is away: %s", dependency_name(dependency), b->why);
+	else if (hangs(s, dependency))
+		reason(r, "%s: no answer for %.0f s", dependency_name(dependency),
+		    s->total.mysql_waits_seconds);
 	else if (!b->worked_ever)
 		reason(r, "%s has not answered yet", dependency_name(dependency));
 }

@@ -104,6 +104,9 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 	for (int i = 0; i < DEPENDENCIES; i++)
 		series_value(out, "sluice_dependency_failures_total", "dependency",
 		    dependency_name((enum dependency)i), s->breakers[i].failures_total);
+	series_gauge(out, "sluice_mysql_wait_seconds",
+	    "How long MySQL has not answered the statement that waits longest; 0: none.",
+	    s->total.mysql_waits_seconds);
 	series_gauge(out, "sluice_redis_memory_used_bytes", "used_memory of the sources' Redis.",
 	    (double)s->redis_used_bytes);
 	series_gauge(out, "sluice_redis_memory_max_bytes",

@@ -125,6 +125,14 @@ take_counters(struct snapshot *s, struct counters *c)
 	take_histogram(&s->commit_lag_seconds, &c->commit_lag_seconds);
 }
 
+static double
+seconds_since(uint64_t since_ms)
+{
+	int64_t ms = clock_ms() - (int64_t)since_ms;
+
+	return since_ms != 0 && ms > 0 ? (double)ms / 1000 : 0;
+}
+
 static void
 take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 {
@@ -140,6 +148,9 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 	out->lanes = (int)worker->lane_count;
 	out->lanes_owned = SEE(c->lanes_owned);
 	out->beat_age_seconds = age_ms > 0 ? (double)age_ms / 1000 : 0;
+	out->mysql_waits_seconds = seconds_since(SEE(c->store_waits_since_ms));
+	if (out->mysql_waits_seconds > s->total.mysql_waits_seconds)
+		s->total.mysql_waits_seconds = out->mysql_waits_seconds;
 	out->stuck = age_ms > BEAT_AGE_MAX_MS;
 	take_breaker(&s->breakers[DEPENDENCY_MYSQL], &c->mysql, i == 0);
 	take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis, i == 0);

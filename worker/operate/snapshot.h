@@ -53,7 +53,8 @@ struct snapshot_breaker {
 struct snapshot_worker {
 	int index, lanes, lanes_owned;
 	double beat_age_seconds;
-	bool stuck; /* no turn of its loop for BEAT_AGE_MAX_MS */
+	double mysql_waits_seconds; /* for the answer to one statement; 0: it isn't waiting */
+	bool stuck;		    /* no turn of its loop for BEAT_AGE_MAX_MS */
 };
 
 struct snapshot_total {
@@ -63,7 +64,7 @@ struct snapshot_total {
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
 	uint64_t memory_bytes, lag, stream_bytes;
 	int lanes_owned, lanes_in[LANE_HALTED + 1], alarms, workers_paused;
-	double oldest_pending_seconds;
+	double oldest_pending_seconds, mysql_waits_seconds;
 };
 
 enum { BEAT_AGE_MAX_MS = 60000 };

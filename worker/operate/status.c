@@ -108,6 +108,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "invalidations_repeated", t->invalidations_repeated);
 	json_number(j, "lag", t->lag);
 	json_real(j, "oldest_pending_seconds", t->oldest_pending_seconds);
+	json_real(j, "mysql_waits_seconds", t->mysql_waits_seconds);
 	json_number(j, "lanes_owned", (uint64_t)t->lanes_owned);
 	json_number(j, "alarms", (uint64_t)t->alarms);
 	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);

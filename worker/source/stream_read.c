@@ -222,6 +222,28 @@ refuse_entry(struct redis_stream *s, struct lane *lane, struct position id)
 	    "waits for `sluice lane skip` with this entry, or a larger entry_max", NULL);
 }
 
+/*
+ * An order skipped it before the keys of what stands before it were invalidated, so it is met again.
+ * It is only passed: an entry of no fields stands for its place.
+ */
+static bool
+is_skipped(const struct lane *lane, struct position id)
+{
+	return position_compare(id, lane->position) <= 0;
+}
+
+static struct entry *
+place_of(struct arena *a, struct lane *lane, struct position id)
+{
+	struct entry *e = arena_zalloc(a, sizeof(*e));
+
+	e->lane = lane;
+	e->id = id;
+	e->at_ms = (int64_t)id.major;
+	e->bytes = ENTRY_OVERHEAD;
+	return e;
+}
+
 /* reply[0][1][0][0]: the id of the first entry, which comes before its fields. */
 static bool
 first_id(const struct redis_reply *reply, struct position *id)
@@ -241,6 +263,7 @@ static int
 read_overflow(struct redis_stream *s, const struct redis_reply *partial, struct err *err)
 {
 	struct position id = { 0, 0 };
+	bool skipped = false;
 
 	if (!is_single(s))
 		ask_alone(s);
@@ -250,16 +273,23 @@ read_overflow(struct redis_stream *s, const struct redis_reply *partial, struct 
 			return err_set(err, ERR_RETRY, EPROTO,
 			    "redis: an XREAD reply without an id");
 		}
-		refuse_entry(s, s->asked[0].lane, id);
+		skipped = is_skipped(s->asked[0].lane, id);
+		if (!skipped)
+			refuse_entry(s, s->asked[0].lane, id);
 	}
 	s->requested = false;
 	s->count = READ_COUNT_MIN;
 	redis_close(s->read);
 	arena_reset(&s->incoming->arena);
-	if (redis_open(s->read, err) == 0)
-		return 1;
-	stream_close(s);
-	return -1;
+	if (redis_open(s->read, err) != 0) {
+		stream_close(s);
+		return -1;
+	}
+	if (skipped) {
+		s->incoming->first = place_of(&s->incoming->arena, s->asked[0].lane, id);
+		s->incoming->count = 1;
+	}
+	return 1;
 }
 
 /* Past what we may hold?  An entry read alone may be as large as entry_max. */
@@ -352,7 +382,10 @@ take_lane(struct redis_stream *s, const struct asked *asked, const struct redis_
 			return -1;
 		if (e->bytes > largest)
 			largest = e->bytes;
-		if (e->bytes > (size_t)s->config->entry_max_bytes) {
+		if (e->bytes > (size_t)s->config->entry_max_bytes &&
+		    is_skipped(asked->lane, e->id)) {
+			e = place_of(&d->arena, asked->lane, e->id);
+		} else if (e->bytes > (size_t)s->config->entry_max_bytes) {
 			/* what stands before it goes first; then it comes again */
 			if (i == 0)
 				refuse_entry(s, asked->lane, e->id);
@@ -432,6 +465,16 @@ read_on(struct redis_stream *s, struct redis_reply **reply, struct err *err)
 	    s->read_options.timeout_ms);
 }
 
+/* What came in, if anything did. */
+static void
+hand_over(struct redis_stream *s, struct delivery **delivery)
+{
+	if (s->incoming == NULL || s->incoming->first == NULL)
+		return;
+	*delivery = s->incoming;
+	s->incoming = NULL;
+}
+
 int
 stream_receive(struct source *source, struct delivery **delivery, struct err *err)
 {
@@ -442,8 +485,12 @@ stream_receive(struct source *source, struct delivery **delivery, struct err *er
 	CHECK(s->requested);
 	*delivery = NULL;
 	status = read_on(s, &reply, err);
-	if (status <= 0 || status == 2)
-		return status == 2 ? 1 : status;
+	if (status <= 0)
+		return status;
+	if (status == 2) {
+		hand_over(s, delivery);
+		return 1;
+	}
 	s->requested = false;
 	if (reply->type == REDIS_ERROR)
 		return read_refused(s, reply, err);
@@ -453,9 +500,6 @@ stream_receive(struct source *source, struct delivery **delivery, struct err *er
 		s->incoming->count = 0;
 		return err_set(err, ERR_RETRY, EPROTO, "redis: an XREAD reply that makes no sense");
 	}
-	if (s->incoming->first != NULL) {
-		*delivery = s->incoming;
-		s->incoming = NULL;
-	}
+	hand_over(s, delivery);
 	return 1;
 }

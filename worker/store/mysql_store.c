@@ -350,19 +350,6 @@ mysql_forget(struct store *store, struct batch *batch)
 	rows_forget(batch);
 }
 
-/* Of an earlier try.  The server's refusals have its code and are found anew; those of decoding and
- * resolving have none and stay. */
-static void
-forget_refusals(struct batch *batch)
-{
-	if (batch->refused == 0)
-		return;
-	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
-		if (entry->refusal.of_write)
-			entry->refusal = (struct refusal){ 0 };
-	}
-}
-
 static size_t
 take_steps(struct mysql_store *m, const struct batch *batch)
 {
@@ -486,7 +473,7 @@ mysql_write(struct store *store, struct batch *batch, struct write_report *repor
 	size_t steps;
 
 	*report = (struct write_report){ 0 };
-	forget_refusals(batch);
+	batch_forget_tries(batch);
 	if (mark_halting(m, batch))
 		return WRITE_LEAVE;
 	steps = take_steps(m, batch);

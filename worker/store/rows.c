@@ -67,25 +67,6 @@ is_entangled(const struct rows_plan *plan)
 	return several && writes_others;
 }
 
-/* What an earlier try left behind. */
-static void
-forget_tries(struct batch *batch)
-{
-	size_t tables;
-
-	schema_tables(batch->schema, &tables);
-	for (size_t i = 0; i < tables; i++)
-		batch->tables[i].refused_older = 0;
-	if (batch->refused == 0)
-		return;
-	for (struct bucket *k = batch->buckets; k != NULL; k = k->next)
-		k->refused = false;
-	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
-		if (entry->refusal.of_write)
-			entry->refusal = (struct refusal){ .reason = NULL };
-	}
-}
-
 enum write_result
 rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limits,
     struct write_report *report, struct err *err)
@@ -93,9 +74,6 @@ rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limit
 	struct writer w;
 	enum outcome outcome;
 
-	forget_tries(batch);
-	if (lanes_leave_problems(batch) > 0)
-		return WRITE_LEAVE;
 	writer_init(&w, sql, batch, limits, report, err);
 	if (!batch->one_by_one && is_entangled(w.plan))
 		outcome = writer_stop(&w, WRITE_ONE_BY_ONE);

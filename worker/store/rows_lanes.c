@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum {
-	TABLE_LEAVE_MS = 30000,
 	CODE_LOCK_WAIT =
 	    1205, /* MariaDB's answer to NOWAIT too; MySQL's where DDL holds the table */
 	CODE_LOCK_NOWAIT = 3572, /* MySQL */
@@ -20,56 +19,24 @@ names_table(const struct entry *entry, const struct table *table)
 	for (size_t i = 0; i < entry->change_count; i++) {
 		const struct change *c = &entry->changes[i];
 
-		if (c->op == CHANGE_INVALIDATE || c->table == NULL)
-			continue;
-		if (table != NULL ? c->table == table : c->table->problem != NULL)
+		if (c->op != CHANGE_INVALIDATE && c->table == table)
 			return true;
 	}
 	return false;
 }
 
-/* table == NULL: any that has a problem. */
-static unsigned
-leave_at_first(struct batch *batch, const struct table *table)
+unsigned
+lanes_leave_table(struct batch *batch, const struct table *table, const struct err *err)
 {
 	unsigned left = 0;
 
 	for (struct entry *entry = batch->first; entry != NULL; entry = entry->next_kept) {
-		struct batch_lane *bl;
-
 		if (!entry_is_applied(entry) || !names_table(entry, table))
 			continue;
-		bl = batch_lane_find(batch, entry->lane);
-		if (bl == NULL || bl->leave_why != NULL)
-			continue;
-		bl->leave_why = LANE_WHY_TABLE;
-		bl->leave_at = entry;
-		bl->leave_for_ms = TABLE_LEAVE_MS;
+		batch_leave_table(batch, entry, table, err->text);
 		left++;
 	}
 	return left;
-}
-
-unsigned
-lanes_leave_table(struct batch *batch, const struct table *table)
-{
-	return leave_at_first(batch, table);
-}
-
-unsigned
-lanes_leave_problems(struct batch *batch)
-{
-	size_t count = 0;
-	const struct table *tables;
-
-	if (batch->schema == NULL)
-		return 0;
-	tables = schema_tables(batch->schema, &count);
-	for (size_t i = 0; i < count; i++) {
-		if (tables[i].problem != NULL)
-			return leave_at_first(batch, NULL);
-	}
-	return 0;
 }
 
 bool

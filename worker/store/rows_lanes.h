@@ -8,10 +8,8 @@
  * known, leave_at (worker/batch.h).
  */
 
-/* Lanes with a change of this table leave at its first entry.  Returns how many. */
-unsigned lanes_leave_table(struct batch *batch, const struct table *table);
-/* The same for every table with a `problem`. */
-unsigned lanes_leave_problems(struct batch *batch);
+/* Lanes with a change of this table leave at its first entry, for this error; 0: there is none. */
+unsigned lanes_leave_table(struct batch *batch, const struct table *table, const struct err *err);
 
 /*
  * A lock wait timed out: whose?  The lanes whose rows are locked leave; where none is, it was a lock

@@ -67,8 +67,8 @@ judge(struct writer *w, const struct step *step)
 		return OUTCOME_REFUSED;
 	case ERR_FATAL:
 		return writer_stop(w,
-		    lanes_leave_table(w->batch, step->shape->table) > 0 ? WRITE_LEAVE :
-									  WRITE_ERROR);
+		    lanes_leave_table(w->batch, step->shape->table, w->err) > 0 ? WRITE_LEAVE :
+										  WRITE_ERROR);
 	case ERR_NONE:
 	case ERR_RETRY:
 		break;

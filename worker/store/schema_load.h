@@ -69,7 +69,7 @@ void load_guard_expressions(struct load *load);
 /* Guard every column whose name stands in the expression. */
 void load_guard_named(struct load_table *t, const char *expression);
 /* Something of the table can't be seen: it isn't folded. */
-void load_hide(struct load *load, struct load_table *t, enum hidden what);
+void load_hide(struct load_table *t, enum hidden what);
 /* The GRANTs that would show it. */
 void load_tell_hidden(struct load *load);
 /* Parents before children. */

@@ -35,60 +35,80 @@ take_side(struct load_table *t, struct str column_name, bool cascades)
 
 /* CASCADE and SET NULL change the child's rows when the parent's change; so may a rule that is hidden. */
 static bool
-changes_children(const struct sql_result *result, size_t row, size_t column)
+changes_children(const struct sql_result *rules, size_t row, size_t column)
 {
-	return !load_is(result, row, column, "RESTRICT") &&
-	    !load_is(result, row, column, "NO ACTION");
+	return !load_is(rules, row, column, "RESTRICT") &&
+	    !load_is(rules, row, column, "NO ACTION");
 }
 
+/* The rules of this foreign key; false: they are hidden. */
+static bool
+find_rules(const struct sql_result *rules, struct str table, struct str constraint, bool *cascades)
+{
+	*cascades = true;
+	for (size_t row = 0; row < rules->rows; row++) {
+		if (!str_equal(sql_cell(rules, row, 0), table) ||
+		    !str_equal(sql_cell(rules, row, 1), constraint))
+			continue;
+		*cascades = changes_children(rules, row, 2) || changes_children(rules, row, 3);
+		return true;
+	}
+	return false;
+}
+
+/* A column of a foreign key: table, constraint, column, table and column referenced, in our database? */
 static void
-hide_rule(struct load *load, struct load_table *child, struct load_table *parent)
+take_key_part(struct load *load, const struct sql_result *keys, size_t row,
+    const struct sql_result *rules)
 {
+	struct load_table *child = load_find(load, sql_cell(keys, row, 0));
+	struct load_table *parent = load_find(load, sql_cell(keys, row, 3));
+	bool cascades, known;
+
+	known = find_rules(rules, sql_cell(keys, row, 0), sql_cell(keys, row, 1), &cascades);
+	if (!load_is(keys, row, 5, "1"))
+		parent = NULL;
+	else if (parent == NULL && cascades && !load->sees_database)
+		load->unseen_parent = true;
 	if (child != NULL)
-		load_hide(load, child, HIDDEN_CONSTRAINTS);
+		take_side(child, sql_cell(keys, row, 2), cascades);
 	if (parent != NULL)
-		load_hide(load, parent, HIDDEN_CONSTRAINTS);
+		take_side(parent, sql_cell(keys, row, 4), cascades);
+	if (child != NULL && !known)
+		load_hide(child, HIDDEN_CONSTRAINTS);
+	if (parent != NULL && !known)
+		load_hide(parent, HIDDEN_CONSTRAINTS);
+	if (child != NULL && parent != NULL)
+		add_parent(load, child, parent);
 }
 
-/* Children are those in our own database. */
+/* Children are those in our own database.  Two questions: joined, they cost the server ten times that. */
 int
 load_foreign_keys(struct load *load, struct err *err)
 {
-	struct sql_result result;
+	struct sql_result keys, rules;
 
-	if (load_query(load, &result, err,
-		"SELECT k.table_name, k.column_name, k.referenced_table_name, "
-		"k.referenced_column_name,"
-		" r.update_rule, r.delete_rule, k.referenced_table_schema = DATABASE()"
-		" FROM information_schema.key_column_usage k"
-		" LEFT JOIN (SELECT constraint_name, table_name, update_rule, delete_rule"
+	if (load_query(load, &rules, err,
+		"SELECT table_name, constraint_name, update_rule, delete_rule"
 		" FROM information_schema.referential_constraints"
-		" WHERE constraint_schema = DATABASE()) r"
-		" ON r.constraint_name = k.constraint_name AND r.table_name = k.table_name"
-		" WHERE k.table_schema = DATABASE() AND k.referenced_table_name IS NOT NULL"
-		" AND (k.table_name IN (%s) OR k.referenced_table_name IN (%s))"
-		" ORDER BY k.table_name, k.constraint_name, k.ordinal_position") < 0)
+		" WHERE constraint_schema = DATABASE()"
+		" AND (table_name IN (%s) OR referenced_table_name IN (%s))"
+		" ORDER BY table_name, constraint_name") < 0)
 		return -1;
-	for (size_t row = 0; row < result.rows; row++) {
-		struct load_table *child = load_find(load, sql_cell(&result, row, 0));
-		struct load_table *parent = load_find(load, sql_cell(&result, row, 2));
-		bool cascades =
-		    changes_children(&result, row, 4) || changes_children(&result, row, 5);
-
-		if (!load_is(&result, row, 6, "1"))
-			parent = NULL;
-		else if (parent == NULL && cascades && !load->sees_database)
-			load->unseen_parent = true;
-		if (sql_cell(&result, row, 4).data == NULL)
-			hide_rule(load, child, parent);
-		if (child != NULL)
-			take_side(child, sql_cell(&result, row, 1), cascades);
-		if (parent != NULL)
-			take_side(parent, sql_cell(&result, row, 3), cascades);
-		if (child != NULL && parent != NULL)
-			add_parent(load, child, parent);
+	if (load_query(load, &keys, err,
+		"SELECT table_name, constraint_name, column_name, referenced_table_name,"
+		" referenced_column_name, referenced_table_schema = DATABASE()"
+		" FROM information_schema.key_column_usage"
+		" WHERE table_schema = DATABASE() AND referenced_table_name IS NOT NULL"
+		" AND (table_name IN (%s) OR referenced_table_name IN (%s))"
+		" ORDER BY table_name, constraint_name, ordinal_position") < 0) {
+		sql_result_free(&rules);
+		return -1;
 	}
-	sql_result_free(&result);
+	for (size_t row = 0; row < keys.rows; row++)
+		take_key_part(load, &keys, row, &rules);
+	sql_result_free(&keys);
+	sql_result_free(&rules);
 	return 0;
 }
 
@@ -176,12 +196,14 @@ load_checks(struct load *load, struct err *err)
 	    "SELECT table_name, check_clause FROM information_schema.check_constraints"
 	    " WHERE constraint_schema = DATABASE() AND table_name IN (%s)"
 	    " ORDER BY table_name, constraint_name" :
-	    "SELECT t.table_name, c.check_clause FROM information_schema.check_constraints c"
-	    " JOIN information_schema.table_constraints t"
-	    " ON t.constraint_schema = c.constraint_schema"
-	    " AND t.constraint_name = c.constraint_name"
-	    " WHERE t.constraint_schema = DATABASE() AND t.constraint_type = 'CHECK'"
-	    " AND t.table_name IN (%s) ORDER BY t.table_name, t.constraint_name";
+	    /* merged, the join takes a hundred milliseconds instead of two */
+	    "SELECT /*+ NO_MERGE(t) NO_MERGE(c) */ t.table_name, c.check_clause"
+	    " FROM (SELECT constraint_name, table_name FROM information_schema.table_constraints"
+	    " WHERE table_schema = DATABASE() AND constraint_type = 'CHECK'"
+	    " AND table_name IN (%s)) t"
+	    " JOIN (SELECT constraint_name, check_clause FROM information_schema.check_constraints"
+	    " WHERE constraint_schema = DATABASE()) c ON c.constraint_name = t.constraint_name"
+	    " ORDER BY t.table_name, t.constraint_name";
 
 	if (load_query(load, &result, err, statement) < 0)
 		return -1;
@@ -227,7 +249,7 @@ load_triggers(struct load *load, struct err *err)
 		if (!t->is_there || t->sees_triggers)
 			continue;
 		t->table->writes_others = true;
-		load_hide(load, t, HIDDEN_TRIGGERS);
+		load_hide(t, HIDDEN_TRIGGERS);
 	}
 	if (load_query(load, &result, err,
 		"SELECT event_object_table, action_statement FROM information_schema.triggers"
@@ -242,7 +264,7 @@ load_triggers(struct load *load, struct err *err)
 		t->table->ordered = true;
 		t->table->writes_others |= writes_others(load, t, load_text(load, &result, row, 1));
 		if (sql_cell(&result, row, 1).data == NULL) /* MariaDB, without TRIGGER */
-			load_hide(load, t, HIDDEN_TRIGGERS);
+			load_hide(t, HIDDEN_TRIGGERS);
 	}
 	sql_result_free(&result);
 	return 0;

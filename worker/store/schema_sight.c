@@ -216,7 +216,7 @@ look_for_check(struct load *load, struct load_table *t, struct err *err)
 	/* who isn't told that either isn't told enough */
 	if (status < 0 || (result.rows > 0 && has_check(sql_cell(&result, 0, 1)))) {
 		t->table->has_check = true;
-		load_hide(load, t, HIDDEN_CONSTRAINTS);
+		load_hide(t, HIDDEN_CONSTRAINTS);
 		load_note(load, STR("hidden check"));
 	}
 	if (status == 0)
@@ -239,9 +239,8 @@ load_hidden_checks(struct load *load, struct err *err)
 /* ---- what follows from it ---- */
 
 void
-load_hide(struct load *load, struct load_table *t, enum hidden what)
+load_hide(struct load_table *t, enum hidden what)
 {
-	(void)load;
 	t->table->ordered = true;
 	t->hidden |= (unsigned)what;
 }
@@ -257,7 +256,7 @@ hide_all(struct load *load)
 		if (!load->tables[i].is_there)
 			continue;
 		load->tables[i].table->has_foreign_key = true;
-		load_hide(load, &load->tables[i], HIDDEN_CONSTRAINTS);
+		load_hide(&load->tables[i], HIDDEN_CONSTRAINTS);
 	}
 }
 
