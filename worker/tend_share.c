@@ -212,33 +212,36 @@ step_out(struct worker *w, struct err *err)
 		if (may_be_given(w, w->lanes[i]) &&
 		    give_lane(w, w->lanes[i], "we can't read it", err) != 0)
 			return -1;
+	tend_count_owned(w);
 	return 0;
 }
 
 /* ---- taking ---- */
 
-/* Sort out which lanes nobody has, and since when. */
+/*
+ * Sort out which lanes nobody has, and since when; one of ours that somebody else has by now is lost
+ * (two started it at once, or our heartbeat stood still).
+ */
 static int
 find_unowned(struct worker *w, struct lane **lanes, size_t *count, struct err *err)
 {
 	bool unowned[1024];
-	size_t i, all = 0, kept = 0;
+	size_t i, kept = 0;
 
-	for (i = 0; i < w->lane_count; i++)
-		if (w->lanes[i]->state == LANE_FREE)
-			lanes[all++] = w->lanes[i];
-	*count = 0;
-	if (all == 0)
-		return 0;
-	if (w->store->ops->unowned(w->store, lanes, all, unowned, err) != 0)
+	if (w->store->ops->unowned(w->store, w->lanes, w->lane_count, unowned, err) != 0)
 		return -1;
-	for (i = 0; i < all; i++) {
-		if (!unowned[i])
-			lanes[i]->unowned_ms = 0;
-		else if (lanes[i]->unowned_ms == 0)
-			lanes[i]->unowned_ms = clock_ms();
-		if (unowned[i])
-			lanes[kept++] = lanes[i];
+	for (i = 0; i < w->lane_count; i++) {
+		struct lane *lane = w->lanes[i];
+
+		if (lane->state != LANE_FREE && !unowned[i])
+			tend_lose(w, lane, "another member owns it");
+		if (lane->state != LANE_FREE || !unowned[i]) {
+			lane->unowned_ms = 0;
+			continue;
+		}
+		if (lane->unowned_ms == 0)
+			lane->unowned_ms = clock_ms();
+		lanes[kept++] = lane;
 	}
 	*count = kept;
 	return 0;
@@ -313,7 +316,10 @@ tend_share(struct worker *w, struct err *err)
 		return step_out(w, err);
 	if (give_surplus(w, &view, err) != 0)
 		return -1;
-	if (w->source->ops->is_open(w->source) && take_unowned(w, &left, err) != 0)
+	/* alone with all lanes there is nothing to take, and nobody to have taken them */
+	if (w->source->ops->is_open(w->source) &&
+	    (count_owned(w) < w->lane_count || has_others(&view)) &&
+	    take_unowned(w, &left, err) != 0)
 		return -1;
 	w->share.standby = w->share.quota == 0 && count_owned(w) == 0 && !left;
 	SHOW(w->counters.standby, w->share.standby);

@@ -31,6 +31,7 @@
  *	  fill		request, receive, decode, fold
  */
 static bool store_ready(struct worker *w);
+static bool source_ready(struct worker *w);
 static bool may_write(struct worker *w);
 static void start_write(struct worker *w);
 static void write_batch(struct worker *w);
@@ -52,6 +53,7 @@ worker_turn(struct worker *w, int block_ms)
 		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
 		return;
 	}
+	source_ready(w); /* lanes can be taken in the same turn */
 	tend_lanes(w);
 	invalidate(w, 0);
 	if (may_write(w))

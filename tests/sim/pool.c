@@ -150,15 +150,6 @@ fake_unowned(struct store *store, struct lane **lanes, size_t count, bool *unown
 	return 0;
 }
 
-void
-pool_ends_lies(void)
-{
-	for (int i = 0; i < SESSIONS_MAX; i++) {
-		if (world.sessions[i].alive && world.sessions[i].lied)
-			session_kill(i);
-	}
-}
-
 bool
 pool_is_balanced(void)
 {

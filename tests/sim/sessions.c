@@ -20,7 +20,7 @@ session_open(const struct process *owner)
 			continue;
 		CHECK(!s->tx.open && s->tx.letters == NULL);
 		s->alive = true;
-		s->in_doubt = s->committing = s->lied = false;
+		s->in_doubt = s->committing = false;
 		s->owner = owner->index;
 		s->owner_life = owner->life;
 		s->heard_us = world.now_us;

@@ -82,7 +82,6 @@ struct session {
 	bool alive;
 	int owner; /* a process, in this life of it */
 	unsigned owner_life;
-	bool lied;		   /* it was told that it owns a lane, and doesn't */
 	bool committing, in_doubt; /* COMMIT is on its way; nobody waits for its answer any more */
 	int64_t heard_us, dies_us; /* dies_us 0: when it is closed or has been idle for too long */
 	struct transaction tx;
@@ -280,8 +279,6 @@ int fake_unowned(struct store *store, struct lane **lanes, size_t count, bool *u
     struct err *err);
 /* Every lane has one owner that lives, and live processes differ by at most one lane. */
 bool pool_is_balanced(void);
-/* What is believed of locks that aren't there lasts no longer than the session. */
-void pool_ends_lies(void);
 
 /* ---- store.c, write.c, source.c, cache.c: the fakes ---- */
 void fake_store_init(struct process *p);

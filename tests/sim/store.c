@@ -223,7 +223,6 @@ fake_own(struct store *store, struct lane **lanes, size_t count, bool *owned, st
 		if (*lock < 0)
 			*lock = s->session;
 		owned[i] = *lock == s->session || chance(world.odds.two_owners);
-		world.sessions[s->session].lied |= owned[i] && *lock != s->session;
 		if (owned[i])
 			trace("p%d owns lane %d", s->process->index, lanes[i]->index);
 	}

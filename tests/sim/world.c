@@ -173,7 +173,6 @@ pass(int64_t us)
 	clock_fake(world.now_us);
 	if (!world.calm && world.now_us >= world.calm_us) {
 		world.calm = true;
-		pool_ends_lies();
 		trace("nothing goes wrong from now on");
 	}
 	add_due();

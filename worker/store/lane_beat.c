@@ -25,8 +25,19 @@ mark_found(const struct sql_result *result, struct lane **lanes, size_t count, b
 				theirs[i] = true;
 }
 
+/* The members that live by a heartbeat, but for us; for a row l of the ledger. */
+static void
+add_owner_lives(struct buf *b, const char *me)
+{
+	buf_add_str(b,
+	    "EXISTS (SELECT 1 FROM sluice_worker w WHERE w.member=CAST(l.owner AS BINARY)"
+	    " AND w.session_lock='' AND w.member<>");
+	sql_add_binary(b, str_of(me));
+	buf_printf(b, " AND w.beat_at > UTC_TIMESTAMP(3) - INTERVAL %d SECOND)", LANE_BEAT_TTL_S);
+}
+
 int
-lane_beat_find(struct sql *sql, const char *others, struct lane **lanes, size_t count, bool *theirs,
+lane_beat_find(struct sql *sql, const char *me, struct lane **lanes, size_t count, bool *theirs,
     struct err *err)
 {
 	struct sql_result result;
@@ -35,19 +46,16 @@ lane_beat_find(struct sql *sql, const char *others, struct lane **lanes, size_t 
 
 	for (size_t i = 0; i < count; i++)
 		theirs[i] = false;
-	if (others[0] == '\0' || count == 0)
-		return 0;
 	buf_init(&select);
-	buf_printf(&select, "SELECT lane FROM sluice_ledger WHERE owner IN (%s) AND lane IN (",
-	    others);
-	buf_add_str(&select, "''");
+	buf_add_str(&select, "SELECT l.lane FROM sluice_ledger l WHERE l.lane IN (''");
 	for (size_t i = 0; i < count; i++) {
 		if (lanes[i] == NULL)
 			continue;
 		buf_add_char(&select, ',');
 		sql_add_binary(&select, str_of(lanes[i]->name));
 	}
-	buf_add_char(&select, ')');
+	buf_add_str(&select, ") AND ");
+	add_owner_lives(&select, me);
 	status = send(sql, &select, &result, err);
 	if (status == 0) {
 		mark_found(&result, lanes, count, theirs);
@@ -73,8 +81,8 @@ has_row(struct sql *sql, const struct lane *lane, bool *found, struct err *err)
 }
 
 int
-lane_beat_take(struct sql *sql, const char *others, const char *me, const struct lane *lane,
-    bool *owned, struct err *err)
+lane_beat_take(struct sql *sql, const char *me, const struct lane *lane, bool *owned,
+    struct err *err)
 {
 	struct sql_result result = { 0 };
 	struct buf update;
@@ -82,12 +90,12 @@ lane_beat_take(struct sql *sql, const char *others, const char *me, const struct
 	int status;
 
 	buf_init(&update);
-	buf_add_str(&update, "UPDATE sluice_ledger SET epoch=epoch+1, owner=");
+	buf_add_str(&update, "UPDATE sluice_ledger l SET epoch=epoch+1, owner=");
 	sql_add_text(&update, str_of(me));
 	buf_add_str(&update, ", updated_at=UTC_TIMESTAMP(3) WHERE lane=");
 	sql_add_binary(&update, str_of(lane->name));
-	if (others[0] != '\0')
-		buf_printf(&update, " AND owner NOT IN (%s)", others);
+	buf_add_str(&update, " AND NOT ");
+	add_owner_lives(&update, me);
 	status = send(sql, &update, &result, err);
 	if (status == 0 && result.matched == 0)
 		status = has_row(sql, lane, &found, err);

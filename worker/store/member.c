@@ -105,7 +105,7 @@ membership_join(struct membership *m, struct sql *sql, unsigned lanes, struct er
 
 	if (m->there && m->lanes == lanes && !m->beats)
 		return 0;
-	if (m->beats && m->beat_ms != 0 && now - m->beat_ms >= MEMBER_BEAT_TTL_MS) {
+	if (m->beats && m->beat_ms != 0 && now - m->beat_ms >= 1000 * LANE_BEAT_TTL_S) {
 		sql_close(sql);
 		return err_set(err, ERR_RETRY, 0,
 		    "our heartbeat is %lld ms late: others may own our lanes by now",
@@ -215,7 +215,7 @@ membership_look(struct membership *m, struct sql *sql, struct err *err)
 	    " beat_at > UTC_TIMESTAMP(3) - INTERVAL %d SECOND, IS_USED_LOCK(session_lock) IS NOT"
 	    " NULL), CAST(UNIX_TIMESTAMP(joined_at) * 1000000 AS UNSIGNED) FROM sluice_worker"
 	    " WHERE pool=",
-	    MEMBER_BEAT_TTL_MS / 1000);
+	    LANE_BEAT_TTL_S);
 	sql_add_text(&select, str_of(m->config->pool));
 	if (send(sql, &select, &result, err) != 0)
 		return session_end(sql, -1, err);
@@ -251,35 +251,19 @@ membership_sweep(struct membership *m, struct sql *sql, struct err *err)
 
 /* --- lanes --- */
 
-/* For lane_beat.h; the buffer is the caller's to deinit, its data may be NULL. */
-static const char *
-beating_others(const struct membership *m, struct buf *out)
-{
-	char name[MEMBER_NAME_MAX];
-
-	buf_init(out);
-	for (size_t i = 0; i < m->count; i++) {
-		const struct member *other = &m->list[i];
-
-		if (!other->beats || other->mine)
-			continue;
-		name_of(other->process, other->workers, other->slot, name);
-		if (out->len > 0)
-			buf_add_char(out, ',');
-		sql_add_text(out, str_of(name));
-	}
-	return out->len > 0 ? out->data : "";
-}
-
 /* Those that somebody's heartbeat owns go out of unlocked[]. */
 static int
-respect_beats(struct sql *sql, const char *others, struct lane **lanes, size_t count,
+respect_beats(struct membership *m, struct sql *sql, struct lane **lanes, size_t count,
     bool *unlocked, struct err *err)
 {
-	bool theirs[1024];
+	bool theirs[1024], any = false;
 
 	CHECK(count <= 1024);
-	if (lane_beat_find(sql, others, lanes, count, theirs, err) != 0)
+	for (size_t i = 0; i < m->count; i++)
+		any = any || (m->list[i].beats && !m->list[i].mine);
+	if (!any)
+		return 0;
+	if (lane_beat_find(sql, m->name, lanes, count, theirs, err) != 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		unlocked[i] = unlocked[i] && !theirs[i];
@@ -290,27 +274,21 @@ int
 membership_unowned(struct membership *m, struct sql *sql, struct lane **lanes, size_t count,
     bool *unowned, struct err *err)
 {
-	struct buf others;
-	int status =
-	    lane_lock_find_free(sql, m->config->mysql.database, lanes, count, unowned, err);
-
-	if (status != 0)
+	if (lane_lock_find_free(sql, m->config->mysql.database, lanes, count, unowned, err) != 0)
 		return -1;
-	status = respect_beats(sql, beating_others(m, &others), lanes, count, unowned, err);
-	buf_deinit(&others);
-	return status;
+	return respect_beats(m, sql, lanes, count, unowned, err);
 }
 
 static int
-own_by_lock(struct membership *m, struct sql *sql, const char *others, struct lane **lanes,
-    size_t count, bool *owned, struct err *err)
+own_by_lock(struct membership *m, struct sql *sql, struct lane **lanes, size_t count, bool *owned,
+    struct err *err)
 {
 	struct lane *asked[1024];
 	bool unowned[1024];
 
 	for (size_t i = 0; i < count; i++)
 		unowned[i] = true;
-	if (respect_beats(sql, others, lanes, count, unowned, err) != 0)
+	if (respect_beats(m, sql, lanes, count, unowned, err) != 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		asked[i] = unowned[i] ? lanes[i] : NULL;
@@ -318,8 +296,8 @@ own_by_lock(struct membership *m, struct sql *sql, const char *others, struct la
 }
 
 static int
-own_by_beat(struct membership *m, struct sql *sql, const char *others, struct lane **lanes,
-    size_t count, bool *owned, struct err *err)
+own_by_beat(struct membership *m, struct sql *sql, struct lane **lanes, size_t count, bool *owned,
+    struct err *err)
 {
 	bool unlocked[1024];
 
@@ -327,8 +305,7 @@ own_by_beat(struct membership *m, struct sql *sql, const char *others, struct la
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		owned[i] = false;
-		if (unlocked[i] &&
-		    lane_beat_take(sql, others, m->name, lanes[i], &owned[i], err) != 0)
+		if (unlocked[i] && lane_beat_take(sql, m->name, lanes[i], &owned[i], err) != 0)
 			return -1;
 	}
 	return 0;
@@ -338,15 +315,9 @@ int
 membership_own(struct membership *m, struct sql *sql, struct lane **lanes, size_t count,
     bool *owned, struct err *err)
 {
-	struct buf others;
-	const char *names = beating_others(m, &others);
-	int status;
-
 	CHECK(count <= 1024);
-	status = m->beats ? own_by_beat(m, sql, names, lanes, count, owned, err) :
-			    own_by_lock(m, sql, names, lanes, count, owned, err);
-	buf_deinit(&others);
-	return status;
+	return m->beats ? own_by_beat(m, sql, lanes, count, owned, err) :
+			  own_by_lock(m, sql, lanes, count, owned, err);
 }
 
 int

@@ -26,7 +26,6 @@
  * Thread: its worker's.
  */
 #define MEMBER_NAME_MAX (MEMBER_PROCESS_MAX + 24)
-enum { MEMBER_BEAT_TTL_MS = 10000 };
 
 struct membership {
 	/* set before start */
