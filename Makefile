@@ -1,5 +1,7 @@
 # make				the release binary, build/release/sluice
 # make test | demo		(they fetch what is missing; see deploy/deps)
+# make chaos SEED=n FAULTS=n	everything that can happen to a pool, for some minutes
+# make matrix			the same tests on every server that can be had
 # make install PREFIX=/usr DESTDIR=/somewhere
 # VARIANT	release asan tsan cover fuzz live side by side in build/; any other name is a release
 # CC=clang-19	wants a VARIANT of its own		MYSQL=mariadb|mysqlclient	the client library
@@ -138,6 +140,12 @@ bench: have-test-deps
 	@$(MAKE) built-bench
 built-bench: all $(benches)
 	SLUICE=$(B)/sluice tests/bench/run
+chaos: have-test-deps
+	@$(MAKE) all
+	SLUICE=$(B)/sluice tests/chaos/run
+matrix: have-test-deps
+	@$(MAKE) all
+	SLUICE=$(B)/sluice tests/matrix/run
 mutants: have-test-deps
 	@$(MAKE) all
 	tests/mutants/run
@@ -157,6 +165,6 @@ clean:
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name 'deps*' -exec rm -rf {} +; fi
 
 .PHONY: all have-deps deps have-test-deps have-lint-deps test built-test demo built-demo lint unit sim asan tsan \
-	valgrind cover fuzz built-fuzz bench built-bench mutants install clean
+	valgrind cover fuzz built-fuzz bench built-bench chaos matrix mutants install clean
 .SECONDARY:
 .DELETE_ON_ERROR:

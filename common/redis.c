@@ -464,6 +464,9 @@ parse(struct redis *r, struct redis_reply **reply, struct err *err)
 	if (r->pending == 0)
 		return fail(r, err, EPROTO, "a reply that nothing asked for");
 	r->pending--;
+	/* a request that broke on its way is answered more than once: whose are the answers? */
+	if (r->pending == 0 && r->reader->len > r->reader->pos)
+		return fail(r, err, EPROTO, "more replies than were asked for");
 	*reply = whole;
 	return 1;
 }

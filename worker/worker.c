@@ -301,27 +301,29 @@ invalidated(struct worker *w)
 /* The keys of this batch can't be invalidated now: `done` stays, and once the cache is back they are
  * derived again from there. */
 static void
+cache_owes(struct worker *w)
+{
+	w->rewind = true;
+	worker_empty(w, w->invalidating);
+	w->invalidating = NULL;
+}
+
+static void
 cache_failed(struct worker *w, const struct err *err)
 {
 	if (breaker_failed(&w->counters.cache, err->text))
 		log_event(LOG_WARN, "cache_unreachable", "worker", "%d", w->index, "error", "%s",
 		    err->text, NULL);
 	w->cache->ops->close(w->cache);
-	w->rewind = true;
-	worker_empty(w, w->invalidating);
-	w->invalidating = NULL;
+	cache_owes(w);
 }
 
-static bool
-cache_ready(struct worker *w, struct err *err)
+static int
+start_invalidating(struct worker *w, struct batch *b, struct err *err)
 {
-	if (w->cache->ops->is_open(w->cache))
-		return true;
-	if (!breaker_ready(&w->counters.cache)) {
-		breaker_why(&w->counters.cache, err->text, sizeof(err->text));
-		return false;
-	}
-	return w->cache->ops->open(w->cache, err) == 0;
+	if (!w->cache->ops->is_open(w->cache) && w->cache->ops->open(w->cache, err) != 0)
+		return -1;
+	return w->cache->ops->start(w->cache, b, err);
 }
 
 static void
@@ -338,7 +340,12 @@ invalidate(struct worker *w, int timeout_ms)
 		return;
 	}
 	if (!b->keys_sent) {
-		if (!cache_ready(w, &err) || w->cache->ops->start(w->cache, b, &err) != 0) {
+		/* not a failure: each would put off the next try, under traffic for ever */
+		if (!w->cache->ops->is_open(w->cache) && !breaker_ready(&w->counters.cache)) {
+			cache_owes(w);
+			return;
+		}
+		if (start_invalidating(w, b, &err) != 0) {
 			cache_failed(w, &err);
 			return;
 		}

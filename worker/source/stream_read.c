@@ -316,8 +316,10 @@ read_refused(struct redis_stream *s, const struct redis_reply *reply, struct err
 	struct lane *lane = s->asked[0].lane;
 
 	redis_reply_error(reply, err);
-	/* a deleted key unblocks its readers with an error, so does a server being demoted */
-	if (has_prefix(reply, "NOGROUP") || has_prefix(reply, "UNBLOCKED"))
+	/* a deleted key unblocks its readers with an error, so does a server being demoted; ERR is
+	 * about the command, which is right: it broke on its way */
+	if (has_prefix(reply, "NOGROUP") || has_prefix(reply, "UNBLOCKED") ||
+	    has_prefix(reply, "ERR"))
 		err->class = ERR_RETRY;
 	if (err->class == ERR_RETRY) {
 		stream_close(s);
