@@ -11,6 +11,7 @@
  *
  *	tend_own.c	becoming the owner of a lane, and what its ledger row says of it
  *	tend.c		once a second: orders, holds, done, notice board
+ *	tend_replay.c	dead letters applied again
  *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
  */
 
@@ -43,7 +44,16 @@ void tend_leaving(struct worker *w, struct batch *b);
 /* Halt a lane, remember it in the ledger, log it. */
 void tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text);
 
-/* ---- between the three files ---- */
+/* Apply dead letters that are marked, one step of one lane, unless a batch is being written or
+ * invalidated.  True: it did, and there may be more; its batch is to be invalidated like any other. */
+bool tend_replay(struct worker *w);
+
+/* ---- between the files ---- */
+
+/* Read the lane's parked keys; whatever pass through its letters there was begins anew. */
+int tend_load_parked(struct worker *w, struct lane *lane, struct err *err);
+/* Find the lanes whose letters were marked. */
+int tend_find_marked(struct worker *w, struct err *err);
 
 void tend_log(struct worker *w, enum log_level level, const char *event, const struct lane *lane,
     const char *why, const char *next);

@@ -22,6 +22,7 @@
  *	worker_turn
  *	  store_ready	connect, settle what became of the last batch
  *	  tend_lanes	ownership, orders, notice board (tend.c)
+ *	  tend_replay	dead letters applied again (tend_replay.c)
  *	  start_write	seal what was filled
  *	  write_batch	ledger, rows, dead letters, COMMIT	   meanwhile worker_wait -> fill
  *	  invalidate	send the keys; collect the answers
@@ -51,6 +52,10 @@ worker_turn(struct worker *w, int block_ms)
 	}
 	tend_lanes(w);
 	invalidate(w, 0);
+	if (tend_replay(w)) {
+		invalidate(w, 0);
+		block_ms = w->invalidating == NULL ? 0 : block_ms;
+	}
 	if (may_write(w))
 		start_write(w);
 	if (w->writing != NULL && breaker_ready(&w->counters.mysql))
@@ -309,6 +314,10 @@ invalidated(struct worker *w)
 		    (int64_t)bl->bytes :
 		    lane->unreleased_bytes;
 	}
+	if (w->invalidating->replays) {
+		w->replay.busy = false;
+		w->replay.answered = true;
+	}
 	worker_empty(w, w->invalidating);
 	w->invalidating = NULL;
 }
@@ -323,6 +332,8 @@ cache_failed(struct worker *w, const struct err *err)
 		    err->text, NULL);
 	w->cache->ops->close(w->cache);
 	w->rewind = true;
+	if (w->invalidating->replays)
+		w->replay.busy = false; /* its letters are found again */
 	worker_empty(w, w->invalidating);
 	w->invalidating = NULL;
 }

@@ -41,9 +41,10 @@ struct counters {
 	_Atomic uint64_t retries, fenced, mismatches, older;
 	_Atomic uint64_t dead_by_reason[DEAD_REASONS]; /* by dead_reason_index */
 	_Atomic uint64_t invalidated, invalidations_skipped, invalidations_repeated;
-	_Atomic uint64_t one_by_one;   /* batches written entry by entry */
-	_Atomic uint64_t beat_ms;      /* clock_ms of the last turn of the loop */
-	_Atomic uint64_t memory_bytes; /* held in batches and replies */
+	_Atomic uint64_t replayed, replays_refused; /* dead letters applied, refused again */
+	_Atomic uint64_t one_by_one;		    /* batches written entry by entry */
+	_Atomic uint64_t beat_ms;		    /* clock_ms of the last turn of the loop */
+	_Atomic uint64_t memory_bytes;		    /* held in batches and replies */
 	_Atomic int lanes_owned;
 	_Atomic int lanes_unread; /* in the ledger with entries left, in no source of the config */
 	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
