@@ -50,7 +50,7 @@ start_fold(struct batch *b, struct schema *schema)
 	b->bytes = 0;
 	parked_clear(&b->blocked);
 	b->parks = batch_any_parks(schema);
-	b->wants_schema = b->has_problem = b->one_by_one = b->full = false;
+	b->wants_schema = b->has_problem = b->one_by_one = b->full = b->replays = false;
 	if (schema == NULL)
 		return;
 	schema_tables(schema, &tables);
@@ -113,13 +113,14 @@ fold_entry(struct batch *b, struct entry *e)
 		if (resolve_change(&b->resolver, e, &e->changes[i]) != 0) {
 			/* also of what was written before: its keys are still owed */
 			b->wants_schema |= b->resolver.unknown;
-			batch_park_refused(b, e, i);
+			if (!b->replays)
+				batch_park_refused(b, e, i);
 			return;
 		}
 		if (e->changes[i].table->problem != NULL)
 			b->has_problem = b->wants_schema = true;
 	}
-	if (batch_park_behind(b, e))
+	if (!b->replays && batch_park_behind(b, e))
 		return;
 	for (i = 0; i < e->change_count; i++) {
 		switch (fold_change(b, &e->changes[i])) {
@@ -138,16 +139,9 @@ fold_entry(struct batch *b, struct entry *e)
 	b->changes += (unsigned)e->change_count;
 }
 
-/* e is in the batch from now on; `after` is the lane's place before it. */
 static void
-add_entry(struct batch *b, struct entry *e, struct position after)
+keep_entry(struct batch *b, struct entry *e)
 {
-	struct batch_lane *bl = lane_in_batch(b, e->lane, after);
-
-	CHECK(bl->entries == 0 || position_compare(e->id, bl->last) > 0);
-	bl->last = e->id;
-	bl->entries++;
-	bl->bytes += e->bytes;
 	e->next_kept = NULL;
 	if (b->last != NULL)
 		b->last->next_kept = e;
@@ -160,6 +154,32 @@ add_entry(struct batch *b, struct entry *e, struct position after)
 		b->writes++;
 	fold_entry(b, e);
 	b->refused += e->refusal.reason != NULL;
+}
+
+void
+batch_take_letters(struct batch *b, struct letter_list *list)
+{
+	CHECK(b->state == BATCH_OPEN && b->entries == 0);
+	b->replays = true;
+	for (struct letter *l = list->first; l != NULL; l = l->next) {
+		if (l->action != LETTER_APPLY && l->action != LETTER_INVALIDATE)
+			continue;
+		l->entry.done_before = l->action == LETTER_INVALIDATE;
+		keep_entry(b, &l->entry);
+	}
+}
+
+/* e is in the batch from now on; `after` is the lane's place before it. */
+static void
+add_entry(struct batch *b, struct entry *e, struct position after)
+{
+	struct batch_lane *bl = lane_in_batch(b, e->lane, after);
+
+	CHECK(bl->entries == 0 || position_compare(e->id, bl->last) > 0);
+	bl->last = e->id;
+	bl->entries++;
+	bl->bytes += e->bytes;
+	keep_entry(b, e);
 }
 
 void

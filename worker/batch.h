@@ -4,6 +4,7 @@
 #include "common/map.h"
 #include "worker/change.h"
 #include "worker/lane.h"
+#include "worker/letter.h"
 #include "worker/store/resolve.h"
 
 /*
@@ -112,6 +113,7 @@ struct batch {
 	bool wants_schema; /* something was refused that a newer schema might know */
 	bool has_problem;  /* a change is of a table that can't be written */
 	bool schema_tried; /* the schema was loaded for this batch already */
+	bool replays;	   /* its entries are dead letters applied again */
 	bool one_by_one;   /* write in lane order, entry by entry (the slow, plain way) */
 	bool keys_sent;	   /* its invalidations are under way */
 	int64_t keys_sent_ms;
@@ -130,6 +132,12 @@ void batch_reset(struct batch *b, struct schema *schema);
  * left over is read again.  The batch must be OPEN.
  */
 void batch_take(struct batch *b, struct delivery **delivery, unsigned max_rows, size_t max_bytes);
+
+/*
+ * Take the entries of letters that are to be applied, or only invalidated, into an empty batch: no lane
+ * moves.  The letters must outlive it.
+ */
+void batch_take_letters(struct batch *b, struct letter_list *list);
 
 /*
  * Decode, resolve and fold again from the entries as delivered: after a newer schema was loaded or

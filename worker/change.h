@@ -21,6 +21,7 @@
 struct lane;
 struct table;
 struct shape;
+struct letter;
 
 enum value_kind {
 	VALUE_NULL,
@@ -117,7 +118,8 @@ struct entry {
 	size_t change_count;
 	bool done_before; /* at or below the ledger's position: only invalidated */
 	struct refusal refusal;
-	struct entry *next; /* in the order delivered; the batch's list is next_kept */
+	struct letter *letter; /* it is a dead letter applied again; NULL: read from its source */
+	struct entry *next;    /* in the order delivered; the batch's list is next_kept */
 	struct entry *next_kept;
 	bool kept; /* the batch's: in next_kept's list */
 };

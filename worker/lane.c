@@ -98,6 +98,8 @@ lane_free(struct lane *lane)
 	lane->hold_until_ms = 0;
 	lane->hold_tries = 0;
 	parked_clear(&lane->parked);
+	parked_clear(&lane->replay_blocked);
+	lane->replay_due = lane->replaying = false;
 	SHOW(lane->alarm, NULL);
 	SHOW(lane->lag, 0);
 	SHOW(lane->stream_length, 0);

@@ -81,7 +81,12 @@ struct lane {
 	int64_t unreleased_bytes;   /* entries beyond `answered`, for invalidate_lag_max */
 	struct lane_recent recent;
 	struct parked parked; /* its keys that wait behind dead letters, as committed */
-	void *source_state;   /* the source's own, freed by its close_lane */
+	/* a pass through its open letters (tend_replay.c) */
+	bool replay_due, replaying;
+	int64_t replay_begun_ms, replay_not_before_ms;
+	uint64_t replay_after;	      /* letters up to this id were looked at */
+	struct parked replay_blocked; /* keys of those among them that stay */
+	void *source_state;	      /* the source's own, freed by its close_lane */
 
 	/* shared, atomic */
 	_Atomic int shown_state;			   /* enum lane_state */
@@ -94,6 +99,7 @@ struct lane {
 	_Atomic int64_t
 	    oldest_pending_ms; /* wall time the oldest pending change was added; 0: none */
 	_Atomic uint64_t entries, dead;
+	_Atomic uint64_t shown_parked; /* keys */
 };
 
 /* Start the names and places of lane `index` of `config` in *lane. */

@@ -254,7 +254,7 @@ tend_lanes(struct worker *w)
 	w->tended_ms = clock_ms();
 	/* done first: an order must not go over what is written and not yet known as invalidated */
 	if (tend_record(w, &err) != 0 || obey_orders(w, &err) != 0 ||
-	    look_at_schema(w, &err) != 0) {
+	    tend_find_marked(w, &err) != 0 || look_at_schema(w, &err) != 0) {
 		tend_failed(w, &err);
 		return;
 	}

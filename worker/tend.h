@@ -12,6 +12,7 @@
  *	tend_own.c	becoming the owner of a lane, and what its ledger row says of it
  *	tend_share.c	the pool: which lanes to take and to give
  *	tend.c		once a second: orders, holds, done, notice board
+ *	tend_replay.c	dead letters applied again
  *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
  */
 
@@ -54,7 +55,16 @@ int tend_share(struct worker *w, struct err *err);
 /* How long the worker may wait before the next look is due; at most block_ms. */
 int tend_wait_ms(const struct worker *w, int block_ms);
 
+/* Apply dead letters that are marked, one step of one lane, unless a batch is being written or
+ * invalidated.  True: it did, and there may be more; its batch is to be invalidated like any other. */
+bool tend_replay(struct worker *w);
+
 /* ---- between the files ---- */
+
+/* Read the lane's parked keys; whatever pass through its letters there was begins anew. */
+int tend_load_parked(struct worker *w, struct lane *lane, struct err *err);
+/* Find the lanes whose letters were marked. */
+int tend_find_marked(struct worker *w, struct err *err);
 
 void tend_log(struct worker *w, enum log_level level, const char *event, const struct lane *lane,
     const char *why, const char *next);

@@ -98,7 +98,7 @@ tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err
 	if (!row.found)
 		return 0;
 	if (row.epoch == lane->epoch) {
-		if (w->store->ops->parked_load(w->store, lane, err) != 0)
+		if (tend_load_parked(w, lane, err) != 0)
 			return -1;
 		tend_place(lane, &row);
 		*ours = true;
@@ -184,7 +184,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	}
 	if (w->store->ops->load(w->store, lane, true, &row, err) != 0)
 		return -1;
-	if (w->store->ops->parked_load(w->store, lane, err) != 0)
+	if (tend_load_parked(w, lane, err) != 0)
 		return -1;
 	tend_place(lane, &row);
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */

@@ -147,7 +147,7 @@ own_again(struct worker *w, struct lane **lanes, struct place *places, size_t *c
 				tend_lose(w, lanes[i], "its ledger row is gone");
 			continue;
 		}
-		if (w->store->ops->parked_load(w->store, lanes[i], err) != 0)
+		if (tend_load_parked(w, lanes[i], err) != 0)
 			return -1;
 		lanes[i]->epoch = row.epoch;
 		lanes[kept] = lanes[i];

@@ -25,6 +25,7 @@
  *	worker_turn
  *	  store_ready	connect, settle what became of the last batch
  *	  tend_lanes	ownership, orders, notice board (tend.c)
+ *	  tend_replay	dead letters applied again (tend_replay.c)
  *	  start_write	seal what was filled
  *	  write_batch	ledger, rows, dead letters, COMMIT	   meanwhile worker_wait -> fill
  *	  invalidate	send the keys; collect the answers
@@ -56,6 +57,10 @@ worker_turn(struct worker *w, int block_ms)
 	source_ready(w); /* lanes can be taken in the same turn */
 	tend_lanes(w);
 	invalidate(w, 0);
+	if (tend_replay(w)) {
+		invalidate(w, 0);
+		block_ms = w->invalidating == NULL ? 0 : block_ms;
+	}
 	if (may_write(w))
 		start_write(w);
 	if (w->writing != NULL && breaker_ready(&w->counters.mysql))
@@ -294,6 +299,10 @@ invalidated(struct worker *w)
 		    (int64_t)bl->bytes :
 		    lane->unreleased_bytes;
 	}
+	if (w->invalidating->replays) {
+		w->replay.busy = false;
+		w->replay.answered = true;
+	}
 	worker_empty(w, w->invalidating);
 	w->invalidating = NULL;
 }
@@ -304,6 +313,8 @@ static void
 cache_owes(struct worker *w)
 {
 	w->rewind = true;
+	if (w->invalidating->replays)
+		w->replay.busy = false; /* its letters are found again */
 	worker_empty(w, w->invalidating);
 	w->invalidating = NULL;
 }

@@ -58,6 +58,11 @@ struct worker {
 	double rate_credit;	  /* rows that max_rows_per_second still allows now */
 	int64_t rate_ms;
 	bool rewind; /* the cache was away: read again from done */
+	struct {
+		struct letter_list list;
+		bool busy;     /* its cache keys are on their way, in `invalidating` */
+		bool answered; /* they are gone: its letters can be closed */
+	} replay;
 
 	/* shared, atomic */
 	struct counters counters;

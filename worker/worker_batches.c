@@ -23,6 +23,7 @@ worker_init(struct worker *w, const struct config *config, int index, struct lan
 		batch_init(&w->batches[i]);
 		batch_reset(&w->batches[i], NULL);
 	}
+	arena_init(&w->replay.list.arena, 256 * 1024);
 	w->filling = &w->batches[0];
 	w->rate_ms = clock_ms();
 }
@@ -52,13 +53,14 @@ worker_deinit(struct worker *w)
 		batch_deinit(&w->batches[i]);
 	}
 	for (size_t l = 0; l < w->lane_count; l++)
-		parked_deinit(&w->lanes[l]->parked);
+		parked_deinit(&w->lanes[l]->parked), parked_deinit(&w->lanes[l]->replay_blocked);
 	if (w->cache != NULL)
 		w->cache->ops->free(&w->cache);
 	if (w->source != NULL)
 		w->source->ops->free(&w->source);
 	if (w->store != NULL)
 		w->store->ops->free(&w->store);
+	arena_deinit(&w->replay.list.arena);
 	counters_deinit(&w->counters);
 }
 

@@ -18,9 +18,9 @@ def lines(t, *words):
 
 
 def states(t):
-    """[(id of the row, state)] of the letters that are not closed"""
-    return [(dict(json.loads(text_of(letter["payload"])))["id"], text_of(letter["state"])) for letter in t.dead()
-            if letter["chunk"] == 0 and text_of(letter["state"]) != "closed"]
+    """[(id, state)] of the letters that are not closed"""
+    rows = t.sql("SELECT id, state FROM sluice_dead_letter WHERE chunk = 0 AND state <> 'closed' ORDER BY id")
+    return [(number, text_of(state)) for number, state in rows]
 
 
 def test_letters_are_listed_by_every_filter(t):
@@ -179,3 +179,172 @@ def test_followers_do_not_count_for_poison_rate(t):
     t.add_many((t.stream(1), {"id": 1, "nosuch": 1} if n == 0 else {"_op": "incr", "id": 1, "credits": 1}) for n in range(300))
     t.settle()
     equal(len(t.dead()), 300)
+
+
+def replay(t, *words):
+    code, out, err = dead(t, "replay", *words)
+    equal(code, 0, out + err)
+
+
+def all_closed(t):
+    wait_for("every letter is closed", lambda: not states(t))
+    equal(parked(t)[0], 0)
+
+
+def test_a_replay_applies_a_key_in_order_once(t):
+    t.users()
+    t.sluice(tables={"users": {"on_poison": "park", "invalidate": ["user:{id}"]}})
+    here = t.prefix + ":users:0"
+    for fields in ({"id": 1, "name": "a"}, {"_op": "incr", "id": 1, "credits": 5, "nosuch": 1}, {"_op": "incr", "id": 1, "credits": 7}, {"id": 1, "name": "b"}):
+        t.redis.xadd(here, fields)
+    t.settle()
+    t.redis.set("user:1", "old")
+    equal(dead(t, "replay", "--all", "--dry-run")[0], 0)
+    stays("nothing is marked", lambda: len(t.dead()) == 3 and len(states(t)) == 3, 0.3)
+    replay(t, "--all")  # the cause is still there
+    wait_for("it is refused again", lambda: [x["attempts"] for x in t.dead()] == [1, 0, 0])
+    equal([text_of(x["state"]) for x in t.dead()], ["parked"] * 3)
+    t.sql("ALTER TABLE users ADD nosuch INT")
+    t.redis.xadd(here, {"_op": "incr", "id": 1, "credits": 11})
+    replay(t, "--reason", "unknown_column")
+    all_closed(t)
+    t.settle()
+    equal(t.sql("SELECT name, credits, nosuch FROM users"), (("b", 23, 1),))
+    wait_for("the key is gone", lambda: not t.redis.exists("user:1"))
+    equal(dead(t, "replay", "--all")[0], 1)
+    equal(dead(t, "replay", "--all", "--state", "all")[0], 1)  # closed ones are not applied twice
+    t.redis.xadd(here, {"_op": "incr", "id": 1, "credits": 1})
+    t.settle()
+    equal(t.row("SELECT credits FROM users"), (24,))
+    equal(dead(t, "drop", "--state", "closed")[0], 0)
+    equal(t.dead(), ())
+
+
+def test_a_dropped_letter_frees_what_waits_behind_it(t):
+    t.users()
+    t.sluice(tables=PARK)
+    here = t.prefix + ":users:0"
+    for fields in ({"id": 1, "nosuch": 1}, {"id": 1, "name": "a"}, {"id": 1, "nosuch": 2}, {"id": 1, "email": "b"}):
+        t.redis.xadd(here, fields)
+    t.settle()
+    first = t.dead()[0]["id"]
+    code, out, _ = dead(t, "drop", "--id", str(first))
+    equal((code, "1 marked" in out), (0, True), out)
+    wait_for("the first follower is applied", lambda: t.sql("SELECT name, email FROM users") == (("a", None),))
+    # the next one is refused on its own, and what follows it waits for it
+    wait_for("the next is refused by itself", lambda: [(text_of(x["reason"]), text_of(x["state"])) for x in t.dead()] ==
+             [("parked", "closed"), ("unknown_column", "parked"), ("parked", "parked")])
+    dead(t, "drop", "--reason", "unknown_column")
+    all_closed(t)
+    equal(t.sql("SELECT name, email FROM users"), (("a", "b"),))
+
+
+def test_a_skipped_letter_wants_a_version_or_force(t):
+    t.sql("CREATE TABLE users (id INT PRIMARY KEY, name VARCHAR(8), n INT NOT NULL DEFAULT 0)")
+    t.sql("CREATE TABLE orders (id INT PRIMARY KEY, name VARCHAR(8), ver BIGINT)")
+    t.sluice(tables={"users": {}, "orders": {"version": "ver"}}, sources=[{"streams": t.prefix, "tables": ["users", "orders"], "table": "users"}])
+    add = lambda **fields: t.redis.xadd(t.prefix, fields)
+    add(id=1, name="a", extra=1), add(_table="orders", id=1, _version=5, name="old", extra=1), add(_table="orders", id=2, _version=5, name="e", extra=1)
+    t.settle()
+    add(_table="orders", id=1, _version=7, name="new"), add(id=1, name="b")
+    t.settle()
+    t.sql("ALTER TABLE users ADD extra INT"), t.sql("ALTER TABLE orders ADD extra INT")
+    add(id=9, extra=1)  # the definitions are seen
+    t.settle()
+    replay(t, "--all")
+    wait_for("the versioned ones are applied", lambda: len(states(t)) == 1 and states(t)[0][1] == "dead")
+    equal(t.sql("SELECT id, name, ver FROM orders ORDER BY id"), ((1, "new", 7), (2, "e", 5)))
+    letter = [x for x in t.dead() if text_of(x["state"]) == "dead"][0]
+    assert "--force" in letter["message"] and text_of(letter["reason"]) == "unknown_column", letter
+    equal(t.row("SELECT name FROM users WHERE id = 1"), ("b",))
+    replay(t, "--all", "--force")
+    wait_for("it is applied", lambda: not states(t))
+    equal(t.row("SELECT name, extra FROM users WHERE id = 1"), ("a", 1))
+    add(id=3, name="nine chars")  # the last of its lane: nothing can have come behind it
+    t.settle()
+    t.sql("ALTER TABLE users MODIFY name VARCHAR(20)")
+    replay(t, "--all")
+    wait_for("it is applied", lambda: t.row("SELECT name FROM users WHERE id = 3"))
+
+
+def test_lists_over_two_tables_come_in_order_after_a_replay(t):
+    t.sql("CREATE TABLE users (id INT PRIMARY KEY, n INT NOT NULL DEFAULT 0)")
+    t.sql("CREATE TABLE orders (id INT PRIMARY KEY, seen VARCHAR(200) NOT NULL DEFAULT '')")
+    t.sluice(tables={**PARK, "orders": {}}, sources=[{"streams": t.prefix, "tables": ["users", "orders"], "table": "users", "format": "json"}])
+    add = lambda *changes: t.redis.xadd(t.prefix, {"j": json.dumps(changes)})
+    add({"id": 1, "_op": "incr", "n": 1, "late": 1}, {"_table": "orders", "id": 1, "seen": "a"})
+    add({"_table": "orders", "id": 1, "seen": "b"}, {"_table": "orders", "id": 2, "seen": "b"})
+    add({"_table": "orders", "id": 2, "seen": "c"}, {"id": 2, "_op": "incr", "n": 2})
+    add({"id": 2, "_op": "incr", "n": 4}), add({"id": 3, "_op": "incr", "n": 8})
+    t.settle()
+    equal((t.sql("SELECT * FROM users"), t.sql("SELECT * FROM orders")), (((3, 8),), ()))
+    t.sql("ALTER TABLE users ADD late INT")
+    replay(t, "--all")
+    all_closed(t)
+    equal(t.sql("SELECT id, n FROM users ORDER BY id"), ((1, 1), (2, 6), (3, 8)))
+    equal(t.sql("SELECT id, seen FROM orders ORDER BY id"), ((1, "b"), (2, "c")))
+
+
+def test_a_letter_in_chunks_is_applied(t):
+    t.own_mysql("--max-allowed-packet=4M")
+    t.sql("CREATE TABLE users (id INT PRIMARY KEY, doc LONGTEXT) CHARACTER SET utf8mb4")
+    t.sluice(tables=PARK, redis={"url": t.redis_server.url, "timeout": "1m"})
+    body = "ab\u00e9\"\\" * 500_000
+    t.user(1, doc=body, nosuch=1), t.user(1, doc="short")
+    t.settle()
+    assert len(t.dead()) > 2
+    t.sql("ALTER TABLE users ADD nosuch INT")
+    replay(t, "--all")
+    all_closed(t)
+    equal(t.sql("SELECT doc, nosuch FROM users"), (("short", 1),))
+
+
+@limit(120)
+def test_no_key_is_parked_for_ever_under_traffic(t):
+    t.users()
+    process = t.sluice(tables=PARK, batch={"max_rows": 200})
+    here, total = t.stream(1), 0
+
+    def incr(count, **more):
+        nonlocal total
+        t.add_many((here, {"_op": "incr", "id": 1, "credits": 1, **more}) for _ in range(count))
+        total += count
+    incr(1, nosuch=1)
+    for _ in range(4):
+        incr(500)
+    t.settle(60)
+    t.sql("ALTER TABLE users ADD nosuch INT")
+    replay(t, "--all")
+    end = time.monotonic() + 60 * PATIENCE
+    while states(t):
+        assert time.monotonic() < end, "still parked"
+        incr(100)
+    for _ in range(5):
+        incr(100)
+    t.settle(60)
+    equal((t.row("SELECT credits FROM users"), parked(t)[0]), ((total,), 0))
+    assert process.alive()
+
+
+@limit(180)
+def test_kill_9_between_changes_nothing(t):
+    t.users()
+    t.sql("CREATE TABLE orders (id INT PRIMARY KEY, n INT NOT NULL DEFAULT 0)")
+    process = t.sluice(tables={"users": {"on_poison": "park", "invalidate": ["user:{id}"]}}, poison_rate=0,
+                       mysql={"url": t.mysql.url(t.db)})
+    here = t.prefix + ":users:0"
+    keys, each = 40, 60
+    t.add_many((here, {"_op": "incr", "id": key, "credits": 1, **({"nosuch": 1} if n == 0 else {})}) for n in range(each) for key in range(keys))
+    t.settle(60)
+    equal(len(states(t)), keys * each)
+    t.sql("ALTER TABLE users ADD nosuch INT")
+    replay(t, "--all")
+    for n in range(6):
+        before = len(states(t))
+        t.add_many((here, {"_op": "incr", "id": key, "credits": 1}) for key in range(keys))
+        wait_for("some letters are applied", lambda: len(states(t)) < before or not states(t), 30)
+        process.kill()
+        process.start()
+    all_closed(t)
+    t.settle(60)
+    equal(t.row("SELECT COUNT(*), MIN(credits), MAX(credits) FROM users"), (keys, each + 6, each + 6))

@@ -317,6 +317,15 @@ fake_parked_load(struct store *store, struct lane *lane, struct err *err)
 }
 
 static int
+fake_letters_due(struct store *store, struct lane **lanes, size_t count, bool applied, bool *due,
+    struct err *err)
+{
+	(void)lanes, (void)applied;
+	memset(due, 0, count * sizeof(*due));
+	return store_reach(fake_of(store), "store.letters_due", err);
+}
+
+static int
 fake_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err)
 {
@@ -515,6 +524,7 @@ static const struct store_ops ops = {
 	.load = fake_load,
 	.start = fake_start,
 	.parked_load = fake_parked_load,
+	.letters_due = fake_letters_due,
 	.orders = fake_orders,
 	.move = fake_move,
 	.mark = fake_mark,

@@ -310,7 +310,8 @@ act(struct dead_access *a, page_function *page)
 		printf("%llu dropped, %llu marked: their lanes' owners drop them within a second\n",
 		    (unsigned long long)a->dropped, (unsigned long long)a->marked);
 	else
-		printf("%llu marked: their lanes' owners apply them within a second\n",
+		printf("%llu marked: their lanes' owners apply them within a second, and then what "
+		       "waits behind them\n",
 		    (unsigned long long)a->marked);
 	return a->marked + a->dropped > 0 ? EXIT_CODE_OK : EXIT_CODE_RUNTIME;
 }

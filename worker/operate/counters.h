@@ -41,8 +41,9 @@ struct counters {
 	_Atomic uint64_t retries, fenced, mismatches, older;
 	_Atomic uint64_t dead_by_reason[DEAD_REASONS]; /* by dead_reason_index */
 	_Atomic uint64_t invalidated, invalidations_skipped, invalidations_repeated;
-	_Atomic uint64_t one_by_one;	       /* batches written entry by entry */
-	_Atomic uint64_t beat_ms;	       /* clock_ms of the last turn of the loop */
+	_Atomic uint64_t replayed, replays_refused; /* dead letters applied, refused again */
+	_Atomic uint64_t one_by_one;		    /* batches written entry by entry */
+	_Atomic uint64_t beat_ms;		    /* clock_ms of the last turn of the loop */
 	_Atomic uint64_t store_waits_since_ms; /* clock_ms when it began to wait for MySQL; 0: no */
 	_Atomic uint64_t memory_bytes;	       /* held in batches and replies */
 	_Atomic int lanes_owned;

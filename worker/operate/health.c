@@ -66,7 +66,8 @@ static bool
 passes_by_itself(const char *why)
 {
 	return why != NULL &&
-	    (strcmp(why, LANE_WHY_ROW_LOCK) == 0 || strcmp(why, LANE_WHY_FOREIGN_KEY) == 0);
+	    (strcmp(why, LANE_WHY_ROW_LOCK) == 0 || strcmp(why, LANE_WHY_FOREIGN_KEY) == 0 ||
+		strcmp(why, LANE_WHY_REPLAY) == 0);
 }
 
 static void

@@ -246,7 +246,9 @@ add_row(struct letters *letters, const struct entry *entry, struct str payload, 
 	buf_add_char(b, ',');
 	sql_add_binary(b, payload);
 	buf_printf(b, ",'%s',UTC_TIMESTAMP(3))",
-	    entry->refusal.parks ? LETTER_PARKED : LETTER_DEAD);
+	    chunk > 0		     ? LETTER_CHUNK :
+		entry->refusal.parks ? LETTER_PARKED :
+				       LETTER_DEAD);
 	if (chunk == 0 && entry->refusal.parks && letters->parked_from == NULL)
 		letters->parked_from = entry;
 	return 0;

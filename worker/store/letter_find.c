@@ -223,6 +223,7 @@ add_ids(struct buf *b, const struct letter_row *rows, size_t count)
 	buf_add_char(b, ')');
 }
 
+/* from: a condition on the letter as it is. */
 static int
 change_state(struct sql *sql, const struct letter_row *rows, size_t count, const char *to,
     const char *from, uint64_t *changed, struct err *err)
@@ -234,7 +235,7 @@ change_state(struct sql *sql, const struct letter_row *rows, size_t count, const
 	buf_printf(&update, "UPDATE sluice_dead_letter SET state='%s', updated_at=UTC_TIMESTAMP(3)",
 	    to);
 	add_ids(&update, rows, count);
-	buf_printf(&update, " AND state IN (%s)", from);
+	buf_printf(&update, " AND %s", from);
 	if (ask(sql, &update, &result, err) != 0)
 		return -1;
 	*changed += result.affected;
@@ -249,8 +250,10 @@ letters_mark(struct sql *sql, const struct letter_row *rows, size_t count, bool 
 		return 0;
 	return session_end(sql,
 	    change_state(sql, rows, count, force ? LETTER_FORCE : LETTER_REPLAY,
-		force ? "'" LETTER_DEAD "','" LETTER_PARKED "','" LETTER_REPLAY "'" :
-			"'" LETTER_DEAD "','" LETTER_PARKED "'",
+		force ? "state IN ('" LETTER_DEAD "','" LETTER_PARKED "','" LETTER_REPLAY
+			"') AND reason<>'" REASON_PARKED "'" :
+			"state IN ('" LETTER_DEAD "','" LETTER_PARKED
+			"') AND reason<>'" REASON_PARKED "'",
 		marked, err),
 	    err);
 }
@@ -310,6 +313,7 @@ letters_drop(struct sql *sql, const struct letter_row *rows, size_t count, uint6
 	status = delete_rows(sql, rows, count, dropped, err);
 	if (status == 0)
 		status = change_state(sql, rows, count, LETTER_DROP,
-		    "'" LETTER_PARKED "','" LETTER_REPLAY "','" LETTER_FORCE "'", marked, err);
+		    "state IN ('" LETTER_PARKED "','" LETTER_REPLAY "','" LETTER_FORCE "')", marked,
+		    err);
 	return session_end(sql, status, err);
 }

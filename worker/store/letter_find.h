@@ -30,6 +30,7 @@
 #define LETTER_DROP "drop"
 #define LETTER_APPLIED "applied"
 #define LETTER_CLOSED "closed"
+#define LETTER_CHUNK "chunk" /* of a row that is only more of a payload */
 
 enum { LETTERS_PAGE = 500 };
 
@@ -67,7 +68,8 @@ int letters_page(struct sql *sql, const struct letter_filter *filter, uint64_t a
 /* The payload of a letter, all chunks of it, behind what `out` holds. */
 int letter_payload(struct sql *sql, const struct letter_row *row, struct buf *out, struct err *err);
 
-/* Mark the open ones among these letters; *marked counts. */
+/* Mark the open ones among these letters; *marked counts.  Those that only follow another are not
+ * marked: they follow it. */
 int letters_mark(struct sql *sql, const struct letter_row *rows, size_t count, bool force,
     uint64_t *marked, struct err *err);
 

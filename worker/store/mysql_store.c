@@ -249,6 +249,50 @@ mysql_parked_load(struct store *store, struct lane *lane, struct err *err)
 	return session_end(m->sql, letter_parked_read(m->sql, lane->name, &lane->parked, err), err);
 }
 
+/* --- letters --- */
+
+static int
+mysql_letters_due(struct store *store, struct lane **lanes, size_t count, bool applied, bool *due,
+    struct err *err)
+{
+	return letters_due(mysql_of(store)->sql, lanes, count, applied, due, err);
+}
+
+static int
+mysql_letters_next(struct store *store, struct lane *lane, uint64_t after, struct letter_list *list,
+    struct err *err)
+{
+	return letters_next(mysql_of(store)->sql, lane, after, list, err);
+}
+
+static int
+mysql_letters_read(struct store *store, struct letter_list *list, struct err *err)
+{
+	return letters_read(mysql_of(store)->sql, list, err);
+}
+
+static int
+mysql_letters_close(struct store *store, const struct letter_list *list, struct err *err)
+{
+	return letters_close(mysql_of(store)->sql, list, err);
+}
+
+static int
+mysql_letters_count(struct store *store, struct lane **lanes, size_t count,
+    struct letter_count *counts, size_t *counted, struct err *err)
+{
+	return letters_count(mysql_of(store)->sql, lanes, count, counts, counted, err);
+}
+
+static enum write_result
+mysql_letters_write(struct store *store, struct lane *lane, struct letter_list *list,
+    struct batch *batch, bool closes, struct write_report *report, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return letters_write(m->sql, lane, list, batch, &m->limits, closes, report, err);
+}
+
 static int
 mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err)
@@ -524,6 +568,12 @@ static const struct store_ops mysql_ops = {
 	.load = mysql_load,
 	.start = mysql_start,
 	.parked_load = mysql_parked_load,
+	.letters_due = mysql_letters_due,
+	.letters_next = mysql_letters_next,
+	.letters_read = mysql_letters_read,
+	.letters_write = mysql_letters_write,
+	.letters_close = mysql_letters_close,
+	.letters_count = mysql_letters_count,
 	.orders = mysql_orders,
 	.move = mysql_move,
 	.mark = mysql_mark,

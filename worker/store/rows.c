@@ -96,3 +96,16 @@ rows_probe(struct sql *sql, struct batch *batch, const struct rows_limits *limit
 	writer_deinit(&w);
 	return result;
 }
+
+enum write_result
+rows_write_letters(struct sql *sql, struct batch *batch, const struct rows_limits *limits,
+    struct write_report *report, struct err *err)
+{
+	struct writer w;
+	enum outcome outcome;
+
+	writer_init(&w, sql, batch, limits, report, err);
+	outcome = one_by_one_letters(&w);
+	writer_deinit(&w);
+	return outcome == OUTCOME_WRITTEN ? WRITE_OK : w.result;
+}

@@ -36,6 +36,11 @@ void rows_forget(struct batch *batch);
 enum write_result rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limits,
     struct write_report *report, struct err *err);
 
+/* The same for the letters of a batch that replays, one by one: those refused again are marked, and
+ * those behind them in one of their keys stay. */
+enum write_result rows_write_letters(struct sql *sql, struct batch *batch,
+    const struct rows_limits *limits, struct write_report *report, struct err *err);
+
 /* A locking read with NOWAIT over the rows of each lane whose lane->probe is set: lanes whose rows
  * are locked get leave_why LANE_WHY_ROW_LOCK (then WRITE_LEAVE). */
 enum write_result rows_probe(struct sql *sql, struct batch *batch, const struct rows_limits *limits,

@@ -428,3 +428,40 @@ one_by_one_batch(struct writer *w)
 	/* only now: a row healed earlier could stand in the way of an entry not yet tried */
 	return outcome == OUTCOME_WRITTEN ? repeat(w, retry_refused) : outcome;
 }
+
+/* ---- letters ---- */
+
+static bool
+is_letter_blocked(const struct writer *w, const struct letter *letter)
+{
+	for (unsigned i = 0; i < letter->key_count; i++) {
+		if (parked_blocks(&w->blocked, &letter->keys[i]))
+			return true;
+	}
+	return false;
+}
+
+enum outcome
+one_by_one_letters(struct writer *w)
+{
+	for (struct entry *entry = w->batch->first; entry != NULL; entry = entry->next_kept) {
+		struct letter *letter = entry->letter;
+		enum outcome outcome = OUTCOME_REFUSED;
+		struct change *at = NULL;
+
+		if (letter->action == LETTER_APPLY && is_letter_blocked(w, letter))
+			letter->action = LETTER_STAYS;
+		if (letter->action == LETTER_APPLY && entry->refusal.reason == NULL)
+			outcome = apply_entry(w, entry, &at);
+		if (outcome == OUTCOME_STOPPED)
+			return outcome;
+		if (outcome == OUTCOME_WRITTEN || letter->action == LETTER_INVALIDATE)
+			continue;
+		if (at != NULL)
+			writer_refuse_entry(w, entry, at->table);
+		letter->refused = letter->action == LETTER_APPLY;
+		for (unsigned i = 0; i < letter->key_count; i++)
+			parked_add(&w->blocked, &letter->keys[i]);
+	}
+	return OUTCOME_WRITTEN;
+}

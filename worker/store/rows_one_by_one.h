@@ -20,6 +20,13 @@ enum outcome one_by_one_bucket(struct writer *w, struct step *step);
  */
 enum outcome one_by_one_batch(struct writer *w);
 
+/*
+ * Dead letters in the order they were written, each by itself.  One refused again is marked
+ * (letter->refused) and blocks its keys: letters behind it get LETTER_STAYS.  Nothing waits for a
+ * parent row.
+ */
+enum outcome one_by_one_letters(struct writer *w);
+
 /* May a row of a table that `table` references come by a lane other than this one? */
 bool one_by_one_parent_may_come(const struct config *config, const struct table *table,
     const struct lane *lane);

@@ -6,6 +6,7 @@
 #include "worker/balance.h"
 #include "worker/batch.h"
 #include "worker/lane.h"
+#include "worker/letter.h"
 #include "worker/store/schema.h"
 
 /*
@@ -111,6 +112,29 @@ struct store_ops {
 	    const char *identity, struct err *err);
 	/* Read the lane's parked keys into lane->parked. */
 	int (*parked_load)(struct store *store, struct lane *lane, struct err *err);
+
+	/* Which of these lanes have letters that are marked, or (applied) not yet closed? */
+	int (*letters_due)(struct store *store, struct lane **lanes, size_t count, bool applied,
+	    bool *due, struct err *err);
+	/* The lane's open letters behind id `after`, at most LETTERS_STEP, without what they hold. */
+	int (*letters_next)(struct store *store, struct lane *lane, uint64_t after,
+	    struct letter_list *list, struct err *err);
+	/* Read what the letters to apply or to invalidate hold into their entries. */
+	int (*letters_read)(struct store *store, struct letter_list *list, struct err *err);
+	/*
+	 * One transaction: compare-and-set of the lane at its unchanged place, then what each letter's
+	 * action says, in order, one by one; the lane's parked keys as they are after it.  A letter
+	 * whose state has changed meanwhile stays.  One refused again blocks those behind it, which
+	 * stay too.  What is applied is closed at once (`closes`), or `applied` until letters_close.
+	 */
+	enum write_result (*letters_write)(struct store *store, struct lane *lane,
+	    struct letter_list *list, struct batch *batch, bool closes, struct write_report *report,
+	    struct err *err);
+	/* The cache keys of what was applied are gone. */
+	int (*letters_close)(struct store *store, const struct letter_list *list, struct err *err);
+	/* How many are open on these lanes, at most LETTERS_COUNTED_MAX of them, by table and reason. */
+	int (*letters_count)(struct store *store, struct lane **lanes, size_t count,
+	    struct letter_count *counts, size_t *counted, struct err *err);
 	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL. */
 	int (*orders)(struct store *store, struct lane **lanes, size_t count,
 	    struct lane_order *orders, struct err *err);
