@@ -325,6 +325,10 @@ fake_orders(struct store *store, struct lane **lanes, size_t count, struct lane_
 		    !session_lock_lane(s->session, (unsigned)lanes[i]->index))
 			continue;
 		l = &world.sessions[s->session].tx.ledger[lanes[i]->index];
+		if (l->epoch != lanes[i]->epoch) {
+			orders[i].kind = ORDER_NOT_OURS;
+			continue;
+		}
 		orders[i] = l->order;
 		l->order = (struct lane_order){ .kind = ORDER_NONE };
 	}

@@ -40,7 +40,13 @@ struct ledger_place {
 };
 
 /* An order left in the ledger row by `sluice lane`. */
-enum order_kind { ORDER_NONE, ORDER_RESUME, ORDER_SKIP, ORDER_ACK };
+enum order_kind {
+	ORDER_NONE,
+	ORDER_RESUME,
+	ORDER_SKIP,
+	ORDER_ACK,
+	ORDER_NOT_OURS /* it is there for another owner: the row has another epoch */
+};
 struct lane_order {
 	enum order_kind kind;
 	bool has_position;
@@ -89,7 +95,8 @@ struct store_ops {
 	 * position and done. */
 	int (*start)(struct store *store, struct lane *lane, struct position start,
 	    const char *identity, struct err *err);
-	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL. */
+	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL; never one that is
+	 * meant for another owner. */
 	int (*orders)(struct store *store, struct lane **lanes, size_t count,
 	    struct lane_order *orders, struct err *err);
 	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set.  done
