@@ -12,6 +12,7 @@
  *	tend_own.c	becoming the owner of a lane, and what its ledger row says of it
  *	tend.c		once a second: orders, holds, done, notice board
  *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
+ *	tend_parents.c	children whose parents may come by another lane
  */
 
 /* Once a second: take free lanes, wake held ones, obey orders, record done, look and trim. */
@@ -43,7 +44,7 @@ void tend_leaving(struct worker *w, struct batch *b);
 /* Halt a lane, remember it in the ledger, log it. */
 void tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text);
 
-/* ---- between the three files ---- */
+/* ---- between the four files ---- */
 
 void tend_log(struct worker *w, enum log_level level, const char *event, const struct lane *lane,
     const char *why, const char *next);
@@ -56,6 +57,12 @@ void tend_lose(struct worker *w, struct lane *lane, const char *why);
 /* Read the row of a lane of ours and stand there, unless another owner raised its epoch: then the
  * lane is lost and *ours false. */
 int tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err);
+/*
+ * The lane leaves for the sake of this entry, whose parent isn't there: begin the lane's wait for
+ * parents, or look whether one can still come.  True when none can (lane->parents_past): the next
+ * refusal is the last.
+ */
+bool tend_wait_for_parents(struct worker *w, struct lane *lane, struct position orphan);
 /* Try to become the owner of lanes that nobody owns. */
 int tend_take_free(struct worker *w, struct err *err);
 void tend_count_owned(struct worker *w);

@@ -438,6 +438,7 @@ fake_list(struct store *store, const char *prefix, struct ledger_place **list, s
 		if (!world.ledger[l].found)
 			continue;
 		snprintf(place->name, sizeof(place->name), "%s", lane->name);
+		place->position = world.ledger[l].position;
 		place->done = world.ledger[l].done;
 		place->lanes_of_source = world.ledger[l].lanes_of_source;
 		++*count;

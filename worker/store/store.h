@@ -35,7 +35,7 @@ struct ledger_row {
 /* Where the ledger says that some lane stands. */
 struct ledger_place {
 	char name[LANE_NAME_MAX + 1];
-	struct position done;
+	struct position position, done;
 	unsigned lanes_of_source;
 };
 
