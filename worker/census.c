@@ -19,7 +19,7 @@ holds_more(struct worker *w, const char *stream, struct position done, int *hold
 {
 	struct position last;
 
-	if (w->source->ops->newest(w->source, stream, &last, err) != 0)
+	if (w->source->ops->newest(w->source, stream, &last, err) < 0)
 		return false;
 	*holds = position_compare(last, done) > 0;
 	return true;

@@ -76,9 +76,10 @@ struct lane {
 	int hold_tries;		/* consecutive holds, for the back-off */
 	bool probe;		/* its rows were locked: look with NOWAIT before writing */
 	int64_t parent_wait_ms; /* clock_ms when the shared wait for parents began; 0: none */
-	uint64_t parent_wait_id_ms; /* entries added before this share that wait */
-	int64_t unowned_ms;	    /* FREE: clock_ms since when nobody has it; 0: somebody has */
-	int64_t unreleased_bytes;   /* entries beyond `answered`, for invalidate_lag_max */
+	uint64_t parent_wait_id_ms;   /* entries added before this share that wait */
+	struct position parents_past; /* up to here no parent can come any more */
+	int64_t unowned_ms;	      /* FREE: clock_ms since when nobody has it; 0: somebody has */
+	int64_t unreleased_bytes;     /* entries beyond `answered`, for invalidate_lag_max */
 	struct lane_recent recent;
 	struct parked parked; /* its keys that wait behind dead letters, as committed */
 	/* a pass through its open letters (tend_replay.c) */

@@ -55,9 +55,13 @@ resume_lane(struct worker *w, struct lane *lane, const struct lane_order *order,
 static int
 obey_order(struct worker *w, struct lane *lane, const struct lane_order *order, struct err *err)
 {
+	bool ours;
+
 	switch (order->kind) {
 	case ORDER_NONE:
 		return 0;
+	case ORDER_NOT_OURS: /* an idle lane might not learn it otherwise */
+		return tend_read_place(w, lane, &ours, err);
 	case ORDER_ACK:
 		atomic_store(&lane->alarm, NULL);
 		tend_mark(w, lane);

@@ -14,6 +14,7 @@
  *	tend.c		once a second: orders, holds, done, notice board
  *	tend_replay.c	dead letters applied again
  *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
+ *	tend_parents.c	children whose parents may come by another lane
  */
 
 /* Once a second: take and give lanes, wake held ones, obey orders, record done, look and trim. */
@@ -79,6 +80,12 @@ void tend_lose(struct worker *w, struct lane *lane, const char *why);
 int tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err);
 /* Try to become the owner of these lanes, which nobody seems to own. */
 int tend_take(struct worker *w, struct lane **lanes, size_t count, struct err *err);
+/*
+ * The lane leaves for the sake of this entry, whose parent isn't there: begin the lane's wait for
+ * parents, or look whether one can still come.  True when none can (lane->parents_past): the next
+ * refusal is the last.
+ */
+bool tend_wait_for_parents(struct worker *w, struct lane *lane, struct position orphan);
 void tend_count_owned(struct worker *w);
 /* Do what a look at the source asks for: alarm, hold, halt, or nothing. */
 void tend_obey_look(struct worker *w, struct lane *lane, const struct source_look *look);

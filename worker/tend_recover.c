@@ -242,26 +242,6 @@ has_more_before(const struct batch *b, const struct batch_lane *bl)
 	return false;
 }
 
-/*
- * All that is in the stream now shares one wait, or each orphan of a backlog would wait by itself.  The
- * stream says what that is, and not our clock, which may differ from the server's.
- */
-static void
-wait_for_parents(struct worker *w, struct lane *lane, const struct entry *orphan)
-{
-	struct position newest = orphan->id;
-	struct err err = { 0 };
-
-	if (lane->parent_wait_ms != 0 && orphan->id.major < lane->parent_wait_id_ms)
-		return;
-	if (!w->source->ops->is_open(w->source) ||
-	    w->source->ops->newest(w->source, lane->stream, &newest, &err) != 0 ||
-	    newest.major < orphan->id.major)
-		newest = orphan->id;
-	lane->parent_wait_ms = clock_ms();
-	lane->parent_wait_id_ms = newest.major + 1;
-}
-
 /* It stands before this entry: by its id people can skip it, by its refusal they see why. */
 static void
 halt_before(struct worker *w, struct lane *lane, const struct batch_lane *bl)
@@ -307,8 +287,9 @@ leave_lane(struct worker *w, const struct batch *b, const struct batch_lane *bl)
 	wait = hold_for(w, lane, bl);
 	if (strcmp(bl->leave_why, LANE_WHY_ROW_LOCK) == 0)
 		lane->probe = true;
-	if (strcmp(bl->leave_why, LANE_WHY_FOREIGN_KEY) == 0)
-		wait_for_parents(w, lane, bl->leave_at);
+	if (strcmp(bl->leave_why, LANE_WHY_FOREIGN_KEY) == 0 &&
+	    tend_wait_for_parents(w, lane, bl->leave_at->id))
+		wait = HOLD_MS_MIN;
 	lane_hold(lane, lane_why_of(bl->leave_why), clock_ms() + wait);
 	log_held(w, lane, bl, wait);
 }

@@ -475,6 +475,24 @@ an_order_is_taken_once(struct scene *s)
 }
 
 static void
+an_order_is_for_the_lanes_owner(struct scene *s)
+{
+	struct lane *stale[1] = { &s->b };
+	struct lane_order order;
+	struct lane taken = s->b;
+	struct lane *owner[1] = { &taken };
+	struct ledger_row row;
+
+	must(ledger_order_write(s->sql, str_of(s->b.name), STR("skip 7-1"), &s->err), &s->err);
+	must(s->other->ops->load(s->other, &taken, true, &row, &s->err), &s->err);
+	taken.epoch = row.epoch;
+	must(s->store->ops->orders(s->store, stale, 1, &order, &s->err), &s->err);
+	CHECK(order.kind == ORDER_NOT_OURS);
+	must(s->other->ops->orders(s->other, owner, 1, &order, &s->err), &s->err);
+	CHECK(order.kind == ORDER_SKIP);
+}
+
+static void
 marks_outlive_us(struct scene *s)
 {
 	struct ledger_row row;
@@ -631,6 +649,7 @@ static const struct check {
 	A_CHECK(another_number_of_lanes_stays_until_the_lane_moves),
 	A_CHECK(done_is_recorded_and_moved),
 	A_CHECK(an_order_is_taken_once),
+	A_CHECK(an_order_is_for_the_lanes_owner),
 	A_CHECK(marks_outlive_us),
 	A_CHECK(a_refused_entry_is_a_letter_in_the_same_transaction),
 	A_CHECK(on_poison_halt_takes_the_lane_out),

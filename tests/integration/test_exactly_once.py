@@ -1,5 +1,6 @@
 """Each change exactly once, whatever dies, and however often."""
 import random, signal, time
+from commit_proxy import CommitProxy
 from support import equal, lane_of, limit, stays, text_of, wait_for
 
 LANES = 4
@@ -99,6 +100,40 @@ def test_a_session_killed_at_any_moment_repeats_nothing(t):
 
 
 @limit(60)
+def lose_commits(t, how):
+    """Increments while five COMMITs get lost; how many of them sluice found committed."""
+    t.users()
+    proxy = CommitProxy(t.mysql.port, "users")
+    process = t.sluice(mysql={"url": t.mysql.url(t.db).replace(str(t.mysql.port), str(proxy.port))})
+    count = 0
+    for lost in range(1, 6):
+        proxy.lose = how
+        for _ in range(40):
+            for key in range(5):
+                t.user(key, _op="incr", credits=1)
+            count += 1
+        wait_for("a lost COMMIT", lambda: proxy.lost == lost)
+        t.user(9, _op="incr", credits=1)
+    t.settle()
+    proxy.close()
+    equal(t.sql("SELECT id, credits FROM users ORDER BY id"), (*((key, count) for key in range(5)), (9, 5)))
+    equal(t.dead(), ())
+    return len(process.events("commit_settled"))
+
+
+def test_a_commit_whose_reply_is_lost_counts_once(t):
+    equal(lose_commits(t, "reply"), 5)
+
+
+def test_a_commit_that_never_arrived_is_done_again(t):
+    equal(lose_commits(t, "statement"), 0)
+
+
+def test_a_commit_that_arrives_after_the_next_login_does_nothing_twice(t):
+    """It may come before the old session is killed, or find it gone."""
+    assert lose_commits(t, "late") <= 5
+
+
 def test_two_processes_with_one_file_share_nothing_twice(t):
     model = Model(14, 200)
     first = start(t)

@@ -253,13 +253,56 @@ def test_orphans_of_a_backlog_share_one_wait(t):
     t.sql("CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id))")
     parents, children = t.prefix + ":parents", t.prefix + ":children"
     t.redis.xadd(parents, {"id": 1})
+    stuck = t.redis.xadd(parents, {"id": "x"})
     t.add_many((children, {"id": key, "p": 1 if key % 50 else 2}) for key in range(1, 1001))
     process = t.sluice(path=t.write_config(sources=[{"streams": parents, "table": "parent"}, {"streams": children, "table": "child"}],
-                                           tables={"users": None, "parent": {}, "child": {}}, foreign_key_wait="3s", batch={"max_rows": 50}))
-    t.settle(20)  # twenty waits would be a minute
+                                           tables={"users": None, "parent": {"on_poison": "halt"}, "child": {}}, foreign_key_wait="3s",
+                                           batch={"max_rows": 50}))
+    t.settle(20, streams=[children])  # twenty waits would be a minute
     equal(t.row("SELECT COUNT(*) FROM child"), (980,))
     equal(t.reasons(), ["foreign_key"] * 20)
+    equal(t.lane("skip", parents, stuck.decode())[0], 0)
+    t.settle()
     assert process.alive()
+
+
+def family(t, **more):
+    t.sql("CREATE TABLE parent (id INT PRIMARY KEY, n INT)")
+    t.sql("CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id))")
+    parents, children = t.prefix + ":parents:{0..2}", t.prefix + ":children"
+    t.sluice(path=t.write_config(sources=[{"streams": parents, "table": "parent"}, {"streams": children, "table": "child"}],
+                                 tables={"users": None, "parent": {"on_poison": "halt"}, "child": {}}, workers=2, **more))
+    return [parents.replace("{0..2}", str(lane)) for lane in range(3)], children
+
+
+def test_an_orphan_whose_parents_lanes_are_empty_waits_no_longer(t):
+    parents, children = family(t)
+    t.redis.xadd(parents[0], {"id": 1, "n": 1})  # the other lanes never had one
+    t.settle()
+    start = time.monotonic()
+    t.add_many((children, {"id": key, "p": 1 if key % 2 else 7}) for key in range(1, 101))
+    t.settle()
+    assert time.monotonic() - start < 15, "foreign_key_wait is 30 s"
+    equal(t.row("SELECT COUNT(*) FROM child"), (50,))
+    equal(t.reasons(), ["foreign_key"] * 50)
+
+
+def test_an_orphan_waits_for_a_parents_lane_that_is_not_empty(t):
+    """The other worker's lane stands before the parent, which was there before the child."""
+    parents, children = family(t)
+    t.redis.xadd(parents[0], {"id": 1}), t.redis.xadd(children, {"id": 1, "p": 1})
+    t.settle()
+    for lane in (0, 1):
+        stuck = t.redis.xadd(parents[lane], {"id": "x"})
+        wait_for("its lane halts", lambda: t.lane_state(parents[lane]) == "halted")
+        t.redis.xadd(parents[lane], {"id": 10 + lane})
+        t.redis.xadd(children, {"id": 10 + lane, "p": 10 + lane})
+        wait_for("the child waits", lambda: t.lane_status(children)["why"] == "foreign_key")
+        time.sleep(2.5)
+        equal(t.dead(), ())
+        equal(t.lane("skip", parents[lane], stuck.decode())[0], 0)
+        t.settle()
+    equal((t.row("SELECT COUNT(*) FROM child"), t.dead()), ((3,), ()))
 
 
 def test_a_batch_that_fails_again_and_again_backs_off(t):

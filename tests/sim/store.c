@@ -341,6 +341,10 @@ fake_orders(struct store *store, struct lane **lanes, size_t count, struct lane_
 		    !session_lock_lane(s->session, (unsigned)lanes[i]->index))
 			continue;
 		l = &world.sessions[s->session].tx.ledger[lanes[i]->index];
+		if (l->epoch != lanes[i]->epoch) {
+			orders[i].kind = ORDER_NOT_OURS;
+			continue;
+		}
 		orders[i] = l->order;
 		l->order = (struct lane_order){ .kind = ORDER_NONE };
 	}
@@ -450,6 +454,7 @@ fake_list(struct store *store, const char *prefix, struct ledger_place **list, s
 		if (!world.ledger[l].found)
 			continue;
 		snprintf(place->name, sizeof(place->name), "%s", lane->name);
+		place->position = world.ledger[l].position;
 		place->done = world.ledger[l].done;
 		place->lanes_of_source = world.ledger[l].lanes_of_source;
 		++*count;

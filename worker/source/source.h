@@ -72,7 +72,7 @@ struct source_ops {
 	int (*release)(struct source *source, struct lane *lane, struct source_look *look,
 	    struct err *err);
 	/* The last place that was ever given out in this stream, which need not be a lane of ours; 0-0
-	 * when there is none, or we may not ask. */
+	 * when there is none.  1, with 0-0: we may not ask. */
 	int (*newest)(struct source *source, const char *stream, struct position *last,
 	    struct err *err);
 	/* The lane is no longer ours. */

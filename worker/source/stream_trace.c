@@ -286,5 +286,5 @@ stream_newest(struct source *source, const char *stream, struct position *last, 
 	stream_info_read(reply, &info);
 	if (info.known && info.exists)
 		*last = info.last_generated;
-	return 0;
+	return info.known ? 0 : 1;
 }

@@ -302,7 +302,8 @@ read_places(const struct sql_result *result, struct ledger_place *list, struct e
 	for (size_t i = 0; i < result->rows; i++) {
 		copy_cell(result, i, 0, list[i].name, sizeof(list[i].name));
 		if (!position_parse(sql_cell(result, i, 1), &list[i].done) ||
-		    !number_u64(sql_cell(result, i, 2), &lanes_of_source))
+		    !number_u64(sql_cell(result, i, 2), &lanes_of_source) ||
+		    !position_parse(sql_cell(result, i, 3), &list[i].position))
 			return err_set(err, ERR_FATAL, 0, "the ledger row of a lane is damaged");
 		list[i].lanes_of_source = (unsigned)lanes_of_source;
 	}
@@ -321,7 +322,7 @@ ledger_places(struct sql *sql, const char *prefix, struct ledger_place **list, s
 	*count = 0;
 	buf_init(&select);
 	buf_add_str(&select,
-	    "SELECT lane, done, lanes_of_source FROM sluice_ledger WHERE LEFT(lane, ");
+	    "SELECT lane, done, lanes_of_source, position FROM sluice_ledger WHERE LEFT(lane, ");
 	buf_add_u64(&select, strlen(prefix));
 	buf_add_str(&select, ")=");
 	sql_add_binary(&select, str_of(prefix));

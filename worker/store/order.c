@@ -1,5 +1,6 @@
 #include "worker/store/order.h"
 
+#include "common/number.h"
 #include "worker/store/session.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@ order_text(const struct lane_order *order, char out[ORDER_TEXT])
 	};
 	char at[POSITION_TEXT];
 
-	CHECK(order->kind != ORDER_NONE);
+	CHECK(order->kind != ORDER_NONE && order->kind != ORDER_NOT_OURS);
 	if (order->has_position)
 		snprintf(out, ORDER_TEXT, "%s %s", verbs[order->kind],
 		    position_text(order->position, at));
@@ -90,9 +91,10 @@ ledger_order_write(struct sql *sql, struct str lane, struct str text, struct err
 	return session_end(sql, status, err);
 }
 
-/* False: another order took its place meanwhile. */
+/* False: another order took its place meanwhile, or another owner the lane. */
 static int
-clear_order(struct sql *sql, const char *lane, struct str text, bool *cleared, struct err *err)
+clear_order(struct sql *sql, const struct lane *lane, struct str text, bool *cleared,
+    struct err *err)
 {
 	struct sql_result result;
 	struct buf update;
@@ -100,8 +102,8 @@ clear_order(struct sql *sql, const char *lane, struct str text, bool *cleared, s
 
 	buf_init(&update);
 	buf_add_str(&update, "UPDATE sluice_ledger SET command='' WHERE lane=");
-	sql_add_binary(&update, str_of(lane));
-	buf_add_str(&update, " AND command=");
+	sql_add_binary(&update, str_of(lane->name));
+	buf_printf(&update, " AND epoch=%llu AND command=", (unsigned long long)lane->epoch);
 	sql_add_text(&update, text);
 	status = session_query(sql, (struct str){ update.data, update.len }, &result, err);
 	buf_deinit(&update);
@@ -113,7 +115,7 @@ clear_order(struct sql *sql, const char *lane, struct str text, bool *cleared, s
 static bool
 add_select(struct buf *select, struct lane **lanes, size_t count)
 {
-	const char *before = "SELECT lane, command FROM sluice_ledger WHERE lane IN (";
+	const char *before = "SELECT lane, command, epoch FROM sluice_ledger WHERE lane IN (";
 	bool any = false;
 
 	for (size_t i = 0; i < count; i++) {
@@ -128,10 +130,12 @@ add_select(struct buf *select, struct lane **lanes, size_t count)
 }
 
 static int
-take_order(struct sql *sql, struct lane **lanes, size_t count, struct str name, struct str text,
-    struct lane_order *orders, struct err *err)
+take_order(struct sql *sql, struct lane **lanes, size_t count, const struct sql_result *result,
+    size_t row, struct lane_order *orders, struct err *err)
 {
+	struct str name = sql_cell(result, row, 0), text = sql_cell(result, row, 1);
 	struct lane_order order;
+	uint64_t epoch;
 	bool cleared;
 
 	if (!order_parse(text, &order))
@@ -139,7 +143,11 @@ take_order(struct sql *sql, struct lane **lanes, size_t count, struct str name, 
 	for (size_t i = 0; i < count; i++) {
 		if (lanes[i] == NULL || !str_equal(str_of(lanes[i]->name), name))
 			continue;
-		if (clear_order(sql, lanes[i]->name, text, &cleared, err) != 0)
+		if (!number_u64(sql_cell(result, row, 2), &epoch) || epoch != lanes[i]->epoch) {
+			orders[i].kind = ORDER_NOT_OURS;
+			return 0;
+		}
+		if (clear_order(sql, lanes[i], text, &cleared, err) != 0)
 			return -1;
 		if (cleared)
 			orders[i] = order;
@@ -162,8 +170,7 @@ ledger_orders_take(struct sql *sql, struct lane **lanes, size_t count, struct la
 	if (add_select(&select, lanes, count)) {
 		status = session_query(sql, (struct str){ select.data, select.len }, &result, err);
 		for (size_t i = 0; status == 0 && i < result.rows; i++)
-			status = take_order(sql, lanes, count, sql_cell(&result, i, 0),
-			    sql_cell(&result, i, 1), orders, err);
+			status = take_order(sql, lanes, count, &result, i, orders, err);
 		sql_result_free(&result);
 		status = session_end(sql, status, err);
 	}

@@ -27,7 +27,7 @@ int ledger_order_write(struct sql *sql, struct str lane, struct str text, struct
 /*
  * Take the orders out of the rows of the lanes that aren't NULL; the others get ORDER_NONE.  What
  * was read is what is cleared: an order that replaces it meanwhile is there for the next call.  A
- * text of a later release stays where it is.
+ * row with another epoch has another owner, who takes it (ORDER_NOT_OURS).  A text of a later release stays where it is.
  */
 int ledger_orders_take(struct sql *sql, struct lane **lanes, size_t count,
     struct lane_order *orders, struct err *err);

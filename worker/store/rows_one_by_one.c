@@ -80,26 +80,6 @@ apply_entry(struct writer *w, struct entry *entry, struct change **at)
 /* Parents from other lanes */
 
 static bool
-source_brings(const struct config_source *source, const struct table *table)
-{
-	for (size_t i = 0; i < source->table_count; i++) {
-		if (strcmp(source->tables[i], table->name) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool
-brings_parent(const struct config_source *source, const struct table *table)
-{
-	for (unsigned i = 0; i < table->parent_count; i++) {
-		if (source_brings(source, table->parents[i]))
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_stream_of(const struct lane *lane, const char *stream)
 {
 	return strcmp(lane->stream, stream) == 0;
@@ -114,7 +94,7 @@ one_by_one_parent_may_come(const struct config *config, const struct table *tabl
 	for (size_t s = 0; s < config->source_count; s++) {
 		const struct config_source *source = &config->sources[s];
 
-		if (!brings_parent(source, table))
+		if (!table_parent_comes_by(table, source))
 			continue;
 		for (size_t i = 0; i < source->stream_count; i++) {
 			if (!is_stream_of(lane, source->streams[i]))
@@ -136,7 +116,8 @@ add_parent_lanes(struct writer *w, const struct table *table, const struct lane 
 	for (size_t s = 0; s < config->source_count; s++) {
 		const struct config_source *source = &config->sources[s];
 
-		for (size_t i = 0; i < source->stream_count && brings_parent(source, table); i++) {
+		for (size_t i = 0; i < source->stream_count && table_parent_comes_by(table, source);
+		    i++) {
 			char name[LANE_NAME_MAX + 1];
 
 			if (is_stream_of(lane, source->streams[i]))
@@ -155,8 +136,8 @@ add_parent_lanes(struct writer *w, const struct table *table, const struct lane 
 	return count;
 }
 
-/* Are all lanes that may bring the parent written past the child's time?  (An idle lane's
- * position is old: that it is empty can't be seen here, then the wait decides.) */
+/* Are all lanes that may bring the parent written past the child's time?  (An idle lane's position is
+ * old: that it is empty the worker finds out, and says so by parents_past.) */
 static enum outcome
 are_parents_past(struct writer *w, const struct entry *entry, const struct table *table, bool *past)
 {
@@ -165,8 +146,8 @@ are_parents_past(struct writer *w, const struct entry *entry, const struct table
 	struct position at;
 	size_t count;
 
-	*past = false;
-	if (w->limits->config == NULL)
+	*past = position_compare(entry->id, entry->lane->parents_past) <= 0;
+	if (*past || w->limits->config == NULL)
 		return OUTCOME_WRITTEN;
 	buf_reset(&w->text);
 	buf_add_str(&w->text, "SELECT position FROM sluice_ledger WHERE lane IN (");

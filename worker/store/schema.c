@@ -229,6 +229,18 @@ table_column(const struct table *table, struct str name)
 	return NULL;
 }
 
+bool
+table_parent_comes_by(const struct table *table, const struct config_source *source)
+{
+	for (unsigned i = 0; i < table->parent_count; i++) {
+		for (size_t j = 0; j < source->table_count; j++) {
+			if (strcmp(source->tables[j], table->parents[i]->name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 uint64_t
 schema_packet_max(const struct schema *schema)
 {

@@ -132,6 +132,9 @@ struct table *schema_tables(struct schema *schema, size_t *count);
 /* The column of that name (names compare without case, as in MySQL), or NULL. */
 const struct column *table_column(const struct table *table, struct str name);
 
+/* May this source bring a row that the table references? */
+bool table_parent_comes_by(const struct table *table, const struct config_source *source);
+
 /* The server's limits, read at schema_load. */
 uint64_t schema_packet_max(const struct schema *schema);
 

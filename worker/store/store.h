@@ -37,12 +37,18 @@ struct ledger_row {
 /* Where the ledger says that some lane stands. */
 struct ledger_place {
 	char name[LANE_NAME_MAX + 1];
-	struct position done;
+	struct position position, done;
 	unsigned lanes_of_source;
 };
 
 /* An order left in the ledger row by `sluice lane`. */
-enum order_kind { ORDER_NONE, ORDER_RESUME, ORDER_SKIP, ORDER_ACK };
+enum order_kind {
+	ORDER_NONE,
+	ORDER_RESUME,
+	ORDER_SKIP,
+	ORDER_ACK,
+	ORDER_NOT_OURS /* it is there for another owner: the row has another epoch */
+};
 struct lane_order {
 	enum order_kind kind;
 	bool has_position;
@@ -135,7 +141,8 @@ struct store_ops {
 	/* How many are open on these lanes, at most LETTERS_COUNTED_MAX of them, by table and reason. */
 	int (*letters_count)(struct store *store, struct lane **lanes, size_t count,
 	    struct letter_count *counts, size_t *counted, struct err *err);
-	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL. */
+	/* Take the lane's order out of its row, for each lane with lanes[i] != NULL; never one that is
+	 * meant for another owner. */
 	int (*orders)(struct store *store, struct lane **lanes, size_t count,
 	    struct lane_order *orders, struct err *err);
 	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set.  done
