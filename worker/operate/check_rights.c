@@ -232,24 +232,6 @@ answer_holds(struct mysql_check *m, const struct buf *question, const char *text
 	return holds;
 }
 
-/* SHOW CREATE TABLE tells whoever may SELECT; MariaDB's information_schema doesn't. */
-static bool
-has_hidden_constraints(struct mysql_check *m, const struct table *table)
-{
-	struct buf question = { 0 };
-	bool hidden, seen = table->has_check;
-
-	/* MariaDB's JSON is a CHECK too */
-	for (unsigned i = 0; i < table->column_count; i++)
-		seen |= table->columns[i].kind == COLUMN_JSON;
-	buf_add_str(&question, "SHOW CREATE TABLE ");
-	sql_add_identifier(&question, str_of(table->name));
-	hidden = (!seen && answer_holds(m, &question, " CHECK (")) ||
-	    (!table->has_foreign_key && answer_holds(m, &question, " FOREIGN KEY ("));
-	buf_deinit(&question);
-	return hidden;
-}
-
 static void
 check_constraints(struct mysql_check *m)
 {
@@ -260,8 +242,7 @@ check_constraints(struct mysql_check *m)
 	for (size_t i = 0; i < config->table_count; i++) {
 		const struct config_table *t = &config->tables[i];
 		const struct table *table = schema_table(m->schema, str_of(t->name));
-		if (table != NULL && table->column_count > 0 && t->fold &&
-		    has_hidden_constraints(m, table))
+		if (table != NULL && table->hidden)
 			check_problem(m->check, t->line, t->column,
 			    "table %s: its CHECKs and foreign keys are hidden from this account, "
 			    "and folding must know them: %s (or fold: off)",

@@ -67,10 +67,32 @@ take_facts(struct mysql_store *m, const struct session_facts *facts)
 		    NULL);
 }
 
+/* Once a process. */
+static void
+warn_hidden(struct mysql_store *m)
+{
+	static _Atomic bool said;
+	size_t count;
+	const struct table *tables = schema_tables(m->schema, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (tables[i].hidden && !said) {
+			said = true;
+			log_event(LOG_WARN, "store_refuses", "table", "%s", tables[i].name, "why",
+			    "%s",
+			    "information_schema hides CHECKs and foreign keys from this account: "
+			    "GRANT REFERENCES is missing",
+			    "next", "%s", "such tables are written without folding", NULL);
+		}
+}
+
 static int
 load_schema(struct mysql_store *m, struct err *err)
 {
-	return session_end(m->sql, schema_load(m->schema, m->sql, err), err);
+	if (session_end(m->sql, schema_load(m->schema, m->sql, err), err) != 0)
+		return -1;
+	warn_hidden(m);
+	return 0;
 }
 
 /* The old session first: until it is gone, nothing read from the ledger is the last word. */

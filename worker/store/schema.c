@@ -105,7 +105,7 @@ load_parts(struct load *load, struct err *err)
 	if (load_limits(load, err) < 0 || load_tables(load, err) < 0 ||
 	    load_columns(load, err) < 0 || load_indexes(load, err) < 0 ||
 	    load_foreign_keys(load, err) < 0 || load_checks(load, err) < 0 ||
-	    load_triggers(load, err) < 0)
+	    load_triggers(load, err) < 0 || load_hidden(load, err) < 0)
 		return -1;
 	load_guard_expressions(load);
 	load_rank(load);

@@ -93,6 +93,8 @@ struct table {
 	bool has_unique; /* a secondary UNIQUE index */
 	bool has_check; /* a CHECK other than json_valid, or a generated column or functional index,
 				   whose expressions refuse values just so */
+	bool hidden; /* it has CHECKs or foreign keys that information_schema doesn't show us: it is
+			ordered, so that nothing must be known */
 	bool has_foreign_key;	      /* it references, or is referenced by, another table */
 	unsigned rank;		      /* parents have a lower rank than their children */
 	const struct table **parents; /* the configured tables it references */

@@ -10,6 +10,7 @@
  *
  * What information_schema doesn't show us is as if it weren't there.  That matters for triggers:
  * they show only where the account has the TRIGGER right (`check --connect` can ask for it).
+ * Constraints that don't show are found all the same, by load_hidden.
  */
 struct load_table {
 	struct table *table;
@@ -51,6 +52,8 @@ int load_indexes(struct load *load, struct err *err);
 int load_foreign_keys(struct load *load, struct err *err);
 int load_checks(struct load *load, struct err *err);
 int load_triggers(struct load *load, struct err *err);
+/* SHOW CREATE TABLE tells whoever may SELECT; MariaDB's information_schema doesn't. */
+int load_hidden(struct load *load, struct err *err);
 /* Whatever a generated column or a computed default is made of is guarded. */
 void load_guard_expressions(struct load *load);
 /* Guard every column whose name stands in the expression. */

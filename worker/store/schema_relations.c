@@ -1,8 +1,10 @@
 #include "worker/store/schema_load.h"
 
+#include "common/buf.h"
 #include "common/err.h"
 
 #include <ctype.h>
+#include <string.h>
 #include <strings.h>
 
 static void
@@ -203,6 +205,46 @@ load_triggers(struct load *load, struct err *err)
 			t->table->ordered = true;
 	}
 	sql_result_free(&result);
+	return 0;
+}
+
+static bool
+shows(const struct sql_result *result, const char *text)
+{
+	struct str cell = sql_cell(result, 0, 1);
+
+	return cell.data != NULL && memmem(cell.data, cell.len, text, strlen(text)) != NULL;
+}
+
+int
+load_hidden(struct load *load, struct err *err)
+{
+	for (size_t i = 0; i < load->count; i++) {
+		struct table *table = load->tables[i].table;
+		struct sql_result result;
+		struct buf show = { 0 };
+		bool checked = table->has_check;
+		int status;
+
+		if (!load->tables[i].is_there || table->ordered)
+			continue;
+		/* MariaDB's JSON is a CHECK too */
+		for (unsigned c = 0; c < table->column_count; c++)
+			checked |= table->columns[c].kind == COLUMN_JSON;
+		buf_add_str(&show, "SHOW CREATE TABLE ");
+		sql_add_identifier(&show, str_of(table->name));
+		status = sql_query(load->sql, (struct str){ show.data, show.len }, &result, err);
+		buf_deinit(&show);
+		if (status != 0 && err->class == ERR_RETRY)
+			return -1;
+		if (status != 0 || result.rows == 0 || result.columns < 2)
+			continue; /* gone, or a view: load_judge says so */
+		table->hidden = (!checked && shows(&result, " CHECK (")) ||
+		    (!table->has_foreign_key && shows(&result, " FOREIGN KEY ("));
+		sql_result_free(&result);
+		table->ordered |= table->hidden;
+		table->has_check |= table->hidden;
+	}
 	return 0;
 }
 
