@@ -74,6 +74,7 @@ struct lane {
 	bool probe;		/* its rows were locked: look with NOWAIT before writing */
 	int64_t parent_wait_ms; /* clock_ms when the shared wait for parents began; 0: none */
 	uint64_t parent_wait_id_ms; /* entries added before this share that wait */
+	int64_t unowned_ms;	    /* FREE: clock_ms since when nobody has it; 0: somebody has */
 	int64_t unreleased_bytes;   /* entries beyond `answered`, for invalidate_lag_max */
 	struct lane_recent recent;
 	void *source_state; /* the source's own, freed by its close_lane */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* A worker tells the main thread that it has ended by this signal. */
@@ -45,6 +46,7 @@ struct supervisor {
 	struct lane ***lanes_of; /* by worker */
 	size_t worker_count, workers_made;
 	_Atomic int stop;
+	int wake_fd; /* readable once stop is set: workers wait for it too */
 	struct watched watched;
 	struct monitor *monitor;
 	struct http *http;
@@ -97,6 +99,7 @@ make_worker(struct supervisor *s, size_t index)
 	for (size_t i = index; i < s->lane_count; i += s->worker_count)
 		s->lanes_of[index][count++] = &s->lanes[i];
 	worker_init(worker, s->config, (int)index, s->lanes_of[index], count, &s->stop);
+	worker->wake_fd = s->wake_fd;
 	worker->source = redis_stream_new(s->config, (int)index);
 	worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
 	worker->cache = invalidate_new(s->config, (int)index);
@@ -351,6 +354,7 @@ static int
 stop(struct supervisor *s)
 {
 	atomic_store(&s->stop, 1);
+	eventfd_write(s->wake_fd, 1);
 	wait_for_workers(s, clock_ms() + s->config->shutdown_timeout_ms);
 	if (!all_ended(s)) {
 		atomic_store(&s->stop, 2);
@@ -395,6 +399,7 @@ supervisor_deinit(struct supervisor *s)
 	free(s->threads);
 	free(s->workers);
 	free(s->lanes);
+	close(s->wake_fd);
 }
 
 int
@@ -406,6 +411,8 @@ supervisor_run(const struct config *config)
 
 	block_signals(&s);
 	sql_library_init();
+	s.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	CHECK(s.wake_fd >= 0);
 	make_lanes(&s);
 	make_workers(&s);
 	if (start(&s, &err) == 0) {
@@ -414,6 +421,7 @@ supervisor_run(const struct config *config)
 	} else {
 		log_event(LOG_ERROR, "start_failed", "error", "%s", err.text, NULL);
 		atomic_store(&s.stop, 2);
+		eventfd_write(s.wake_fd, 1);
 	}
 	supervisor_deinit(&s);
 	return code;

@@ -198,12 +198,20 @@ take_census(struct worker *w)
 {
 	struct err err = { 0 };
 
-	if (w->index != 0 || !w->source->ops->is_open(w->source) ||
+	if (w->index != 0 || w->share.standby || !w->source->ops->is_open(w->source) ||
 	    (w->census_ms != 0 && clock_ms() - w->census_ms < CENSUS_MS))
 		return;
 	w->census_ms = clock_ms();
 	if (census_unread(w, &err) != 0 && !w->source->ops->is_open(w->source))
 		worker_source_failed(w, &err);
+}
+
+static void
+tend_failed(struct worker *w, const struct err *err)
+{
+	breaker_failed(&w->counters.mysql, err->text);
+	log_event(LOG_WARN, "tend_failed", "worker", "%d", w->index, "error", "%s", err->text,
+	    NULL);
 }
 
 void
@@ -212,15 +220,16 @@ tend_lanes(struct worker *w)
 	struct err err = { 0 };
 
 	wake_held(w);
+	if (tend_share(w, &err) != 0) {
+		tend_failed(w, &err);
+		return;
+	}
 	if (clock_ms() - w->tended_ms < TEND_MS && w->tended_ms != 0)
 		return;
 	w->tended_ms = clock_ms();
 	/* done first: an order must not go over what is written and not yet known as invalidated */
-	if (tend_take_free(w, &err) != 0 || tend_record(w, &err) != 0 ||
-	    obey_orders(w, &err) != 0) {
-		breaker_failed(&w->counters.mysql, err.text);
-		log_event(LOG_WARN, "tend_failed", "worker", "%d", w->index, "error", "%s",
-		    err.text, NULL);
+	if (tend_record(w, &err) != 0 || obey_orders(w, &err) != 0) {
+		tend_failed(w, &err);
 		return;
 	}
 	if (breaker_worked(&w->counters.mysql))

@@ -10,11 +10,12 @@
  * after a lost connection.
  *
  *	tend_own.c	becoming the owner of a lane, and what its ledger row says of it
+ *	tend_share.c	the pool: which lanes to take and to give
  *	tend.c		once a second: orders, holds, done, notice board
  *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
  */
 
-/* Once a second: take free lanes, wake held ones, obey orders, record done, look and trim. */
+/* Once a second: take and give lanes, wake held ones, obey orders, record done, look and trim. */
 void tend_lanes(struct worker *w);
 
 /*
@@ -34,7 +35,7 @@ int tend_source_opened(struct worker *w, struct err *err);
 /* Record `answered` as done where it is ahead.  -1: the store failed. */
 int tend_record(struct worker *w, struct err *err);
 
-/* Let lanes go that are being left for good (shutdown). */
+/* Leave the pool and let our lanes go (shutdown). */
 void tend_leave(struct worker *w);
 
 /* Hold or halt the lanes that the store said must leave, and take them out of the batches. */
@@ -43,7 +44,17 @@ void tend_leaving(struct worker *w, struct batch *b);
 /* Halt a lane, remember it in the ledger, log it. */
 void tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text);
 
-/* ---- between the three files ---- */
+/*
+ * Our part of the pool, when a look is due (members about each second, standbys every 5 s): join, see
+ * who is there, give what others lack, take what is free.  Lanes are given only while a member wants
+ * them and taken beyond our share only when nobody else does, so nothing wanders.  A source that
+ * can't be read for 5 s is left to others.  -1: the store failed.
+ */
+int tend_share(struct worker *w, struct err *err);
+/* How long the worker may wait before the next look is due; at most block_ms. */
+int tend_wait_ms(const struct worker *w, int block_ms);
+
+/* ---- between the files ---- */
 
 void tend_log(struct worker *w, enum log_level level, const char *event, const struct lane *lane,
     const char *why, const char *next);
@@ -56,8 +67,8 @@ void tend_lose(struct worker *w, struct lane *lane, const char *why);
 /* Read the row of a lane of ours and stand there, unless another owner raised its epoch: then the
  * lane is lost and *ours false. */
 int tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err);
-/* Try to become the owner of lanes that nobody owns. */
-int tend_take_free(struct worker *w, struct err *err);
+/* Try to become the owner of these lanes, which nobody seems to own. */
+int tend_take(struct worker *w, struct lane **lanes, size_t count, struct err *err);
 void tend_count_owned(struct worker *w);
 /* Do what a look at the source asks for: alarm, hold, halt, or nothing. */
 void tend_obey_look(struct worker *w, struct lane *lane, const struct source_look *look);

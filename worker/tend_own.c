@@ -236,16 +236,21 @@ tend_count_owned(struct worker *w)
 	SHOW(w->counters.lanes_owned, (int)(w->lane_count - lanes_in(w, LANE_FREE, lanes)));
 }
 
-/* Take lanes that nobody owns. */
-int
-tend_take_free(struct worker *w, struct err *err)
+static int
+give_back(struct worker *w, struct lane **lanes, const bool *owned, size_t count, struct err *err)
 {
-	struct lane *lanes[1024];
-	bool owned[1024];
-	size_t i, count = lanes_in(w, LANE_FREE, lanes);
+	for (size_t i = 0; i < count; i++)
+		if (owned[i] && w->store->ops->disown(w->store, lanes[i], err) != 0)
+			return -1;
+	return 0;
+}
 
-	if (count == 0 || !w->source->ops->is_open(w->source) || SEE(*w->stop))
-		return 0;
+int
+tend_take(struct worker *w, struct lane **lanes, size_t count, struct err *err)
+{
+	bool owned[1024];
+	size_t i;
+
 	if (w->store->ops->own(w->store, lanes, count, owned, err) != 0)
 		return -1;
 	for (i = 0; i < count; i++) {
@@ -259,11 +264,12 @@ tend_take_free(struct worker *w, struct err *err)
 			*err = look_err;
 			return -1;
 		}
-		w->store->ops->disown(w->store, lanes[i], err);
 		if (!w->source->ops->is_open(w->source)) {
 			worker_source_failed(w, &look_err);
-			return 0;
+			return give_back(w, lanes + i, owned + i, count - i, err);
 		}
+		if (give_back(w, &lanes[i], &owned[i], 1, err) != 0)
+			return -1;
 		tend_log(w, LOG_WARN, "lane_not_adopted", lanes[i], look_err.text, "tries again");
 	}
 	tend_count_owned(w);

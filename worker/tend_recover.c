@@ -288,19 +288,3 @@ tend_leaving(struct worker *w, struct batch *b)
 		return;
 	worker_drop_writing(w);
 }
-
-void
-tend_leave(struct worker *w)
-{
-	struct err err = { 0 };
-	size_t i;
-
-	for (i = 0; i < w->lane_count; i++) {
-		struct lane *lane = w->lanes[i];
-
-		if (lane->state == LANE_FREE)
-			continue;
-		if (w->store->ops->is_open(w->store))
-			w->store->ops->disown(w->store, lane, &err);
-	}
-}

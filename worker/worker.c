@@ -28,6 +28,7 @@
  *	  fill		request, receive, decode, fold
  */
 static bool store_ready(struct worker *w);
+static bool source_ready(struct worker *w);
 static bool may_write(struct worker *w);
 static void start_write(struct worker *w);
 static void write_batch(struct worker *w);
@@ -49,6 +50,7 @@ worker_turn(struct worker *w, int block_ms)
 		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
 		return;
 	}
+	source_ready(w); /* lanes can be taken in the same turn */
 	tend_lanes(w);
 	invalidate(w, 0);
 	if (may_write(w))
@@ -58,7 +60,7 @@ worker_turn(struct worker *w, int block_ms)
 	else if (w->writing != NULL)
 		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
 	else
-		fill(w, block_ms);
+		fill(w, tend_wait_ms(w, block_ms));
 }
 
 /* ---- the store ---- */
@@ -80,7 +82,7 @@ store_ready(struct worker *w)
 	struct err err = { 0 };
 
 	if (w->store->ops->is_open(w->store) && !w->unsettled) {
-		if (clock_ms() - w->pinged_ms < PING_MS)
+		if (clock_ms() - w->pinged_ms < (w->share.standby ? 2 * PING_MS : PING_MS))
 			return true;
 		w->pinged_ms = clock_ms();
 		if (w->store->ops->ping(w->store, &err) == 0)
@@ -494,9 +496,9 @@ collect(struct worker *w)
 static void
 fill(struct worker *w, int timeout_ms)
 {
-	struct pollfd fds[2];
+	struct pollfd fds[3] = { { .fd = SEE(*w->stop) ? -1 : w->wake_fd, .events = POLLIN } };
 	struct err err = { 0 };
-	nfds_t count = 0;
+	nfds_t count = 1;
 	int fd;
 
 	rewind_lanes(w);

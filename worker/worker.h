@@ -17,6 +17,18 @@
  * worker_turn is the whole data path once through; worker_run repeats it until told to stop.  The
  * simulation calls worker_turn itself, with its own source, store and cache.
  */
+/* A worker's part of its pool (tend_share.c); times are clock_ms, 0: never. */
+struct share {
+	unsigned quota; /* lanes that are its part */
+	bool joined;	/* it means to be a member */
+	bool standby;	/* no lanes, and none to be had */
+	uint64_t members_hash;
+	int64_t looked_ms;	      /* when it last looked */
+	int64_t unread_ms;	      /* since when the source can't be read */
+	int64_t dead_ms;	      /* since when rows of dead members are there */
+	int64_t give_ms, patience_ms; /* gives nothing before; what was given came back */
+};
+
 struct worker {
 	/* set before start */
 	const struct config *config;
@@ -27,9 +39,11 @@ struct worker {
 	struct store *store;
 	struct cache *cache;
 	_Atomic int *stop; /* 1: finish and stop; 2: at once */
+	int wake_fd;	   /* readable once *stop is set; -1: none */
 
 	/* worker only */
 	struct random random;
+	struct share share;
 	struct batch batches[3];
 	struct batch *filling;	    /* OPEN, being filled */
 	struct batch *writing;	    /* SEALED, until it is written or dropped; NULL: none */

@@ -16,6 +16,7 @@ worker_init(struct worker *w, const struct config *config, int index, struct lan
 	w->lanes = lanes;
 	w->lane_count = lane_count;
 	w->stop = stop;
+	w->wake_fd = -1;
 	random_init(&w->random, random_seed());
 	counters_init(&w->counters, config->table_count, &w->random);
 	for (i = 0; i < 3; i++) {

@@ -28,6 +28,7 @@ enum {
 	LANES_MAX = 4,
 	PROCESSES_MAX = 3,
 	SESSIONS_MAX = 24,
+	MEMBERS_MAX = 64,
 	ENTRIES_MAX = 320,
 	FIELDS_MAX = 10,
 	TEXT_MAX = 8
@@ -112,6 +113,7 @@ struct fake_store {
 	int session; /* -1: closed */
 	int settled; /* the session that the next open has to end; -1: none */
 	unsigned prepared;
+	struct member members[MEMBERS_MAX]; /* as it last saw them */
 	bool waiting;
 	int64_t answer_us;
 };
@@ -153,6 +155,15 @@ struct process {
 	int64_t start_us, give_up_us;
 };
 
+/* A row of sluice_worker. */
+struct member_row {
+	bool there;
+	int process;
+	unsigned life;
+	unsigned lanes;
+	uint64_t joined_us;
+};
+
 struct cached {
 	bool there;
 	struct row row;
@@ -192,6 +203,7 @@ struct world {
 	int lane_lock[LANES_MAX]; /* session, or -1 */
 	int64_t foreign_lock_us[TABLES][KEYS_MAX];
 	struct session sessions[SESSIONS_MAX];
+	struct member_row members[MEMBERS_MAX];
 	int64_t store_down_us[2], source_down_us[2], cache_down_us[2];
 
 	struct cached cached[TABLES][KEYS_MAX];
@@ -256,6 +268,16 @@ bool session_lock_lane(int session, unsigned lane);
 void session_commit_now(int session);
 void session_roll_back(int session);
 void sessions_age(void);
+
+/* ---- pool.c: the members ---- */
+int fake_join(struct store *store, unsigned lanes, struct err *err);
+int fake_leave(struct store *store, struct err *err);
+int fake_members(struct store *store, struct pool_view *view, struct err *err);
+int fake_sweep(struct store *store, struct err *err);
+int fake_unowned(struct store *store, struct lane **lanes, size_t count, bool *unowned,
+    struct err *err);
+/* Every lane has one owner that lives, and live processes differ by at most one lane. */
+bool pool_is_balanced(void);
 
 /* ---- store.c, write.c, source.c, cache.c: the fakes ---- */
 void fake_store_init(struct process *p);

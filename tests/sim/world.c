@@ -448,7 +448,7 @@ world_run(uint64_t seed, bool traced)
 {
 	aged_us = operated_us = read_us = 0;
 	world_set_up(seed, traced);
-	while (!world.calm || !is_quiet()) {
+	while (!world.calm || !is_quiet() || !pool_is_balanced()) {
 		struct process *p = somebody_else();
 
 		if (world.now_us > world.deadline_us)

@@ -313,6 +313,23 @@ a_quiet_process_is_live_ready_and_healthy(void **state)
 }
 
 static void
+a_standby_is_healthy_and_says_that_it_stands_by(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		process.lanes[i].shown_state = LANE_FREE;
+	process.workers[0].counters.standby = 1;
+	process.workers[0].counters.pool_members = 7;
+	process.workers[1].counters.pool_members = 6;
+	has_line(print(metrics_print), "sluice_standby 0");
+	process.workers[1].counters.standby = 1;
+	assert_true(ask(health_healthy));
+	has_line(print(metrics_print), "sluice_standby 1");
+	has_line(print(metrics_print), "sluice_pool_members 7");
+	assert_non_null(strstr(print(status_print), "\"standby\":true"));
+}
+
+static void
 a_worker_without_a_beat_for_a_minute_is_not_live(void **state)
 {
 	(void)state;
@@ -447,6 +464,7 @@ main(void)
 		CASE(a_label_is_escaped_and_always_utf8),
 		CASE(a_why_and_an_alarm_are_counted_by_their_words),
 		CASE(a_quiet_process_is_live_ready_and_healthy),
+		CASE(a_standby_is_healthy_and_says_that_it_stands_by),
 		CASE(a_worker_without_a_beat_for_a_minute_is_not_live),
 		CASE(mysql_away_is_unhealthy_but_ready_unless_required),
 		CASE(what_is_required_must_have_answered_once),

@@ -78,6 +78,10 @@ print_head(yyjson_val *root, struct buf *out)
 	    yyjson_get_bool(yyjson_obj_get(root, "stopping"))	 ? "stopping" :
 		yyjson_get_bool(yyjson_obj_get(root, "healthy")) ? "healthy" :
 								   "not healthy");
+	buf_printf(out, "%.0f lanes here, share %.0f, %.0f processes in the pool%s\n",
+	    number_of(totals, "lanes_owned"), number_of(totals, "lanes_share"),
+	    number_of(root, "pool_members"),
+	    yyjson_get_bool(yyjson_obj_get(root, "standby")) ? ", standing by" : "");
 	buf_printf(out, "%.0f changes/s  %.0f rows/s  %.1f batches/s  %.0f keys invalidated/s\n",
 	    number_of(rates, "changes"), number_of(rates, "rows"), number_of(rates, "batches"),
 	    number_of(rates, "invalidated"));

@@ -45,6 +45,9 @@ struct counters {
 	_Atomic uint64_t beat_ms;      /* clock_ms of the last turn of the loop */
 	_Atomic uint64_t memory_bytes; /* held in batches and replies */
 	_Atomic int lanes_owned;
+	_Atomic int pool_members; /* processes, as last seen */
+	_Atomic int lanes_share;  /* lanes that are the worker's part of the pool */
+	_Atomic int standby;	  /* it has none, and none are to be had */
 	_Atomic int lanes_unread; /* in the ledger with entries left, in no source of the config */
 	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
 	struct histogram batch_rows, batch_seconds, commit_lag_seconds; /* added -> committed */

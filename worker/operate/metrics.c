@@ -266,6 +266,12 @@ print_lanes(const struct snapshot *s, struct buf *out)
 		if (at >= count)
 			count = at + 1;
 	}
+	series_gauge(out, "sluice_pool_members", "Processes of the pool that are alive.",
+	    s->total.pool_members);
+	series_gauge(out, "sluice_standby", "This process has no lanes and needs none: 1, else 0.",
+	    s->total.standby);
+	series_gauge(out, "sluice_lanes_share", "Lanes that are this process's part of the pool.",
+	    s->total.lanes_share);
 	series_gauge(out, "sluice_lanes_owned", "Lanes that this process owns.",
 	    s->total.lanes_owned);
 	print_lane_rows(rows, count, out);

@@ -108,10 +108,12 @@ page_print(const struct snapshot *s, struct buf *out)
 	if (!healthy)
 		add_html(out, reasons.data);
 	buf_printf(out,
+	    "<p>%d lanes here of a share of %d, %d processes in the pool%s."
 	    "<p>%.0f changes/s, %.0f rows/s, %.1f batches/s, %.0f keys invalidated/s; lag %" PRIu64
 	    " entries; %" PRIu64 " dead letters; %.1f MiB resident.",
-	    s->rates[RATE_CHANGES], s->rates[RATE_ROWS], s->rates[RATE_BATCHES],
-	    s->rates[RATE_INVALIDATED], s->total.lag, s->total.dead,
+	    s->total.lanes_owned, s->total.lanes_share, s->total.pool_members,
+	    s->total.standby ? ", standing by" : "", s->rates[RATE_CHANGES], s->rates[RATE_ROWS],
+	    s->rates[RATE_BATCHES], s->rates[RATE_INVALIDATED], s->total.lag, s->total.dead,
 	    (double)s->resident_bytes / (1024 * 1024));
 	print_breakers(s, out);
 	print_lanes(s, out);

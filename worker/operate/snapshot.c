@@ -108,6 +108,9 @@ take_counters(struct snapshot *s, struct counters *c)
 	total->one_by_one += SEE(c->one_by_one);
 	total->memory_bytes += SEE(c->memory_bytes);
 	total->lanes_owned += SEE(c->lanes_owned);
+	total->lanes_share += SEE(c->lanes_share);
+	if (SEE(c->pool_members) > total->pool_members)
+		total->pool_members = SEE(c->pool_members);
 	total->workers_paused += SEE(c->paused_for_cache) != 0;
 	for (int i = 0; i < DEAD_REASONS; i++) {
 		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);
@@ -229,8 +232,11 @@ snapshot_take(struct snapshot *s, const struct watched *watched)
 		s->tables[i].name = watched->config->tables[i].name;
 	for (size_t i = 0; i < s->lane_count; i++)
 		take_lane(s, watched, i);
-	for (size_t i = 0; i < s->worker_count; i++)
+	s->total.standby = s->worker_count > 0;
+	for (size_t i = 0; i < s->worker_count; i++) {
 		take_worker(s, watched, i);
+		s->total.standby &= SEE(watched->workers[i].counters.standby) != 0;
+	}
 	take_monitor(s, watched->monitor);
 	s->resident_bytes = resident_bytes();
 	s->open_files = open_files();

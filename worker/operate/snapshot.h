@@ -62,6 +62,9 @@ struct snapshot_total {
 	uint64_t dead, dead_by_reason[DEAD_REASONS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
 	uint64_t memory_bytes, lag, stream_bytes;
+	int pool_members; /* processes of the pool, the most that a worker saw */
+	int lanes_share;  /* lanes that are this process's part of the pool */
+	bool standby;	  /* it has no lanes and there are none to be had */
 	int lanes_owned, lanes_in[LANE_HALTED + 1], alarms, workers_paused;
 	double oldest_pending_seconds;
 };

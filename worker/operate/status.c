@@ -109,6 +109,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "lag", t->lag);
 	json_real(j, "oldest_pending_seconds", t->oldest_pending_seconds);
 	json_number(j, "lanes_owned", (uint64_t)t->lanes_owned);
+	json_number(j, "lanes_share", (uint64_t)t->lanes_share);
 	json_number(j, "alarms", (uint64_t)t->alarms);
 	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);
 	json_number(j, "log_lines_suppressed", s->log_lines_suppressed);
@@ -150,6 +151,8 @@ status_print(const struct snapshot *s, struct buf *out)
 	json_time(&j, "time", s->taken_wall_ms);
 	json_real(&j, "uptime_seconds", s->uptime_seconds);
 	json_bool(&j, "stopping", s->stopping);
+	json_number(&j, "pool_members", (uint64_t)s->total.pool_members);
+	json_bool(&j, "standby", s->total.standby);
 	json_bool(&j, "healthy", healthy);
 	json_raw(&j, "reasons", reasons.data);
 	print_workers(s, &j);

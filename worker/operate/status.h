@@ -7,6 +7,7 @@
 /*
  * A snapshot as JSON, for /status and for `sluice status`.  Names only get added:
  *	{pool, version, time, uptime_seconds, stopping, healthy, reasons[],
+ *	 pool_members: processes of the pool, standby: no lanes here and none needed,
  *	 workers: [{index, lanes, lanes_owned, beat_age_seconds, stuck}],
  *	 lanes: [{name, source, stream, worker, state, why, alarm, position, done, lag,
  *	          oldest_pending_seconds, entries, dead, stream_entries, stream_bytes}],

@@ -29,9 +29,21 @@ lane_lock_name(const char *database, const char *lane, char out[LANE_LOCK_MAX])
 	    (unsigned long long)hash);
 }
 
+static void
+add_question(struct buf *select, const char *question, const char *name)
+{
+	for (; *question != '\0'; question++) {
+		if (*question == '?')
+			buf_add_str(select, name);
+		else
+			buf_add_char(select, *question);
+	}
+}
+
+/* The question is SQL with '?' for the lock's name; answers[i]: it is 1 for that lane. */
 static int
-take_some(struct sql *sql, const char *database, struct lane **lanes, size_t count, bool *owned,
-    struct err *err)
+ask_some(struct sql *sql, const char *question, const char *database, struct lane **lanes,
+    size_t count, bool *answers, struct err *err)
 {
 	char name[LANE_LOCK_MAX];
 	struct sql_result result;
@@ -46,17 +58,30 @@ take_some(struct sql *sql, const char *database, struct lane **lanes, size_t cou
 			continue;
 		}
 		lane_lock_name(database, lanes[i]->name, name);
-		/* GET_LOCK counts: taken twice it would have to be given back twice */
-		buf_printf(&select,
-		    "IF(IS_USED_LOCK('%s') <=> CONNECTION_ID(), 1, GET_LOCK('%s', 0))", name, name);
+		add_question(&select, question, name);
 	}
 	status = session_query(sql, (struct str){ select.data, select.len }, &result, err);
 	buf_deinit(&select);
 	if (status != 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
-		owned[i] = str_equal(sql_cell(&result, 0, i), STR("1"));
+		answers[i] = str_equal(sql_cell(&result, 0, i), STR("1"));
 	sql_result_free(&result);
+	return 0;
+}
+
+static int
+ask(struct sql *sql, const char *question, const char *database, struct lane **lanes, size_t count,
+    bool *answers, struct err *err)
+{
+	for (size_t i = 0; i < count; i++)
+		answers[i] = false;
+	for (size_t at = 0; at < count; at += LOCKS_A_STATEMENT) {
+		size_t n = count - at < LOCKS_A_STATEMENT ? count - at : LOCKS_A_STATEMENT;
+
+		if (ask_some(sql, question, database, lanes + at, n, answers + at, err) != 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -64,15 +89,17 @@ int
 lane_lock_take(struct sql *sql, const char *database, struct lane **lanes, size_t count,
     bool *owned, struct err *err)
 {
-	for (size_t i = 0; i < count; i++)
-		owned[i] = false;
-	for (size_t at = 0; at < count; at += LOCKS_A_STATEMENT) {
-		size_t n = count - at < LOCKS_A_STATEMENT ? count - at : LOCKS_A_STATEMENT;
+	/* GET_LOCK counts: taken twice it would have to be given back twice */
+	return ask(sql, "IF(IS_USED_LOCK('?') <=> CONNECTION_ID(), 1, GET_LOCK('?', 0))", database,
+	    lanes, count, owned, err);
+}
 
-		if (take_some(sql, database, lanes + at, n, owned + at, err) != 0)
-			return -1;
-	}
-	return 0;
+int
+lane_lock_find_free(struct sql *sql, const char *database, struct lane **lanes, size_t count,
+    bool *is_free, struct err *err)
+{
+	return ask(sql, "IFNULL(IS_USED_LOCK('?'), CONNECTION_ID()) = CONNECTION_ID()", database,
+	    lanes, count, is_free, err);
 }
 
 int

@@ -23,6 +23,9 @@ void lane_lock_name(const char *database, const char *lane, char out[LANE_LOCK_M
  * owned[i] is false. */
 int lane_lock_take(struct sql *sql, const char *database, struct lane **lanes, size_t count,
     bool *owned, struct err *err);
+/* is_free[i]: nobody else holds the lock of lanes[i] now; NULL: false. */
+int lane_lock_find_free(struct sql *sql, const char *database, struct lane **lanes, size_t count,
+    bool *is_free, struct err *err);
 int lane_lock_give(struct sql *sql, const char *database, const struct lane *lane, struct err *err);
 
 #endif

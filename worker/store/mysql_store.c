@@ -2,8 +2,8 @@
 
 #include "common/log.h"
 #include "worker/store/dead_letter.h"
-#include "worker/store/lane_lock.h"
 #include "worker/store/ledger.h"
+#include "worker/store/member.h"
 #include "worker/store/order.h"
 #include "worker/store/own_tables.h"
 #include "worker/store/rows.h"
@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
 	STATEMENT_ROWS_MAX = 1000,
@@ -30,8 +29,8 @@ struct mysql_store {
 	struct rows_limits limits; /* bytes_max 0: never opened */
 	struct ledger_step *steps; /* room for every lane of the process */
 	size_t steps_max;
-	char owner[160];
 	char session_lock[SESSION_LOCK_MAX];
+	struct membership membership;
 };
 
 static struct mysql_store *
@@ -59,12 +58,14 @@ take_facts(struct mysql_store *m, const struct session_facts *facts)
 	if (packet < PACKET_MIN)
 		packet = PACKET_MIN;
 	m->limits.bytes_max = (size_t)packet - PACKET_SPARE;
-	if (facts->wait_timeout_s != SESSION_WAIT_TIMEOUT_S)
-		log_event(LOG_WARN, "session_wait_timeout", "worker", "%d", m->worker,
-		    "wait_timeout", "%llu", (unsigned long long)facts->wait_timeout_s, "error",
-		    "%s",
-		    "the server kept its own: lanes of a dead process are free that much later",
-		    NULL);
+	bool beats = facts->wait_timeout_s != SESSION_WAIT_TIMEOUT_S;
+
+	if (beats && !m->membership.beats)
+		log_event(LOG_WARN, "heartbeat_ownership", "worker", "%d", m->worker,
+		    "wait_timeout", "%llu", (unsigned long long)facts->wait_timeout_s, "why", "%s",
+		    "something between us and the server swallowed our wait_timeout", "next", "%s",
+		    "lanes are owned by a heartbeat in sluice_worker", NULL);
+	membership_connected(&m->membership, beats);
 }
 
 /* Once a process. */
@@ -144,6 +145,54 @@ mysql_load_schema(struct store *store, struct err *err)
 	return load_schema(mysql_of(store), err);
 }
 
+/* --- the pool --- */
+
+static int
+mysql_join(struct store *store, unsigned lanes, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return membership_join(&m->membership, m->sql, lanes, err);
+}
+
+static int
+mysql_leave(struct store *store, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return membership_leave(&m->membership, m->sql, err);
+}
+
+static int
+mysql_members(struct store *store, struct pool_view *view, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	if (membership_look(&m->membership, m->sql, err) != 0)
+		return -1;
+	*view = (struct pool_view){ .members = m->membership.list,
+		.count = m->membership.count,
+		.dead = m->membership.dead_count };
+	return 0;
+}
+
+static int
+mysql_sweep(struct store *store, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return membership_sweep(&m->membership, m->sql, err);
+}
+
+static int
+mysql_unowned(struct store *store, struct lane **lanes, size_t count, bool *unowned,
+    struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return membership_unowned(&m->membership, m->sql, lanes, count, unowned, err);
+}
+
 /* --- lanes --- */
 
 static int
@@ -151,7 +200,7 @@ mysql_own(struct store *store, struct lane **lanes, size_t count, bool *owned, s
 {
 	struct mysql_store *m = mysql_of(store);
 
-	return lane_lock_take(m->sql, m->config->mysql.database, lanes, count, owned, err);
+	return membership_own(&m->membership, m->sql, lanes, count, owned, err);
 }
 
 /* A session that is gone took its locks with it. */
@@ -162,7 +211,7 @@ mysql_disown(struct store *store, struct lane *lane, struct err *err)
 
 	if (!sql_is_open(m->sql))
 		return 0;
-	return lane_lock_give(m->sql, m->config->mysql.database, lane, err);
+	return membership_disown(&m->membership, m->sql, lane, err);
 }
 
 static int
@@ -171,7 +220,7 @@ mysql_load(struct store *store, struct lane *lane, bool raise, struct ledger_row
 {
 	struct mysql_store *m = mysql_of(store);
 
-	return ledger_load(m->sql, lane, raise ? m->owner : NULL, row, err);
+	return ledger_load(m->sql, lane, raise ? m->membership.name : NULL, row, err);
 }
 
 static int
@@ -444,6 +493,7 @@ mysql_free(struct store **store)
 	schema_free(&m->schema);
 	sql_free(&m->sql);
 	buf_deinit(&m->password);
+	membership_deinit(&m->membership);
 	free(m->steps);
 	free(m);
 	*store = NULL;
@@ -455,6 +505,11 @@ static const struct store_ops mysql_ops = {
 	.ping = mysql_ping,
 	.schema = mysql_schema,
 	.load_schema = mysql_load_schema,
+	.join = mysql_join,
+	.leave = mysql_leave,
+	.members = mysql_members,
+	.sweep = mysql_sweep,
+	.unowned = mysql_unowned,
 	.own = mysql_own,
 	.disown = mysql_disown,
 	.load = mysql_load,
@@ -504,17 +559,6 @@ set_limits(struct mysql_store *m)
 	};
 }
 
-/* Who we are, for `sluice lane list`: host/process/worker. */
-static void
-set_owner(struct mysql_store *m)
-{
-	char host[65] = "";
-
-	if (gethostname(host, sizeof(host) - 1) != 0 || !str_is_utf8(str_of(host), NULL))
-		snprintf(host, sizeof(host), "unknown");
-	snprintf(m->owner, sizeof(m->owner), "%s/%ld/%d", host, (long)getpid(), m->worker);
-}
-
 struct store *
 mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *wait_arg)
 {
@@ -527,8 +571,8 @@ mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *w
 	buf_init(&m->password);
 	set_options(m);
 	set_limits(m);
-	set_owner(m);
 	session_lock_name(m->session_lock);
+	membership_init(&m->membership, config, worker, m->session_lock);
 	m->steps_max = config_lane_count(config);
 	m->steps = calloc(m->steps_max + 1, sizeof(*m->steps));
 	CHECK(m->steps != NULL);

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/mysql.h"
+#include "worker/balance.h"
 #include "worker/batch.h"
 #include "worker/lane.h"
 #include "worker/store/schema.h"
@@ -47,6 +48,14 @@ struct lane_order {
 	struct position position; /* resume --start, skip */
 };
 
+/* Who lives in our pool. */
+struct pool_view {
+	struct member
+	    *members; /* the store's, until the next look; the caller may sort and fill it */
+	size_t count;
+	size_t dead; /* rows of members that are gone */
+};
+
 enum write_result {
 	WRITE_OK,	  /* committed */
 	WRITE_MISMATCH,	  /* the compare-and-set found another place; nothing was written */
@@ -74,6 +83,17 @@ struct store_ops {
 	struct schema *(*schema)(struct store *store);
 	int (*load_schema)(struct store *store, struct err *err);
 
+	/* Be a member of the pool that owns so many lanes; called again and again, it writes only what
+	 * is news, or the heartbeat. */
+	int (*join)(struct store *store, unsigned lanes, struct err *err);
+	/* Be none any more; the lanes are given back one by one. */
+	int (*leave)(struct store *store, struct err *err);
+	int (*members)(struct store *store, struct pool_view *view, struct err *err);
+	/* Forget the members that the last look found dead. */
+	int (*sweep)(struct store *store, struct err *err);
+	/* Which lanes has nobody else?  A hint: the next moment somebody may. */
+	int (*unowned)(struct store *store, struct lane **lanes, size_t count, bool *unowned,
+	    struct err *err);
 	/* Try to become the owner of lanes: owned[i] says which are ours now.  Never waits. */
 	int (*own)(struct store *store, struct lane **lanes, size_t count, bool *owned,
 	    struct err *err);
