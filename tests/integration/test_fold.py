@@ -4,7 +4,7 @@ tables and equal dead letters.
 """
 import os, subprocess
 
-from support import build_program, limit
+from support import PASSWORD, build_program, limit
 
 PROGRAM = build_program("fold_property")
 COUNT = os.environ.get("SEQUENCES") or ("200" if os.environ.get("VARIANT") == "asan" else "1500")
@@ -12,5 +12,5 @@ COUNT = os.environ.get("SEQUENCES") or ("200" if os.environ.get("VARIANT") == "a
 
 @limit(180)
 def test_a_folded_batch_leaves_what_its_entries_one_by_one_leave(t):
-    done = subprocess.run([PROGRAM, f"127.0.0.1:{t.mysql.port}", "root", "", "1", COUNT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run([PROGRAM, f"127.0.0.1:{t.mysql.port}", "app", PASSWORD, "1", COUNT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -1,5 +1,5 @@
 """The same, short, on the other servers: fetched where they can be had, else skipped by name."""
-from support import Redis, equal, limit, other_mysql, other_server, wait_for
+from support import MariaDB, equal, limit, other_server, wait_for
 
 
 def short_life(t):
@@ -28,6 +28,11 @@ def short_life(t):
 
 
 @limit(150)
+def test_a_short_life_on_the_servers_of_this_run(t):
+    short_life(t)
+
+
+@limit(150)
 def test_redis_8(t):
     t.own_redis(command=other_server("redis8")[0])
     short_life(t)
@@ -40,7 +45,7 @@ def test_valkey_8(t):
 
 
 def with_mysql(t, name):
-    t.mysql = other_mysql(t.dir, name)
+    t.mysql = MariaDB(t.dir, name=name).up()
     t.own.append(t.mysql)
     t.database()
     short_life(t)

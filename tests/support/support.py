@@ -18,6 +18,10 @@ PATIENCE = float(os.environ.get("PATIENCE") or (3 if os.environ.get("VARIANT") i
 os.environ["PATH"] += ":/usr/sbin:/sbin"  # servers live there, and not everybody looks there
 
 
+# other servers than this Debian's, for all tests (see `make matrix`): names that tests/support/server knows
+REDIS, MYSQL = os.environ.get("TEST_REDIS"), os.environ.get("TEST_MYSQL")
+
+
 class Skip(Exception):
     """Raised by a test that can't be run here; the text says why."""
 
@@ -182,7 +186,9 @@ class Redis(Process):
     """durable: it remembers over a restart.  sluice comes as the README's user, tests as the default one."""
     numbers = itertools.count()
 
-    def __init__(self, directory, *options, durable=False, command=("redis-server",)):
+    def __init__(self, directory, *options, durable=False, command=None):
+        if command is None:
+            command = other_server(REDIS)[0] if REDIS else ("redis-server",)
         self.port = free_port()
         self.dir = os.path.join(directory, f"redis{next(self.numbers)}")
         os.makedirs(self.dir)
@@ -243,12 +249,19 @@ def mariadb_template():
 
 
 class MariaDB(Process):
+    """name: another server than this Debian's MariaDB, MySQL perhaps."""
     numbers = itertools.count()
 
-    def __init__(self, directory, *options, command=("mariadbd", "--no-defaults", f"--user={ME}"), datadir=None):
+    def __init__(self, directory, *options, name=MYSQL):
         self.port = free_port()
         self.dir = os.path.join(directory, f"mariadb{next(self.numbers)}")
         os.makedirs(self.dir)
+        command, datadir = other_server(name) if name else (("mariadbd", "--no-defaults", f"--user={ME}"), None)
+        self.first = []
+        if name:
+            with open(self.dir + "/accounts.sql", "w") as out:
+                out.write(ACCOUNT)
+            self.first = [f"--init-file={self.dir}/accounts.sql"]
         subprocess.run(["cp", "-a", "--reflink=auto", datadir or mariadb_template(), self.dir + "/data"], check=True)
         # the socket's path is relative to the data directory: absolute ones can be too long
         super().__init__([*command, f"--datadir={self.dir}/data", f"--port={self.port}", "--socket=s", f"--pid-file={self.dir}/pid",
@@ -256,8 +269,11 @@ class MariaDB(Process):
                           "--innodb-flush-log-at-trx-commit=2", "--max-connections=200", *options], self.dir + "/log")
 
     def up(self):
+        self.argv += self.first
         self.start()
         wait_for("mariadb", lambda: self.connect().close() or True, 40)
+        self.argv = [word for word in self.argv if word not in self.first]
+        self.first = []
         return self
 
     def connect(self, database=None, user="app", password=PASSWORD, **options):
@@ -294,17 +310,6 @@ def other_server(name):
     words = got.stdout.splitlines()
     datadir = words.pop(0)[len("datadir="):] if words[0].startswith("datadir=") else None
     return words, datadir
-
-
-def other_mysql(directory, name):
-    """That server with the account `app`, running."""
-    command, datadir = other_server(name)
-    sql = os.path.join(directory, name + ".sql")
-    with open(sql, "w") as out:
-        out.write(ACCOUNT)
-    server = MariaDB(directory, f"--init-file={sql}", command=command, datadir=datadir).up()
-    server.argv.remove(f"--init-file={sql}")
-    return server
 
 
 class Sluice(Process):

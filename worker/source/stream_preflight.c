@@ -76,6 +76,9 @@ warn_not_persistent(struct redis_stream *s, struct err *err)
 	redis_queuef(s->control, "CONFIG GET save");
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
 		return -1;
+	if (reply->type == REDIS_ERROR && stream_warns(WARN_CONFIG))
+		log_event(LOG_WARN, "source_refuses", "error", "%s", reply->text.data, "next", "%s",
+		    "goes on without knowing whether snapshots are kept", NULL);
 	value = reply->type == REDIS_ARRAY ? redis_pair(reply, "save") : NULL;
 	if (value != NULL && value->type == REDIS_STRING && value->text.len == 0 &&
 	    stream_warns(WARN_PERSISTENCE))

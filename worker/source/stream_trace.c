@@ -83,6 +83,9 @@ stream_facts_read(struct redis_stream *s, struct lane *lane, const struct stream
 			return -1;
 		if (reply->type == REDIS_INTEGER && reply->integer >= 0)
 			*question->bytes = (uint64_t)reply->integer;
+		else if (reply->type == REDIS_ERROR)
+			control_warn(WARN_MEMORY, lane, reply,
+			    "goes on without telling the memory of streams");
 	}
 	if (control_receive_entries(s, &info, &cut, err) != 0 || control_refused(s, info, err) < 0)
 		return -1;
