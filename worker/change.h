@@ -70,7 +70,8 @@ struct change {
 	bool barrier;	   /* order against every other change of its table matters */
 
 	struct entry *entry;
-	struct change *next_of_key; /* in lane order; fold's */
+	struct change *next_of_key;	/* in lane order; fold's */
+	struct change *next_of_touched; /* any order; fold's */
 };
 
 /* Why an entry cannot be applied.  `reason` is one of a fixed few words (a metric's label), `text`

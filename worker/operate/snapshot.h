@@ -61,6 +61,7 @@ struct snapshot_total {
 	    older;
 	uint64_t dead, dead_by_reason[DEAD_REASONS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
+	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS];
 	uint64_t memory_bytes, lag, stream_bytes;
 	int lanes_owned, lanes_in[LANE_HALTED + 1], alarms, workers_paused;
 	double oldest_pending_seconds;
