@@ -130,6 +130,24 @@ config_secret(const struct config_secret *secret, struct buf *out)
 	return out->data;
 }
 
+bool
+config_needs_functions(const struct config *config)
+{
+	for (size_t i = 0; i < config->table_count; i++)
+		for (size_t j = 0; j < config->tables[i].template_count; j++)
+			switch (config->tables[i].templates[j].mode) {
+			case MODE_VERSIONED:
+			case MODE_GENERATION:
+			case MODE_TAG:
+			case MODE_TABLE:
+				return true;
+			case MODE_DELETE:
+			case MODE_NONE:
+				break;
+			}
+	return false;
+}
+
 const struct config_table *
 config_table(const struct config *config, struct str name)
 {

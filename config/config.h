@@ -82,12 +82,14 @@ struct config_source {
 };
 
 enum config_version { VERSION_NONE, VERSION_GIVEN, VERSION_COUNTER, VERSION_CLOCK };
-enum config_mode { MODE_DELETE, MODE_NONE };
+enum config_mode { MODE_DELETE, MODE_VERSIONED, MODE_GENERATION, MODE_TAG, MODE_TABLE, MODE_NONE };
 
 struct config_template {
 	const char *written; /* "user:{id}" */
 	enum config_mode mode;
 	int line, column;
+	int marker_ms, marker_absent_ms, quarantine_ms; /* versioned, tag */
+	int ttl_ms;					/* generation, table; 0: for ever */
 };
 
 struct config_pair {
@@ -182,6 +184,9 @@ void config_print_readme_table(struct buf *out);
 /* Expand a secret now (reading ${file:} again).  NULL when none or unreadable, which is logged; the
  * returned text belongs to `out`.  Usable as the password function of redis_options and sql_options. */
 const char *config_secret(const struct config_secret *secret, struct buf *out);
+
+/* Does a template need the function library? */
+bool config_needs_functions(const struct config *config);
 
 /* The configured table of that name, or NULL. */
 const struct config_table *config_table(const struct config *config, struct str name);

@@ -9,6 +9,7 @@
  * options, so that neither can say something else than the code.
  */
 static void example_options(struct buf *out, const char *parent, int depth);
+static void example_templates(struct buf *out, int depth);
 
 static void
 add_comment(struct buf *out, const char *text, const struct option *option, int depth)
@@ -44,8 +45,28 @@ example_option(struct buf *out, const struct option *option, int depth)
 	} else if (option->type == OPTION_TABLES) {
 		buf_add_str(out, "\n  users:\n");
 		example_options(out, "tables.*", 4);
+	} else if (option->type == OPTION_TEMPLATES) {
+		buf_printf(out, " %s\n", value);
+		example_templates(out, depth);
 	} else {
 		buf_printf(out, " %s\n", value);
+	}
+}
+
+/* What one of them may hold, as the lines above can't show it. */
+static void
+example_templates(struct buf *out, int depth)
+{
+	const char *parent = "tables.*.invalidate[]";
+
+	for (const struct option *option = options; option->parent != NULL; option++) {
+		struct buf text = { 0 };
+
+		if (strcmp(option->parent, parent) != 0 || option->fallback == NULL)
+			continue;
+		buf_printf(&text, "  %s: %s  %s", option->name, option->fallback, option->doc);
+		add_comment(out, text.data, option, depth);
+		buf_deinit(&text);
 	}
 }
 

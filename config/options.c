@@ -46,9 +46,9 @@ static const struct option_word versions[] = { { "given", VERSION_GIVEN, false }
 	{ "counter", VERSION_COUNTER, false }, { "clock", VERSION_CLOCK, false },
 	{ NULL, 0, false } };
 static const struct option_word modes[] = { { "delete", MODE_DELETE, false },
-	{ "none", MODE_NONE, false }, { "versioned", 0, true }, { "generation", 0, true },
-	{ "tag", 0, true }, { "scan", 0, true }, { "table", 0, true }, { "populate", 0, true },
-	{ NULL, 0, false } };
+	{ "versioned", MODE_VERSIONED, false }, { "generation", MODE_GENERATION, false },
+	{ "tag", MODE_TAG, false }, { "table", MODE_TABLE, false }, { "none", MODE_NONE, false },
+	{ "scan", 0, true }, { "populate", 0, true }, { NULL, 0, false } };
 static const struct option_word dependencies[] = {
 	{ "redis", offsetof(struct config, ready_requires_redis), false },
 	{ "mysql", offsetof(struct config, ready_requires_mysql), false },
@@ -176,13 +176,31 @@ const struct option options[] = {
 	    .doc = "given: the producer's _version; counter and clock: stamped by sluice." },
 	{ "tables.*", "invalidate", OPTION_TEMPLATES, LIST(config_table, templates, template_count),
 	    .example = "[\"user:{id}\", { key: \"user:{id}:orders\", mode: delete }]",
-	    .doc = "Cache keys of a row, invalidated after its commit: a list of texts or of { "
-		   "key, mode }." },
+	    .doc = "Cache keys of a row, invalidated after its commit: a list of texts or of "
+		   "maps." },
 	{ "tables.*.invalidate[]", "key", OPTION_TEXT, AT(config_template, written), RANGE(1, 512),
 	    .doc = "The key, with primary key columns in braces." },
 	{ "tables.*.invalidate[]", "mode", OPTION_WORD, AT(config_template, mode),
 	    .fallback = "delete", .words = modes,
-	    .doc = "delete removes the key; none leaves it." },
+	    .doc =
+		"delete removes the key; versioned tells the entry the row's version; generation "
+		"raises the number in the key, table the one number of the table; tag "
+		"invalidates the members of the set; none leaves it." },
+	{ "tables.*.invalidate[]", "marker", OPTION_DURATION, AT(config_template, marker_ms),
+	    .fallback = "1m", RANGE(SECOND, 24 * HOUR),
+	    .doc = "versioned: how long an invalidation is remembered where the key was there." },
+	{ "tables.*.invalidate[]", "marker_absent", OPTION_DURATION,
+	    AT(config_template, marker_absent_ms), .fallback = "2s", RANGE(0, 24 * HOUR),
+	    .doc = "versioned: the same where the key was absent; 0 where all loaders read the "
+		   "primary, else more than a replica's delay." },
+	{ "tables.*.invalidate[]", "quarantine", OPTION_DURATION,
+	    AT(config_template, quarantine_ms), .fallback = "5s", RANGE(SECOND, HOUR),
+	    .doc = "versioned, tag: how long nothing is filled after an invalidation without a "
+		   "version." },
+	{ "tables.*.invalidate[]", "ttl", OPTION_DURATION, AT(config_template, ttl_ms),
+	    .fallback = "0", RANGE(0, 24 * HOUR),
+	    .doc = "generation, table: how long the number lives after it was raised; more than "
+		   "the values under it; 0 for ever." },
 	{ "tables.*", "columns", OPTION_PAIRS, LIST(config_table, columns, column_count),
 	    .example = "{ mail: email }", RANGE(1, 64),
 	    .doc = "Fields whose column has another name." },
@@ -208,10 +226,8 @@ const struct option options[] = {
 	LATER("tables.*", "on_cache_lost"),
 	LATER("tables.*", "stale_for"),
 	LATER("tables.*.invalidate[]", "when"),
-	LATER("tables.*.invalidate[]", "ttl"),
 	LATER("tables.*.invalidate[]", "populate"),
 	LATER("tables.*.invalidate[]", "stale_for"),
-	LATER("tables.*.invalidate[]", "marker"),
 	LATER("tables.*.invalidate[]", "tag"),
 
 	{ "", "workers", OPTION_INT, AT(config, workers), .fallback = "1", RANGE(1, 64),

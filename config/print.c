@@ -142,6 +142,29 @@ print_words(struct buf *out, const struct option *option, const void *base)
 }
 
 static void
+print_wait(struct buf *out, const char *name, int ms)
+{
+	buf_printf(out, ", %s: ", name);
+	unit_add_duration(out, ms);
+}
+
+/* What the template's way of invalidation looks at. */
+static void
+print_waits(struct buf *out, const struct config_template *template)
+{
+	bool versioned = template->mode == MODE_VERSIONED, tag = template->mode == MODE_TAG;
+
+	if (versioned) {
+		print_wait(out, "marker", template->marker_ms);
+		print_wait(out, "marker_absent", template->marker_absent_ms);
+	}
+	if (versioned || tag)
+		print_wait(out, "quarantine", template->quarantine_ms);
+	if (template->mode == MODE_GENERATION || template->mode == MODE_TABLE)
+		print_wait(out, "ttl", template->ttl_ms);
+}
+
+static void
 print_templates(struct buf *out, const struct config_table *table)
 {
 	const struct option *mode = option_find("tables.*.invalidate[]", STR("mode"));
@@ -150,8 +173,9 @@ print_templates(struct buf *out, const struct config_table *table)
 	for (size_t i = 0; i < table->template_count; i++) {
 		buf_add_str(out, i > 0 ? ", { key: " : "{ key: ");
 		print_text(out, table->templates[i].written);
-		buf_printf(out, ", mode: %s }",
-		    option_word_of(mode, (int)table->templates[i].mode));
+		buf_printf(out, ", mode: %s", option_word_of(mode, (int)table->templates[i].mode));
+		print_waits(out, &table->templates[i]);
+		buf_add_str(out, " }");
 	}
 	buf_add_char(out, ']');
 }

@@ -240,7 +240,7 @@ check_template(struct reader *r, const char *where, const struct config_template
 
 	if (braces_check(written, &holes, &err) != 0)
 		problem_add(r->problems, at, "%s: %s", where, err.text);
-	else if (holes == 0)
+	else if (holes == 0 && template->mode != MODE_TABLE)
 		problem_warn(r->problems, at,
 		    "%s: %s has no {column}: every change of the table "
 		    "invalidates this one key",

@@ -1,7 +1,6 @@
 #include "config/validate.h"
 
 #include "common/map.h"
-#include "config/braces.h"
 #include "config/unit.h"
 
 #include <string.h>
@@ -199,41 +198,12 @@ check_tables(struct reader *r)
 	map_deinit(&known);
 }
 
-/* An invalidation deletes its key: it must never be able to name a stream or a key of ours. */
-static void
-check_template(struct reader *r, const struct config_template *template)
-{
-	struct place at = { template->line, template->column };
-	struct str written = str_of(template->written);
-	const char *quoted = problem_quote(r->problems, written);
-
-	if (template->mode == MODE_NONE || braces_check(written, NULL, NULL) != 0)
-		return;
-	if (braces_can_begin(written, STR(OUR_KEYS)))
-		problem_add(r->problems, at,
-		    "key %s can begin with " OUR_KEYS
-		    ", as our own keys do; give it a prefix of its own",
-		    quoted);
-	for (struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next) {
-		if (!braces_can_be(written, str_of(lane->name)))
-			continue;
-		problem_add(r->problems, at,
-		    "key %s can be the stream %s of line %d; give it a prefix of its own", quoted,
-		    problem_quote(r->problems, str_of(lane->name)), lane->at.line);
-		return;
-	}
-}
-
 void
 validate(struct reader *r, struct place top)
 {
-	const struct config *config = r->config;
-
 	check_required(r, top);
 	check_memory(r);
 	check_lanes(r);
 	check_tables(r);
-	for (size_t i = 0; i < config->table_count; i++)
-		for (size_t j = 0; j < config->tables[i].template_count; j++)
-			check_template(r, &config->tables[i].templates[j]);
+	validate_templates(r);
 }

@@ -6,5 +6,8 @@
 /* What no single option shows: required options, limits that depend on each other, tables and lanes
  * named in one place and not in the other, keys that could be somebody else's. */
 void validate(struct reader *r, struct place top);
+/* The part of it about `invalidate`: what a mode wants, one pattern in two tables, keys that could be
+ * a stream or ours. */
+void validate_templates(struct reader *r);
 
 #endif

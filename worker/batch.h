@@ -75,6 +75,7 @@ struct touched {
 	struct table *table;
 	const struct value *key;
 	struct str exact;
+	struct change *changes; /* all of this spelling, by next_of_touched */
 	struct touched *next, *next_of_bucket;
 };
 

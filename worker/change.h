@@ -72,7 +72,8 @@ struct change {
 	bool unsure;	   /* even the bucket doesn't hold all that may be the same row */
 
 	struct entry *entry;
-	struct change *next_of_key; /* in lane order; fold's */
+	struct change *next_of_key;	/* in lane order; fold's */
+	struct change *next_of_touched; /* any order; fold's */
 };
 
 /* Why an entry cannot be applied.  `reason` is one of a fixed few words (a metric's label), `text`

@@ -31,7 +31,7 @@ bucket_of(struct batch *b, const struct change *c)
 
 /* Remember the row for the invalidations, once a spelling of its key. */
 static void
-touch(struct batch *b, struct bucket *k, const struct change *c)
+touch(struct batch *b, struct bucket *k, struct change *c)
 {
 	struct touched *t;
 
@@ -39,14 +39,18 @@ touch(struct batch *b, struct bucket *k, const struct change *c)
 		return;
 	for (t = k->touched; t != NULL; t = t->next_of_bucket)
 		if (str_equal(t->exact, c->exact))
-			return;
-	t = arena_alloc(&b->arena, sizeof(*t));
-	*t = (struct touched){ .table = c->table,
-		.key = c->key,
-		.exact = c->exact,
-		.next = b->touched,
-		.next_of_bucket = k->touched };
-	b->touched = k->touched = t;
+			break;
+	if (t == NULL) {
+		t = arena_alloc(&b->arena, sizeof(*t));
+		*t = (struct touched){ .table = c->table,
+			.key = c->key,
+			.exact = c->exact,
+			.next = b->touched,
+			.next_of_bucket = k->touched };
+		b->touched = k->touched = t;
+	}
+	c->next_of_touched = t->changes;
+	t->changes = c;
 }
 
 /* Is every column of a also in b? */

@@ -2,70 +2,10 @@
 The cache functions by themselves, on real servers: every rule is played on Redis 7 as functions and as a script, and
 on Redis 8 and Valkey 8 where they can be had.
 """
-import os, random, re
+import os, random, re, subprocess
 import redis
-from support import TOP, Redis, equal, limit, other_server, wait_for
-
-with open(os.path.join(TOP, "worker/cache/functions.lua"), encoding="utf-8") as file:
-    SOURCE = file.read()
-NONE = "0" * 21
-HOUR = 3_600_000
-
-
-def row(version):
-    return f"{version:020}1"
-
-
-def deleted(version):
-    return f"{version:020}2"
-
-
-class Cache:
-    """The functions of one server, called in either form; answers are text, integers, None or lists of them."""
-
-    def __init__(self, client, script=False):
-        self.client = client
-        self.sha = client.script_load(SOURCE.split("\n", 1)[1]) if script else None
-        if not script:
-            client.function_load(SOURCE, replace=True)
-
-    def call(self, name, key, *arguments):
-        if self.sha:
-            answer = self.client.evalsha(self.sha, 1, key, name, *arguments)
-        else:
-            answer = self.client.fcall(name, 1, key, *arguments)
-        text = lambda x: x.decode("latin-1") if isinstance(x, bytes) else x
-        return [text(x) for x in answer] if isinstance(answer, list) else text(answer)
-
-    def __getattr__(self, name):
-        return lambda key, *arguments: self.call("sluice_" + name, key, *arguments)
-
-    def load(self, key, *arguments):
-        """A miss: (token, floor)."""
-        answer = self.get(key, *arguments)
-        equal(answer[0], "LOAD")
-        return answer[1:]
-
-    def filled(self, key, version, payload="v", ttl=HOUR, *more):
-        token, _ = self.load(key)
-        equal(self.fill(key, token, version, payload, ttl, *more), "OK")
-
-    def hash(self, key):
-        return {name.decode(): value.decode("latin-1") for name, value in self.client.hgetall(key).items()}
-
-    def over(self, key):
-        """A miss as soon as the value or lease there is over its time."""
-        return wait_for("it is over its time", lambda: [answer[1:] for answer in [self.get(key)] if answer[0] == "LOAD"])[0]
-
-    def short(self, key, version, payload="v"):
-        """A value that is over its time at once, in a key that stays because of its marker."""
-        equal(self.invalidate(key, version, "", "", HOUR), "NEW")
-        self.filled(key, version, payload, 1, 0)
-
-    def forget(self, key):
-        """As an eviction does."""
-        self.client.delete(key)
-
+from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
+from support import TOP, equal, limit, other_server, wait_for
 
 def refused(function, *arguments):
     try:
@@ -416,6 +356,16 @@ def rule_a_lost_generation_comes_back_newer(c):
     assert 0 < c.client.pttl("g") or c.generation("g", 5000) and 0 < c.client.pttl("g") <= 5000
 
 
+def rule_members_leave_until_the_time_is_over(c):
+    c.client.sadd("tag", "a", "b", "c")
+    seconds, us = c.client.time()
+    equal(c.untag("tag", seconds * 1_000_000 + us - 1, "a"), 0)
+    equal(c.untag("tag", (seconds + 60) * 1_000_000, "a", "b", "x"), 2)
+    equal(c.client.smembers("tag"), {b"c"})
+    for arguments in (["1"], ["x", "a"], ["1" * 17, "a"]):
+        assert "sluice: " in refused(c.untag, "tag", *arguments)
+
+
 # --- faults
 
 def rule_no_other_key_is_touched(c):
@@ -489,8 +439,8 @@ def rule_any_arguments_are_answered_or_refused(c):
     some = ["", "0", "1", "57", str(2**64 - 1), str(2**64), "9" * 40, "-1", "1.0", "1e3", "nan", "inf", "0x10", " 1", "1 ", "\0", "row", "deleted",
             NONE, row(5), deleted(5), row(5)[:-1] + "7", b"\xff" * 30, "x" * 5000, "100", "5000"]
     names = re.findall(r"offer\('sluice_(\w+)'", SOURCE)
-    assert len(names) == 9, names
-    for _ in range(4000):
+    assert len(names) == 10, names
+    for _ in range(2000):
         name, key = chance.choice(names), chance.choice(("k1", "k2", "k3"))
         arguments = [chance.choice(some) for _ in range(chance.randint(0, 8))]
         if chance.random() < 0.3:
@@ -604,3 +554,47 @@ def test_the_readme_s_table_is_that_of_the_source(t):
     equal(table, "".join(line + "\n" for line in SOURCE.splitlines() if line.startswith("|")))
     for name in re.findall(r"offer\('(\w+)'", SOURCE):
         assert f"| `{name}` |" in table, name
+
+
+# --- the README's read path
+
+def readme_read():
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
+        code = re.search("<!-- read path -->\n```python\n(.*?)```", readme.read(), re.S)[1]
+    names = {"redis": redis}
+    exec(code, names)  # pylint: disable=exec-used
+    return names["read"]
+
+
+def test_the_readme_s_read_path(t):
+    t.own_redis()
+    read, loads = readme_read(), []
+
+    def load(row=(57, b"pay")):
+        loads.append(row)
+        return row
+    equal(read(t.redis, "user:1", load), b"pay", "without the library")
+    cache = Cache(t.redis)
+    for _ in range(3):
+        equal(read(t.redis, "user:1", load), b"pay")
+    equal(len(loads), 2, "one filled")
+    equal(cache.invalidate("user:1", 58), "NEW")
+    equal(read(t.redis, "user:1", lambda: load((58, b"new"))), b"new")
+    equal(read(t.redis, "user:1", load), b"new")
+    for _ in range(2):
+        equal(read(t.redis, "user:2", lambda: load(None)), None)
+    equal(len(loads), 4, "no such row was filled too")
+    cache.load("user:3")
+    equal(read(t.redis, "user:3", load, patience=0.05), b"pay", "WAIT ran out")
+    equal(len(loads), 5)
+    t.redis_server.kill()
+    equal(read(t.redis, "user:1", load), b"pay", "Redis is down")
+
+
+def test_the_readme_s_words_for_redis_cli(t):
+    t.redis.flushall(), Cache(t.redis)
+    cli = lambda *words: subprocess.run(["redis-cli", "-p", str(t.redis_server.port), *words], capture_output=True, text=True, check=True).stdout.split("\n")
+    word, token, floor = cli("FCALL", "sluice_get", "1", "user:1")[:3]
+    equal((word, floor), ("LOAD", NONE))
+    equal(cli("FCALL", "sluice_fill", "1", "user:1", token, "57", '{"name":"Bob"}', "600000")[0], "OK")
+    equal(cli("FCALL", "sluice_get", "1", "user:1")[:2], ["HIT", '{"name":"Bob"}'])

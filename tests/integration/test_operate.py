@@ -40,7 +40,7 @@ def test_check_reports_every_mistake_with_its_place(t):
 
 
 def test_what_is_not_in_this_part_is_named(t):
-    for old, new, word in (("redis://127", "rediss://127", "TLS"), ('"user:{id}"', '{ key: "user:{id}", mode: versioned }', "versioned"),
+    for old, new, word in (("redis://127", "rediss://127", "TLS"), ('"user:{id}"', '{ key: "user:{id}", mode: scan }', "scan"),
                            ("version: ver", "refresh: {}", "refresh")):
         code, out, err = t.command("check", t.write_text(SMALL.replace(old, new)), env={"DB_PASSWORD": "x"})
         equal(code, 78, new)

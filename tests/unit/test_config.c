@@ -234,10 +234,17 @@ what_is_printed_reads_back_the_same(void **state)
 	print_text("redis: { url: \"redis://u:geheim@[::1]:7/3\" }\n"
 		   "mysql: { user: \"${SLUICE_TEST_ODD}\", database: \"$$x\", password: geheim }\n"
 		   "sources: [{ streams: \"s{{x}}{0..3}\", table: \"t$${}\" }]\n"
-		   "tables: { \"t${}\": { set: { \"$$k\": \"${SLUICE_TEST_ODD}\" } } }\n"
+		   "tables: { \"t${}\": { set: { \"$$k\": \"${SLUICE_TEST_ODD}\" }, version: v,\n"
+		   "  invalidate: [{ key: \"a:{id}\", mode: versioned, marker: 5s },\n"
+		   "    { key: \"b:{id}\", mode: tag, quarantine: 7s },\n"
+		   "    { key: b, mode: table, ttl: 2h }, { key: \"c:{id}\", mode: generation }] } "
+		   "}\n"
 		   "entry_max: 1024\n",
 	    &once);
 	assert_null(strstr(once.data, "geheim"));
+	assert_non_null(strstr(once.data, "mode: versioned, marker: 5s, marker_absent: 2s"));
+	assert_non_null(strstr(once.data, "mode: tag, quarantine: 7s"));
+	assert_non_null(strstr(once.data, "mode: table, ttl: 2h"));
 	print_text(once.data, &twice);
 	assert_string_equal(once.data, twice.data);
 	buf_deinit(&twice);

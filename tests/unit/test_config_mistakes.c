@@ -346,6 +346,42 @@ a_template_can_never_be_a_stream_or_a_key_of_ours(void **state)
 }
 
 static void
+a_mode_says_what_it_wants(void **state)
+{
+	(void)state;
+	expect(SERVERS "sources: [{ streams: s, tables: [t, u, v, w] }]\n"
+		       "tables:\n"
+		       "  t: { invalidate: [{ key: \"t:{id}\", mode: versioned }] }\n"
+		       "  u:\n"
+		       "    version: { column: c, kind: counter }\n"
+		       "    invalidate: [{ key: \"u:{id}\", mode: versioned }]\n"
+		       "  v:\n"
+		       "    version: c\n"
+		       "    invalidate:\n"
+		       "      - { key: \"v:{id}\", mode: versioned }\n"
+		       "      - { key: \"v:{id}:all\", mode: table }\n"
+		       "      - { key: \"v:number\", mode: table, ttl: 1h }\n"
+		       "  w:\n"
+		       "    version: c\n"
+		       "    invalidate:\n"
+		       "      - { key: \"v:{nr}\", mode: versioned }\n"
+		       "      - { key: \"v:{nr}:all\", mode: tag }\n"
+		       "      - { key: \"v:number\", mode: table }\n",
+	    "5:28: key \"t:{id}\": mode versioned wants a version of kind given, and table \"t\" "
+	    "has "
+	    "none\n"
+	    "8:25: key \"u:{id}\": mode versioned wants a version of kind given, and table \"u\" "
+	    "has "
+	    "kind counter\n"
+	    "13:16: key \"v:{id}:all\": mode table has one key for the whole table, without a "
+	    "{column}\n"
+	    "18:16: key \"v:{nr}\": with mode versioned a pattern belongs to one table; in line 12 "
+	    "it is of \"v\"\n"
+	    "19:16: key \"v:{nr}:all\": the same pattern has another mode in line 13\n"
+	    "20:16: warning: key \"v:number\": the same pattern is in line 14\n");
+}
+
+static void
 a_template_is_well_formed(void **state)
 {
 	(void)state;
@@ -371,16 +407,16 @@ what_a_later_release_brings_is_refused_by_name(void **state)
 	    "  t:\n"
 	    "    truncate: allow\n"
 	    "    refresh: {}\n"
-	    "    invalidate: [{ key: \"u:{id}\", mode: versioned, ttl: 5s, when: [a] }]\n"
+	    "    invalidate: [{ key: \"u:{id}\", mode: scan, stale_for: 5s, when: [a] }]\n"
 	    "kafka: { brokers: k }\n"
 	    "wait_replicas: 1\n",
 	    "3:43: sources[0].format: debezium is not in this release\n"
 	    "3:53: sources[0].keep is not in this release\n"
 	    "6:5: tables.t.truncate is not in this release\n"
 	    "7:5: tables.t.refresh is not in this release\n"
-	    "8:41: tables.t.invalidate[0].mode: versioned is not in this release\n"
-	    "8:52: tables.t.invalidate[0].ttl is not in this release\n"
-	    "8:61: tables.t.invalidate[0].when is not in this release\n"
+	    "8:41: tables.t.invalidate[0].mode: scan is not in this release\n"
+	    "8:47: tables.t.invalidate[0].stale_for is not in this release\n"
+	    "8:62: tables.t.invalidate[0].when is not in this release\n"
 	    "9:1: kafka is not in this release\n"
 	    "10:1: wait_replicas is not in this release\n");
 }
@@ -581,6 +617,7 @@ main(void)
 		cmocka_unit_test(tables_and_sources_must_agree),
 		cmocka_unit_test(our_own_tables_and_keys_are_refused),
 		cmocka_unit_test(a_template_can_never_be_a_stream_or_a_key_of_ours),
+		cmocka_unit_test(a_mode_says_what_it_wants),
 		cmocka_unit_test(a_template_is_well_formed),
 		cmocka_unit_test(what_a_later_release_brings_is_refused_by_name),
 		cmocka_unit_test(tls_sentinel_and_cluster_are_refused_by_name),

@@ -30,13 +30,13 @@ struct cache_ops {
 struct cache {
 	const struct cache_ops *ops;
 	struct counters
-	    *counters; /* of the worker, set by it: invalidated, skipped; NULL: not counted */
+	    *counters; /* of the worker, set by it: of invalidations; NULL: not counted */
 };
 
 /*
- * Deletes the keys by UNLINK, each once a batch.  A key that names a lane's stream (where the cache
- * is the source's server and database) or begins with "sluice:" is counted and left alone.  An error
- * reply closes the connection like any other failure: the whole round is sent again.
+ * The real one; round.h says what it sends.  open loads the function library where a template needs
+ * it.  An error reply closes the connection like any other failure, so that a library that was lost
+ * is loaded again: the whole round is sent again.
  */
 struct cache *invalidate_new(const struct config *config, int worker);
 

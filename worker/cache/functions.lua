@@ -18,6 +18,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0); `BUSY` (no fill before the quarantine is over) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_drop` | `KEY` | `OK`; `ABSENT` |
+| `sluice_untag` | `KEY until member...` | how many members left the set KEY; none once the server's time in µs is at `until` |
 | `sluice_generation` | `KEY [ttl=0]` | the generation, set to the server's time in µs where there is none |
 | `sluice_generation_raise` | `KEY [ttl=0]` | the new generation; nil where there is none (the next reader's is newer than any before) |
 | `sluice_version` | no key | `1.0` |
@@ -303,6 +304,15 @@ local function drop(key)
 	return { ok = 'ABSENT' }
 end
 
+-- Nothing leaves once the time is over in which what left can't be filled.
+local function untag(key, args)
+	local until_us = args[1]
+	if #args < 2 then fail('members are missing') end
+	if not until_us or #until_us > 16 or not string.find(until_us, '^%d+$') then fail('until is not a time in µs') end
+	if now_us() >= tonumber(until_us) then return 0 end
+	return redis.call('SREM', key, unpack(args, 2))
+end
+
 local function write_generation(key, generation, ttl)
 	if ttl > 0 then
 		redis.call('SET', key, digits(generation), 'PX', digits(ttl))
@@ -314,7 +324,7 @@ end
 
 local function generation_of(key)
 	local text = redis.call('GET', key)
-	if text and not (#text <= 16 and string.find(text, '^%d+$')) then fail('the key is no generation') end
+	if text and not (#text <= 16 and string.find(text, '^%d+$')) then error(redis.error_reply('WRONGTYPE sluice: the key is no generation')) end
 	return text
 end
 
@@ -357,6 +367,7 @@ offer('sluice_invalidate', invalidate, 5, 'allow-oom')
 offer('sluice_populate', populate, 7)
 offer('sluice_refresh', refresh, 6)
 offer('sluice_drop', drop, 0, 'allow-oom')
+offer('sluice_untag', untag, 7000, 'allow-oom')
 offer('sluice_generation', generation, 1)
 offer('sluice_generation_raise', generation_raise, 1, 'allow-oom')
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEY_BYTES_MAX = 200 }; /* a longer one is worth a warning */
+
 /* Logging in is refused: the account or its password, the database, both unknown to the server. */
 enum {
 	REFUSED_DATABASE = 1044,
@@ -75,6 +77,48 @@ check_name(struct mysql_check *m, const struct table *table, const char *option,
 	    nearest != NULL ? "?" : "");
 }
 
+/* The longest that a column can be in a key, in bytes. */
+static uint64_t
+longest(const struct column *column)
+{
+	switch (column->kind) {
+	case COLUMN_TEXT:
+		return column->length_in_bytes ? column->length : 4 * column->length;
+	case COLUMN_BINARY:
+		return column->length;
+	case COLUMN_ENUM:
+		return 4 * 255;
+	case COLUMN_INT:
+	case COLUMN_DECIMAL:
+	case COLUMN_FLOAT:
+	case COLUMN_DATE:
+	case COLUMN_DATETIME:
+	case COLUMN_TIME:
+	case COLUMN_BIT:
+	case COLUMN_JSON:
+	case COLUMN_OTHER:
+		break;
+	}
+	return 20;
+}
+
+static void
+check_key_length(struct mysql_check *m, const struct table *table, const struct key_template *t)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < t->part_count; i++) {
+		bytes += t->parts[i].text.len;
+		if (t->parts[i].column >= 0)
+			bytes += longest(&table->columns[table->key[t->parts[i].column]]);
+	}
+	if (bytes > KEY_BYTES_MAX)
+		check_hint(m->check, t->config->line, t->config->column,
+		    "table %s: keys of `invalidate` %s can be %llu bytes long, which costs that "
+		    "much memory for each",
+		    table->name, t->config->written, (unsigned long long)bytes);
+}
+
 static void
 check_templates(struct mysql_check *m, const struct table *table)
 {
@@ -87,9 +131,10 @@ check_templates(struct mysql_check *m, const struct table *table)
 		const struct config_template *template = &config->templates[i];
 		struct key_template compiled = { 0 };
 		struct err err = { 0 };
-		if (key_template_compile(&compiled, template, names, table->key_count, &err) == 0)
+		if (key_template_compile(&compiled, template, names, table->key_count, &err) == 0) {
+			check_key_length(m, table, &compiled);
 			key_template_deinit(&compiled);
-		else if (table->problem == NULL ||
+		} else if (table->problem == NULL ||
 		    strstr(table->problem, template->written) == NULL)
 			check_problem(m->check, template->line, template->column,
 			    "table %s: `invalidate` %s: %s", config->name, template->written,

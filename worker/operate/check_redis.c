@@ -187,12 +187,32 @@ add_probe_key(const char *template, struct buf *out)
 	}
 }
 
+/* Functions, or else scripts: library.h.  Neither call finds anything, if it is allowed. */
+static void
+try_functions(struct redis_check *r)
+{
+	struct err err = { 0 };
+
+	redis_call(r->redis, &r->arena, &err, "FCALL sluice_version 0");
+	if (err.class != ERR_FATAL || !redis_is_open(r->redis))
+		return;
+	err_clear(&err);
+	redis_call(r->redis, &r->arena, &err, "EVALSHA 0000000000000000000000000000000000000000 0");
+	if (err.class == ERR_FATAL)
+		check_problem(r->check, 0, 0,
+		    "%s: the user may call neither functions nor scripts, and a template's mode "
+		    "needs them: +fcall +function|load, or +evalsha +script|load",
+		    r->server);
+}
+
 static void
 try_cache_rights(struct redis_check *r)
 {
 	const struct config *config = r->check->config;
 	struct buf probe = { 0 };
 
+	if (config_needs_functions(config))
+		try_functions(r);
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count && redis_is_open(r->redis);
 		    j++) {

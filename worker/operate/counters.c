@@ -91,3 +91,11 @@ dead_reason_name(int index)
 {
 	return index >= 0 && index < DEAD_REASONS ? reasons[index] : NULL;
 }
+
+const char *
+invalidation_answer_name(int index)
+{
+	static const char *const names[INVALIDATION_ANSWERS] = { "NEW", "KEPT", "SAME", "OLD" };
+
+	return index >= 0 && index < INVALIDATION_ANSWERS ? names[index] : NULL;
+}

@@ -33,6 +33,7 @@ struct table_counters {
 };
 
 #define DEAD_REASONS 24
+#define INVALIDATION_ANSWERS 4
 
 struct counters {
 	struct table_counters *tables; /* by place in config->tables */
@@ -41,9 +42,12 @@ struct counters {
 	_Atomic uint64_t retries, fenced, mismatches, older;
 	_Atomic uint64_t dead_by_reason[DEAD_REASONS]; /* by dead_reason_index */
 	_Atomic uint64_t invalidated, invalidations_skipped, invalidations_repeated;
-	_Atomic uint64_t replayed, replays_refused; /* dead letters applied, refused again */
-	_Atomic uint64_t one_by_one;		    /* batches written entry by entry */
-	_Atomic uint64_t beat_ms;		    /* clock_ms of the last turn of the loop */
+	_Atomic uint64_t invalidations_refused; /* the key holds something else */
+	_Atomic uint64_t
+	    invalidation_answers[INVALIDATION_ANSWERS]; /* by invalidation_answer_name */
+	_Atomic uint64_t replayed, replays_refused;	/* dead letters applied, refused again */
+	_Atomic uint64_t one_by_one;			/* batches written entry by entry */
+	_Atomic uint64_t beat_ms;			/* clock_ms of the last turn of the loop */
 	_Atomic uint64_t store_waits_since_ms; /* clock_ms when it began to wait for MySQL; 0: no */
 	_Atomic uint64_t memory_bytes;	       /* held in batches and replies */
 	_Atomic int lanes_owned;
@@ -63,6 +67,9 @@ void counters_deinit(struct counters *c);
  * unknown reason counts as `refused`. */
 int dead_reason_index(const char *reason);
 const char *dead_reason_name(int index);
+
+/* What a versioned invalidation may answer, by number: NEW KEPT SAME OLD; NULL behind the last. */
+const char *invalidation_answer_name(int index);
 
 /* One thread writes each, so adding needs no locked instruction. */
 #define COUNT(field, n) SHOW(field, SEE(field) + (n))

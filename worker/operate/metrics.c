@@ -70,6 +70,15 @@ print_work(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_invalidations_skipped_total",
 	    "Cache keys not touched because they name a lane or a key of sluice.",
 	    t->invalidations_skipped);
+	series_counter(out, "sluice_invalidations_refused_total",
+	    "Cache keys not touched because they hold something else (WRONGTYPE).",
+	    t->invalidations_refused);
+	series_head(out, "sluice_invalidation_answers_total", "counter",
+	    "Answers to versioned invalidations: NEW removed a value or found none, KEPT found "
+	    "one as new, SAME and OLD had been told before.");
+	for (int i = 0; invalidation_answer_name(i) != NULL; i++)
+		series_value(out, "sluice_invalidation_answers_total", "answer",
+		    invalidation_answer_name(i), t->invalidation_answers[i]);
 	series_counter(out, "sluice_invalidations_repeated_total",
 	    "Entries invalidated once more after a crash or an outage of the cache.",
 	    t->invalidations_repeated);

@@ -105,6 +105,9 @@ take_counters(struct snapshot *s, struct counters *c)
 	total->invalidated += SEE(c->invalidated);
 	total->invalidations_skipped += SEE(c->invalidations_skipped);
 	total->invalidations_repeated += SEE(c->invalidations_repeated);
+	total->invalidations_refused += SEE(c->invalidations_refused);
+	for (int i = 0; i < INVALIDATION_ANSWERS; i++)
+		total->invalidation_answers[i] += SEE(c->invalidation_answers[i]);
 	total->one_by_one += SEE(c->one_by_one);
 	total->memory_bytes += SEE(c->memory_bytes);
 	total->lanes_owned += SEE(c->lanes_owned);

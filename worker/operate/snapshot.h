@@ -62,6 +62,7 @@ struct snapshot_total {
 	    older;
 	uint64_t dead, dead_by_reason[DEAD_REASONS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
+	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS];
 	uint64_t memory_bytes, lag, stream_bytes;
 	int pool_members; /* processes of the pool, the most that a worker saw */
 	int lanes_share;  /* lanes that are this process's part of the pool */

@@ -128,6 +128,13 @@ judge_templates(struct load *load, struct table *table)
 			return;
 		}
 		table->template_count = i + 1;
+		if (config->templates[i].mode == MODE_VERSIONED && !table->templates[i].one_row) {
+			blame(load, table, 0,
+			    "`invalidate` %s: with mode versioned a key holds the whole primary "
+			    "key, since a version says nothing about several rows",
+			    config->templates[i].written);
+			return;
+		}
 	}
 }
 

@@ -1,0 +1,130 @@
+#include "config/validate.h"
+
+#include "common/map.h"
+#include "config/braces.h"
+
+#include <string.h>
+
+#define OUR_KEYS "sluice:"
+
+/* The marker of a key compares the versions of one row: what has none, or ours, can't be compared. */
+static void
+check_mode(struct reader *r, const struct config_table *table,
+    const struct config_template *template)
+{
+	static const char *const kinds[] = { [VERSION_NONE] = "none",
+		[VERSION_GIVEN] = "given",
+		[VERSION_COUNTER] = "kind counter",
+		[VERSION_CLOCK] = "kind clock" };
+	struct place at = { template->line, template->column };
+	const char *quoted = problem_quote(r->problems, str_of(template->written));
+	size_t holes = 0;
+
+	if (braces_check(str_of(template->written), &holes, NULL) != 0)
+		return;
+	if (template->mode == MODE_VERSIONED && table->version != VERSION_GIVEN)
+		problem_add(r->problems, at,
+		    "key %s: mode versioned wants a version of kind given, and table %s has %s",
+		    quoted, problem_quote(r->problems, str_of(table->name)), kinds[table->version]);
+	if (template->mode == MODE_TABLE && holes > 0)
+		problem_add(r->problems, at,
+		    "key %s: mode table has one key for the whole table, without a {column}",
+		    quoted);
+}
+
+/* The template with its holes emptied: the same bytes where two stand for the same keys. */
+static struct str
+pattern_of(struct reader *r, const char *written)
+{
+	char *pattern = arena_copy(r->scratch, written, strlen(written)), *to = pattern;
+	struct str rest = str_of(written);
+	struct brace brace;
+
+	while ((brace = brace_next(&rest)).kind == BRACE_TEXT || brace.kind == BRACE_HOLE)
+		*to++ = brace.kind == BRACE_HOLE ? '\0' : brace.text.data[0];
+	return (struct str){ pattern, (size_t)(to - pattern) };
+}
+
+/* The first template of each pattern; its table is the one whose rows the keys are of. */
+struct first {
+	const struct config_table *table;
+	const struct config_template *template;
+};
+
+static void
+check_pattern(struct reader *r, struct map *patterns, const struct config_table *table,
+    const struct config_template *template)
+{
+	struct place at = { template->line, template->column };
+	struct str pattern = pattern_of(r, template->written);
+	const char *quoted = problem_quote(r->problems, str_of(template->written));
+	struct first **place = (struct first **)map_at(patterns, pattern.data, pattern.len);
+	struct first *first = *place;
+
+	if (first == NULL) {
+		*place = first = arena_alloc(r->scratch, sizeof(*first));
+		*first = (struct first){ table, template };
+		return;
+	}
+	if (first->template->mode != template->mode)
+		problem_add(r->problems, at, "key %s: the same pattern has another mode in line %d",
+		    quoted, first->template->line);
+	else if (template->mode == MODE_VERSIONED && first->table != table)
+		problem_add(r->problems, at,
+		    "key %s: with mode versioned a pattern belongs to one table; in line %d it is "
+		    "of %s",
+		    quoted, first->template->line,
+		    problem_quote(r->problems, str_of(first->table->name)));
+	else
+		problem_warn(r->problems, at, "key %s: the same pattern is in line %d", quoted,
+		    first->template->line);
+}
+
+/* An invalidation deletes its key: it must never be able to name a stream or a key of ours. */
+static void
+check_key(struct reader *r, const struct config_template *template)
+{
+	struct place at = { template->line, template->column };
+	struct str written = str_of(template->written);
+	const char *quoted = problem_quote(r->problems, written);
+
+	if (template->mode == MODE_NONE || braces_check(written, NULL, NULL) != 0)
+		return;
+	if (braces_can_begin(written, STR(OUR_KEYS)))
+		problem_add(r->problems, at,
+		    "key %s can begin with " OUR_KEYS
+		    ", as our own keys do; give it a prefix of its own",
+		    quoted);
+	for (struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next) {
+		if (!braces_can_be(written, str_of(lane->name)))
+			continue;
+		problem_add(r->problems, at,
+		    "key %s can be the stream %s of line %d; give it a prefix of its own", quoted,
+		    problem_quote(r->problems, str_of(lane->name)), lane->at.line);
+		return;
+	}
+}
+
+void
+validate_templates(struct reader *r)
+{
+	const struct config *config = r->config;
+	struct map patterns;
+
+	map_init(&patterns);
+	for (size_t i = 0; i < config->table_count; i++) {
+		const struct config_table *table = &config->tables[i];
+
+		for (size_t j = 0; j < table->template_count; j++) {
+			const struct config_template *template = &table->templates[j];
+
+			if (template->mode == MODE_NONE)
+				continue;
+			check_mode(r, table, template);
+			check_key(r, template);
+			if (braces_check(str_of(template->written), NULL, NULL) == 0)
+				check_pattern(r, &patterns, table, template);
+		}
+	}
+	map_deinit(&patterns);
+}

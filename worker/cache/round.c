@@ -1,0 +1,380 @@
+#include "worker/cache/round.h"
+
+#include "common/log.h"
+#include "worker/cache/tag.h"
+
+#include <stdio.h>
+
+enum {
+	COMMAND_BYTES = 256 * 1024, /* keys of one UNLINK, about */
+	QUEUE_BYTES = 64 * 1024,    /* sent when this much waits */
+	ARENA_KEEP = 256 * 1024,
+	KEY_COLUMNS = 16,
+	MAP_KEEP = 16 * 1024,
+	CALL_ARGUMENTS = 5,
+	/* what sluice_invalidate takes when it isn't told */
+	MARKER_MS = 60000,
+	MARKER_ABSENT_MS = 2000,
+	QUARANTINE_MS = 5000
+};
+
+static void
+remember_lanes(struct round *r)
+{
+	for (size_t i = 0; i < r->config->source_count; i++) {
+		const struct config_source *source = &r->config->sources[i];
+
+		for (size_t j = 0; j < source->stream_count; j++)
+			*map_at(&r->lanes, source->streams[j], strlen(source->streams[j])) = r;
+	}
+}
+
+void
+round_init(struct round *r, struct cache *cache, const struct config *config, struct redis *redis,
+    const struct library *library)
+{
+	*r = (struct round){ .cache = cache, .config = config, .redis = redis, .library = library };
+	map_init(&r->lanes);
+	map_init(&r->seen);
+	arena_init(&r->arena, ARENA_KEEP);
+	arena_init(&r->tags_arena, ARENA_KEEP);
+	buf_init(&r->key);
+	if (config->cache_is_redis)
+		remember_lanes(r);
+}
+
+void
+round_deinit(struct round *r)
+{
+	map_deinit(&r->lanes);
+	map_deinit(&r->seen);
+	arena_deinit(&r->arena);
+	arena_deinit(&r->tags_arena);
+	buf_deinit(&r->key);
+}
+
+/* ---- sending ---- */
+
+int
+round_send(struct round *r, const struct expected *expected, int argc, const struct str *argv,
+    struct err *err)
+{
+	struct expected *e = arena_alloc(&r->arena, sizeof(*e));
+
+	*e = *expected;
+	e->next = NULL;
+	if (r->last != NULL)
+		r->last->next = e;
+	else
+		r->first = e;
+	r->last = e;
+	redis_queue(r->redis, argc, argv);
+	for (int i = 0; i < argc; i++)
+		r->queued_bytes += argv[i].len;
+	if (r->queued_bytes < QUEUE_BYTES)
+		return 0;
+	r->queued_bytes = 0;
+	return redis_flush(r->redis, err);
+}
+
+static bool
+is_forbidden(const struct round *r, struct str key)
+{
+	static const char ours[] = "sluice:";
+
+	return (key.len >= sizeof(ours) - 1 && memcmp(key.data, ours, sizeof(ours) - 1) == 0) ||
+	    map_get(&r->lanes, key.data, key.len) != NULL;
+}
+
+bool
+round_may_touch(struct round *r, const struct config_table *table, struct str key)
+{
+	struct counters *counters = r->cache->counters;
+	bool may = !is_forbidden(r, key);
+
+	if (counters == NULL)
+		return may;
+	if (may) {
+		COUNT(counters->invalidated, 1);
+		COUNT(counters->tables[table - r->config->tables].invalidated, 1);
+	} else {
+		COUNT(counters->invalidations_skipped, 1);
+	}
+	return may;
+}
+
+static int
+send_unlink(struct round *r, struct err *err)
+{
+	static const struct expected expected = { .what = EXPECT_UNLINK };
+	int words = r->unlink_count;
+
+	if (words == 1)
+		return 0;
+	r->unlink_count = 1;
+	r->unlink_bytes = 0;
+	return round_send(r, &expected, words, r->unlink, err);
+}
+
+static int
+add_unlink(struct round *r, struct str key, struct err *err)
+{
+	r->unlink[r->unlink_count++] =
+	    (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+	r->unlink_bytes += key.len;
+	if (r->unlink_count == 1 + KEYS_PER_COMMAND || r->unlink_bytes >= COMMAND_BYTES)
+		return send_unlink(r, err);
+	return 0;
+}
+
+/* A function's call under way: its words, and room for the numbers among them. */
+struct call {
+	struct str argv[LIBRARY_WORDS + CALL_ARGUMENTS];
+	char digits[CALL_ARGUMENTS][24];
+	int argc, arguments;
+};
+
+static void
+add_number(struct call *call, uint64_t n)
+{
+	char *digits = call->digits[call->arguments++];
+	int len = snprintf(digits, sizeof(call->digits[0]), "%llu", (unsigned long long)n);
+
+	call->argv[call->argc++] = (struct str){ digits, (size_t)len };
+}
+
+static void
+add_word(struct call *call, struct str word)
+{
+	call->arguments++;
+	call->argv[call->argc++] = word;
+}
+
+/* What the row's changes say of its version, the refused ones aside. */
+struct told {
+	bool anything, unversioned, deleted;
+	uint64_t version;
+};
+
+static struct told
+told_of(const struct touched *row)
+{
+	struct told told = { 0 };
+
+	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
+		bool deleted = c->op == CHANGE_DELETE;
+
+		if (c->entry->refusal.reason != NULL)
+			continue;
+		told.anything = true;
+		if (!c->has_version)
+			told.unversioned = true;
+		else if (c->version > told.version)
+			told.version = c->version, told.deleted = deleted;
+		else if (c->version == told.version)
+			told.deleted |= deleted;
+	}
+	return told;
+}
+
+static int
+send_versioned(struct round *r, const struct expected *expected, struct str key,
+    const struct touched *row, struct err *err)
+{
+	const struct config_template *t = expected->template;
+	struct told told = told_of(row);
+	struct call call = { 0 };
+
+	if (!told.anything)
+		return 0;
+	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
+	if (told.unversioned)
+		add_word(&call, STR(""));
+	else
+		add_number(&call, told.version);
+	add_word(&call, told.deleted ? STR("deleted") : STR("row"));
+	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
+	    t->quarantine_ms != QUARANTINE_MS) {
+		add_number(&call, (uint64_t)t->marker_ms);
+		add_number(&call, (uint64_t)t->marker_absent_ms);
+		add_number(&call, (uint64_t)t->quarantine_ms);
+	}
+	return round_send(r, expected, call.argc, call.argv, err);
+}
+
+static int
+send_generation(struct round *r, const struct expected *expected, struct str key, struct err *err)
+{
+	struct call call = { 0 };
+
+	call.argc = library_call(r->library, STR("sluice_generation_raise"), key, call.argv);
+	if (expected->template->ttl_ms > 0)
+		add_number(&call, (uint64_t)expected->template->ttl_ms);
+	return round_send(r, expected, call.argc, call.argv, err);
+}
+
+/* The key that was rendered, in its template's way. */
+static int
+send_key(struct round *r, const struct expected *expected, const struct touched *row, bool one_row,
+    struct err *err)
+{
+	struct str key = { r->key.data, r->key.len };
+
+	if (!one_row && map_get(&r->seen, key.data, key.len) != NULL)
+		return 0;
+	if (!round_may_touch(r, expected->table, key))
+		return 0;
+	if (!one_row)
+		*map_at(&r->seen, arena_copy(&r->arena, key.data, key.len), key.len) = r;
+	switch (expected->template->mode) {
+	case MODE_DELETE:
+		return add_unlink(r, key, err);
+	case MODE_VERSIONED:
+		return send_versioned(r, expected, key, row, err);
+	case MODE_GENERATION:
+	case MODE_TABLE:
+		return send_generation(r, expected, key, err);
+	case MODE_TAG:
+		tag_add(r, expected, key);
+		return 0;
+	case MODE_NONE:
+		break;
+	}
+	return 0;
+}
+
+static int
+send_row(struct round *r, const struct touched *row, struct err *err)
+{
+	const struct table *table = row->table;
+	struct str values[KEY_COLUMNS];
+
+	CHECK(table->key_count <= KEY_COLUMNS);
+	for (unsigned i = 0; i < table->key_count; i++)
+		values[i] =
+		    row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;
+	for (size_t i = 0; i < table->template_count; i++) {
+		const struct key_template *template = &table->templates[i];
+		struct expected expected = {
+			.what = EXPECT_CALL, .table = table->config, .template = template->config
+		};
+
+		if (template->config->mode == MODE_NONE)
+			continue;
+		buf_reset(&r->key);
+		if (key_template_render(template, values, &r->key) &&
+		    send_key(r, &expected, row, template->one_row, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* With nothing under way: the next page of a tag, in memory of its own, however large the set is. */
+static int
+next_tag(struct round *r, struct err *err)
+{
+	if (r->first != NULL || r->tags == NULL)
+		return 0;
+	map_reset(&r->seen, MAP_KEEP);
+	arena_reset(&r->arena);
+	return tag_ask(r, err);
+}
+
+int
+round_start(struct round *r, const struct batch *batch, struct err *err)
+{
+	CHECK(batch->state == BATCH_WRITTEN && redis_pending(r->redis) == 0);
+	arena_reset(&r->arena);
+	arena_reset(&r->tags_arena);
+	map_reset(&r->seen, MAP_KEEP);
+	r->first = r->last = NULL;
+	r->tags = NULL;
+	r->unlink[0] = STR("UNLINK");
+	r->unlink_count = 1;
+	r->unlink_bytes = r->queued_bytes = 0;
+	for (const struct touched *row = batch->touched; row != NULL; row = row->next)
+		if (send_row(r, row, err) != 0)
+			return -1;
+	if (send_unlink(r, err) != 0 || next_tag(r, err) != 0)
+		return -1;
+	return redis_flush(r->redis, err);
+}
+
+/* ---- answers ---- */
+
+void
+round_refused(struct round *r, const struct expected *expected)
+{
+	if (r->cache->counters != NULL)
+		COUNT(r->cache->counters->invalidations_refused, 1);
+	log_event(LOG_WARN, "invalidation_refused", "table", "%s", expected->table->name, "key",
+	    "%s", expected->template->written, "error", "%s", "WRONGTYPE: it holds something else",
+	    "next", "%s", "it is left alone", NULL);
+}
+
+static void
+count_answer(struct round *r, struct str answer)
+{
+	struct counters *counters = r->cache->counters;
+
+	for (int i = 0; counters != NULL && invalidation_answer_name(i) != NULL; i++)
+		if (str_equal(answer, str_of(invalidation_answer_name(i))))
+			COUNT(counters->invalidation_answers[i], 1);
+}
+
+static int
+fail(const struct redis_reply *reply, struct err *err)
+{
+	if (library_is_lost(reply->text))
+		return err_set(err, ERR_RETRY, 0,
+		    "the cache has lost the function library; it is loaded again");
+	return redis_reply_error(reply, err);
+}
+
+static bool
+is_wrong_type(const struct redis_reply *reply)
+{
+	return reply->type == REDIS_ERROR && reply->text.len >= 9 &&
+	    memcmp(reply->text.data, "WRONGTYPE", 9) == 0;
+}
+
+static int
+take_answer(struct round *r, const struct expected *e, const struct redis_reply *reply,
+    struct err *err)
+{
+	bool wrong_type = is_wrong_type(reply);
+
+	if (reply->type == REDIS_ERROR && !wrong_type)
+		return fail(reply, err);
+	switch (e->what) {
+	case EXPECT_UNLINK:
+		return wrong_type ? fail(reply, err) : 0;
+	case EXPECT_CALL:
+		if (wrong_type)
+			round_refused(r, e);
+		else if (e->template->mode == MODE_VERSIONED)
+			count_answer(r, reply->text);
+		return 0;
+	case EXPECT_TIME:
+	case EXPECT_MEMBERS:
+	case EXPECT_MEMBER:
+	case EXPECT_LEFT:
+		return tag_answer(r, e, reply, wrong_type, err);
+	}
+	CHECK(false);
+	return -1;
+}
+
+int
+round_answer(struct round *r, const struct redis_reply *reply, struct err *err)
+{
+	const struct expected *e = r->first;
+
+	CHECK(e != NULL);
+	r->first = e->next;
+	if (r->first == NULL)
+		r->last = NULL;
+	if (take_answer(r, e, reply, err) != 0)
+		return -1;
+	return next_tag(r, err);
+}

@@ -1,0 +1,84 @@
+#ifndef WORKER_CACHE_ROUND_H
+#define WORKER_CACHE_ROUND_H
+
+#include "common/arena.h"
+#include "common/map.h"
+#include "common/redis.h"
+#include "worker/batch.h"
+#include "worker/cache/cache.h"
+#include "worker/cache/library.h"
+
+/*
+ * One round: the commands that invalidate the keys of a written batch, and what their answers mean.
+ * Each key is sent once a round, in the way that its template's mode says:
+ *	delete		UNLINK, many keys a command
+ *	versioned	sluice_invalidate with the highest version of the row's changes
+ *	generation	sluice_generation_raise; table the same, of the table's one key
+ *	tag		the members of the set, page by page; see tag.h
+ * Answers come in the order of the commands, so what is expected is a queue.  A key that names a
+ * lane's stream (where the cache is the source's server and database) or begins with "sluice:" is
+ * counted and left alone, and so is one that holds something else (WRONGTYPE).  Any other error
+ * answer fails the round: nothing is remembered, the whole of it is sent again.
+ * Thread: its worker's.
+ */
+enum { KEYS_PER_COMMAND = 128 };
+
+struct tag; /* tag.c's */
+
+struct expected {
+	enum {
+		EXPECT_UNLINK,
+		EXPECT_CALL, /* a function with the template's key */
+		EXPECT_TIME, /* the rest: tag.c's */
+		EXPECT_MEMBERS,
+		EXPECT_MEMBER,
+		EXPECT_LEFT
+	} what;
+	const struct config_table *table;
+	const struct config_template *template;
+	struct str member;
+	struct expected *next;
+};
+
+struct round {
+	/* set before start */
+	struct cache *cache; /* for its counters */
+	const struct config *config;
+	struct redis *redis;
+	const struct library *library;
+	struct map lanes; /* streams, borrowed from config; empty where the cache is elsewhere */
+
+	/* of one round */
+	struct arena arena; /* keys and what is expected, then replies */
+	struct map seen;    /* keys that more than one row has */
+	struct buf key;
+	struct str unlink[1 + KEYS_PER_COMMAND];
+	int unlink_count; /* words of it */
+	size_t unlink_bytes, queued_bytes;
+	struct expected *first, *last;
+	struct arena tags_arena;
+	struct tag *tags; /* whose members are still to be invalidated */
+};
+
+/* All is borrowed. */
+void round_init(struct round *r, struct cache *cache, const struct config *config,
+    struct redis *redis, const struct library *library);
+void round_deinit(struct round *r);
+
+/* Send the invalidations of a WRITTEN batch; nothing may be pending. */
+int round_start(struct round *r, const struct batch *batch, struct err *err);
+
+/* The next reply, from r->arena.  It may send more commands. */
+int round_answer(struct round *r, const struct redis_reply *reply, struct err *err);
+
+/* ---- for tag.c ---- */
+
+/* Queue a command and what its answer is for; write when much is queued. */
+int round_send(struct round *r, const struct expected *expected, int argc, const struct str *argv,
+    struct err *err);
+/* May the key be touched?  Counts it, as invalidated or as skipped. */
+bool round_may_touch(struct round *r, const struct config_table *table, struct str key);
+/* Count and name a key that holds something else. */
+void round_refused(struct round *r, const struct expected *expected);
+
+#endif
