@@ -170,16 +170,15 @@ def remove(path):
 
 
 def readme_rights():
-    """The rights that README.md asks for: (words of ACL SETUSER, GRANTs on shop.users and shop.*, the latter's rights on MySQL)."""
+    """The rights that README.md asks for: (words of ACL SETUSER, GRANTs on shop.users and shop.*)."""
     with open(os.path.join(TOP, "README.md")) as file:
         text = file.read()
     acl = re.search(r"^ACL SETUSER sluice (.*?)^```", text, re.M | re.S)[1].split()
     grants = {what: rights for rights, what in re.findall(r"^GRANT (.+?) ON shop\.(users|\*) TO sluice@'%';", text, re.M)}
-    on_mysql = re.search(r"^GRANT .+ ON shop\.\* TO .*-- on MySQL: (.+)$", text, re.M)[1]
-    return [word.replace("PASSWORD", PASSWORD) for word in acl], grants, on_mysql
+    return [word.replace("PASSWORD", PASSWORD) for word in acl], grants
 
 
-ACL, GRANTS, GRANT_ON_MYSQL = readme_rights()
+ACL, GRANTS = readme_rights()
 
 
 class Redis(Process):
@@ -291,9 +290,7 @@ class MariaDB(Process):
 
     def grant(self, database, table="*"):
         """The README's GRANT for one table, or the one for the whole database, to the account of sluice."""
-        mysql = table == "*" and "MariaDB" not in self.sql("SELECT VERSION()")[0][0]
-        rights = GRANTS["*"] if table == "*" else GRANTS["users"]
-        self.sql(f"GRANT {GRANT_ON_MYSQL if mysql else rights} ON `{database}`.{table} TO sluice@'%'")
+        self.sql(f"GRANT {GRANTS['*' if table == '*' else 'users']} ON `{database}`.{table} TO sluice@'%'")
 
     def url_at(self, port, database):
         return f"mysql://sluice:{PASSWORD}@127.0.0.1:{port}/{database}"
