@@ -531,7 +531,7 @@ def test_load_puts_it_there_and_never_replaces_a_newer_one(t):
 def test_load_says_what_it_does_where_functions_are_denied(t):
     t.own_redis()
     t.redis.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-fcall", "-function")
-    path = t.write_config(redis={"url": t.redis_server.url.replace("//", "//app:pw@")})
+    path = t.write_config(redis={"url": f"redis://app:pw@127.0.0.1:{t.redis_server.port}"})
     code, out, err = t.command("functions", "load", path)
     equal(code, 0, err)
     sha = re.search("EVALSHA ([0-9a-f]{40})", out)[1]

@@ -173,7 +173,7 @@ def readme_rights():
     """The rights that README.md asks for: (words of ACL SETUSER, GRANTs on shop.users and shop.*)."""
     with open(os.path.join(TOP, "README.md")) as file:
         text = file.read()
-    acl = re.search(r"^ACL SETUSER sluice (.*?)^```", text, re.M | re.S)[1].split()
+    acl = " ".join(re.findall(r"^ACL SETUSER sluice (.*?)^```", text, re.M | re.S)).split()
     grants = {what: rights for rights, what in re.findall(r"^GRANT (.+?) ON shop\.(users|\*) TO sluice@'%';", text, re.M)}
     return [word.replace("PASSWORD", PASSWORD) for word in acl], grants
 
