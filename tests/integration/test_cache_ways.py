@@ -1,9 +1,11 @@
 """Ways to invalidate beside delete: versioned, generation, table, tag; what the worker does with their answers."""
-import re
+import os, re
+import redis
 from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
-from support import Redis, equal, limit, wait_for
+from support import TOP, Redis, equal, limit
 
 VERSIONED = {"key": "user:{id}", "mode": "versioned"}
+TAG = {"key": "user:{id}:keys", "mode": "tag", "quarantine": "10s"}
 
 
 def start(t, *templates, cache=None, version="ver", **more):
@@ -185,6 +187,31 @@ def test_where_functions_are_denied_the_script_does_it(t):
     assert code == 78 and "neither functions nor scripts" in err, err
 
 
+def test_the_readme_s_rights_are_enough(t):
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
+        rights = re.search(r"```\n(\+fcall .*?)```", readme.read(), re.S)[1].split()
+
+    def bound(server):
+        server.client().execute_command("ACL", "SETUSER", "app", "on", ">pw", "-@all", "~user:*", "~page:*", "~gen:*", "~users:gen", "+ping",
+                                        "+select", "+client|setname", *rights)
+        return {"url": server.url.replace("//", "//app:pw@")}
+    process, server = start(t, VERSIONED, TAG, {"key": "gen:{id}", "mode": "generation"}, {"key": "users:gen", "mode": "table", "ttl": "1h"},
+                            cache=bound)
+    equal(t.command("functions", "load", process.config)[0], 0)
+    app = Cache(redis.Redis(port=server.port, username="app", password="pw"), load=False)
+    app.filled("user:1", 1, "a", 0), app.filled("page:1", NONE, "x"), app.generation("gen:1"), app.generation("users:gen", HOUR)
+    server.client().sadd("user:1:keys", "page:1")
+    user(t, 1, 2, name="a"), t.user(2, _op="invalidate"), t.settle()
+    equal(app.get("user:1")[0], "LOAD")
+    equal(app.get("page:1")[0], "MISS")
+    equal(server.client().exists("user:1:keys"), 0)
+    assert app.invalidate("user:1", 3) == "NEW" and app.drop("user:1") == "OK" and app.populate("user:1", 1, "x", HOUR, "", "", "", 1) == "OK"
+    equal(app.refresh("user:1", app.get("user:1")[3], 1, "y", HOUR), "OK")
+    equal(server.client().execute_command("ACL", "LOG"), [], "a denied command")
+    code, _, err = t.command("check", process.config, "--connect")
+    assert code == 0, err
+
+
 def test_a_key_that_holds_something_else_is_counted_named_and_passed(t):
     process, server = start(t, VERSIONED, {"key": "number:{id}", "mode": "generation"}, {"key": "tag:{id}", "mode": "tag"})
     cache = reader(server)
@@ -223,9 +250,6 @@ def test_generations_rise_and_start_above_all_before(t):
     t.user(1, name="b"), t.settle()
     equal(cache.client.exists("gen:1"), 0, "the next reader makes it")
     assert int(cache.generation("gen:1")) > int(one)
-
-
-TAG = {"key": "user:{id}:keys", "mode": "tag", "quarantine": "10s"}
 
 
 def test_a_tag_s_members_are_invalidated_and_leave(t):

@@ -16,14 +16,15 @@
 
 /*
  * Against a server of our own that speaks enough of the protocol to record the keys of each UNLINK
- * and to give a scripted answer.
+ * and the words of each function's call, and to give a scripted answer.
  */
 struct server {
 	char path[64];
 	int listener;
 	pthread_t thread;
-	pthread_mutex_t lock; /* held by the thread while it looks below */
-	const char *answer;   /* to UNLINK; NULL: the number of keys; "": none */
+	pthread_mutex_t lock;	 /* held by the thread while it looks below */
+	const char *answer;	 /* to UNLINK; NULL: the number of keys; "": none */
+	const char *call_answer; /* to functions; NULL: NEW */
 	unsigned commands, keys, most_keys;
 	struct buf seen; /* keys, a newline behind each */
 };
@@ -40,10 +41,10 @@ read_line(FILE *in, long *n)
 }
 
 static void
-server_see(struct server *s, struct str key)
+server_see(struct server *s, struct str word, char behind)
 {
 	pthread_mutex_lock(&s->lock);
-	buf_printf(&s->seen, "%.*s\n", STR_ARGS(key));
+	buf_printf(&s->seen, "%.*s%c", STR_ARGS(word), behind);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -59,7 +60,7 @@ server_sync(struct server *s)
 static bool
 serve_command(struct server *s, FILE *in, FILE *out)
 {
-	bool unlink_keys = false;
+	bool unlink_keys = false, call = false, version = false;
 	long words, bytes;
 
 	if (!read_line(in, &words))
@@ -72,14 +73,26 @@ serve_command(struct server *s, FILE *in, FILE *out)
 		word = malloc((size_t)bytes + 2);
 		if (fread(word, 1, (size_t)bytes + 2, in) != (size_t)bytes + 2)
 			bytes = 0;
-		if (i == 0)
+		if (i == 0) {
 			unlink_keys = bytes == 6 && memcmp(word, "UNLINK", 6) == 0;
-		else if (unlink_keys)
-			server_see(s, (struct str){ word, (size_t)bytes });
+			call = bytes == 5 && memcmp(word, "FCALL", 5) == 0;
+		} else if (unlink_keys)
+			server_see(s, (struct str){ word, (size_t)bytes }, '\n');
+		else if (call && i == 1)
+			version = bytes == 14 && memcmp(word, "sluice_version", 14) == 0;
+		if (call && !version && i > 0)
+			server_see(s, (struct str){ word, (size_t)bytes },
+			    i == words - 1 ? '\n' : ' ');
 		free(word);
 	}
 	pthread_mutex_lock(&s->lock);
-	if (!unlink_keys) {
+	if (call) {
+		s->commands += !version;
+		fprintf(out, "%s",
+		    version		       ? "$3\r\n1.0\r\n" :
+			s->call_answer != NULL ? s->call_answer :
+						 "+NEW\r\n");
+	} else if (!unlink_keys) {
 		fprintf(out, "+OK\r\n");
 	} else {
 		s->commands++;
@@ -208,7 +221,8 @@ teardown(struct fixture *f)
 	server_stop(&f->server);
 }
 
-static void
+/* Returns the row, which has no changes yet. */
+static struct touched *
 touch(struct fixture *f, const char *id)
 {
 	struct {
@@ -222,6 +236,28 @@ touch(struct fixture *f, const char *id)
 	row->touched =
 	    (struct touched){ .table = &f->table, .key = &row->key, .next = f->batch.touched };
 	f->batch.touched = &row->touched;
+	return &row->touched;
+}
+
+/* The same with all templates in this mode, as the defaults of the configuration have them. */
+static void
+setup_mode(struct fixture *f, enum config_mode mode, const char *const *templates, size_t count)
+{
+	setup(f, NULL, templates, count);
+	for (size_t i = 0; i < count; i++) {
+		f->written[i].mode = mode;
+		f->written[i].marker_ms = 60000;
+		f->written[i].marker_absent_ms = 2000;
+		f->written[i].quarantine_ms = 5000;
+	}
+}
+
+static void
+add_change(struct touched *row, struct change *change, struct entry *entry)
+{
+	change->entry = entry;
+	change->next_of_touched = row->changes;
+	row->changes = change;
 }
 
 static int
@@ -418,6 +454,123 @@ without_a_connection_start_fails_and_sends_nothing(void **state)
 	teardown(&f);
 }
 
+static void
+a_versioned_entry_is_told_the_highest_version(void **state)
+{
+	static const char *const templates[] = { "user:{id}" };
+	struct change one = { .has_version = true, .version = 57 },
+		      two = { .has_version = true, .version = UINT64_MAX },
+		      three = { .has_version = true, .version = 58 },
+		      gone = { .has_version = true, .version = 58, .op = CHANGE_DELETE };
+	struct entry entry = { 0 };
+	struct touched *row;
+	struct fixture f;
+	struct err err;
+
+	(void)state;
+	setup_mode(&f, MODE_VERSIONED, templates, 1);
+	row = touch(&f, "7");
+	add_change(row, &one, &entry);
+	add_change(row, &two, &entry);
+	add_change(row, &three, &entry);
+	row = touch(&f, "8");
+	add_change(row, &gone, &entry);
+	assert_int_equal(round_once(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_invalidate 1 user:8 58 deleted\n"
+	    "sluice_invalidate 1 user:7 18446744073709551615 row\n");
+	assert_int_equal(SEE(f.counters.invalidation_answers[0]), 2);
+	assert_int_equal(SEE(f.counters.invalidated), 2);
+	teardown(&f);
+}
+
+static void
+a_change_without_a_version_is_told_as_such_and_a_refused_one_not_at_all(void **state)
+{
+	static const char *const templates[] = { "user:{id}" };
+	struct change one = { .has_version = true, .version = 57 }, refused = one,
+		      none = { .op = CHANGE_INVALIDATE };
+	struct entry good = { 0 }, bad = { .refusal.reason = REASON_BAD_VALUE };
+	struct touched *row;
+	struct fixture f;
+	struct err err;
+
+	(void)state;
+	setup_mode(&f, MODE_VERSIONED, templates, 1);
+	row = touch(&f, "7");
+	add_change(row, &one, &good);
+	add_change(row, &none, &good);
+	row = touch(&f, "8");
+	add_change(row, &refused, &bad);
+	f.written[0].quarantine_ms = 7000;
+	assert_int_equal(round_once(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_invalidate 1 user:7  row 60000 2000 7000\n");
+	teardown(&f);
+}
+
+static void
+a_generation_is_raised_once_however_many_rows_share_it(void **state)
+{
+	static const char *const templates[] = { "users:all", "user:{id}" };
+	struct fixture f;
+	struct err err;
+
+	(void)state;
+	setup_mode(&f, MODE_GENERATION, templates, 2);
+	f.written[1].ttl_ms = 3600000;
+	touch(&f, "7");
+	touch(&f, "8");
+	assert_int_equal(round_once(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_generation_raise 1 users:all\n"
+	    "sluice_generation_raise 1 user:8 3600000\n"
+	    "sluice_generation_raise 1 user:7 3600000\n");
+	teardown(&f);
+}
+
+static void
+a_key_that_holds_something_else_is_counted_and_passed(void **state)
+{
+	static const char *const templates[] = { "user:{id}" };
+	struct fixture f;
+	struct err err;
+
+	(void)state;
+	setup_mode(&f, MODE_GENERATION, templates, 1);
+	f.server.call_answer = "-WRONGTYPE Operation against a key\r\n";
+	touch(&f, "7");
+	assert_int_equal(round_once(&f, &err), 1);
+	assert_int_equal(SEE(f.counters.invalidations_refused), 1);
+	assert_true(f.cache->ops->is_open(f.cache));
+	teardown(&f);
+}
+
+static void
+a_lost_library_is_a_failure_to_try_again(void **state)
+{
+	static const char *const answers[] = { "-ERR Function not found\r\n",
+		"-NOSCRIPT No matching script.\r\n", "-MOVED 1 10.0.0.1:6379\r\n" };
+	static const char *const templates[] = { "user:{id}" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
+		struct fixture f;
+		struct err err;
+
+		setup_mode(&f, MODE_GENERATION, templates, 1);
+		f.server.call_answer = answers[i];
+		touch(&f, "7");
+		assert_int_equal(round_once(&f, &err), -1);
+		if (i < 2)
+			assert_int_equal(err.class, ERR_RETRY);
+		assert_false(f.cache->ops->is_open(f.cache));
+		f.server.call_answer = NULL;
+		assert_int_equal(round_once(&f, &err), 1);
+		teardown(&f);
+	}
+}
+
 int
 main(void)
 {
@@ -431,6 +584,12 @@ main(void)
 		cmocka_unit_test(an_error_reply_is_a_failure_with_its_class),
 		cmocka_unit_test(a_server_that_never_answers_is_given_up),
 		cmocka_unit_test(without_a_connection_start_fails_and_sends_nothing),
+		cmocka_unit_test(a_versioned_entry_is_told_the_highest_version),
+		cmocka_unit_test(
+		    a_change_without_a_version_is_told_as_such_and_a_refused_one_not_at_all),
+		cmocka_unit_test(a_generation_is_raised_once_however_many_rows_share_it),
+		cmocka_unit_test(a_key_that_holds_something_else_is_counted_and_passed),
+		cmocka_unit_test(a_lost_library_is_a_failure_to_try_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,12 +39,26 @@ in `p`; it may be over its time.
 ]]
 local MINOR = '1.0'
 local NONE = '000000000000000000000'
+-- what is missing in front of a number of so many digits
+local ZEROS = { '0000000000000000000', '000000000000000000', '00000000000000000', '0000000000000000',
+	'000000000000000', '00000000000000', '0000000000000', '000000000000', '00000000000', '0000000000',
+	'000000000', '00000000', '0000000', '000000', '00000', '0000', '000', '00', '0', '' }
 local MOST = '18446744073709551615'
+local NEW, KEPT, SAME, OLD = { ok = 'NEW' }, { ok = 'KEPT' }, { ok = 'SAME' }, { ok = 'OLD' }
 local YEARS = 10 * 366 * 86400000
 
--- While a library is loaded nothing but redis.register_function is there, so no global has a local name.
+-- While a library is loaded nothing but redis.register_function is there; afterwards a local name is
+-- found sooner than a global one.
+local call, try, error_reply, find, format, sub, floor, max, min, values, number
+local function name_globals()
+	call, try, error_reply = redis.call, redis.pcall, redis.error_reply
+	find, format, sub = string.find, string.format, string.sub
+	floor, max, min = math.floor, math.max, math.min
+	values, number = unpack, tonumber
+end
+
 local function fail(text)
-	error(redis.error_reply('ERR sluice: ' .. text))
+	error(error_reply('ERR sluice: ' .. text))
 end
 
 -- A whole number, no longer than what a double holds exactly.
@@ -53,23 +67,23 @@ local function whole(text, default, most, name)
 		if default == nil then fail(name .. ' is missing') end
 		return default
 	end
-	local n = #text <= 15 and string.find(text, '^%d+$') and tonumber(text)
+	local n = #text <= 15 and find(text, '^%d+$') and number(text)
 	if not n or n > most then
-		fail(name .. ' is not a whole number up to ' .. string.format('%.0f', most))
+		fail(name .. ' is not a whole number up to ' .. format('%.0f', most))
 	end
 	return n
 end
 
 -- Text that sorts as the version does; numbers would lose what is above 2^53.
 local function version_of(text, kind)
-	if #text > 20 or not string.find(text, '^%d+$') then fail('version is not a number of 20 digits at most') end
-	text = string.rep('0', 20 - #text) .. text
-	if text > MOST then fail('version is above ' .. MOST) end
-	return text .. kind
+	local zeros = ZEROS[#text]
+	if not zeros or find(text, '%D') then fail('version is not a number of 20 digits at most') end
+	if zeros == '' and text > MOST then fail('version is above ' .. MOST) end
+	return zeros .. text .. kind
 end
 
 local function is_floor(text)
-	return #text == 21 and string.find(text, '^%d+[012]$') ~= nil
+	return #text == 21 and find(text, '^%d+[012]$') ~= nil
 end
 
 local function higher(a, b)
@@ -78,27 +92,27 @@ local function higher(a, b)
 end
 
 local function now_us()
-	local t = redis.call('TIME')
+	local t = call('TIME')
 	return t[1] * 1000000 + t[2]
 end
 
 local function digits(n)
-	return string.format('%.0f', n)
+	return format('%.0f', n)
 end
 
 local function is_over(deadline, us)
-	return not deadline or tonumber(deadline) * 1000 <= us
+	return not deadline or number(deadline) * 1000 <= us
 end
 
 -- Nothing of ours was found: then no key at all, not somebody else's hash.
 local function demand_absent(key)
-	if redis.call('EXISTS', key) == 1 then
-		error(redis.error_reply('WRONGTYPE sluice: the key is a hash of another kind'))
+	if call('EXISTS', key) == 1 then
+		error(error_reply('WRONGTYPE sluice: the key is a hash of another kind'))
 	end
 end
 
 local function lasts(key, ms)
-	redis.call('PEXPIRE', key, digits(ms))
+	call('PEXPIRE', key, digits(ms))
 end
 
 -- The common arguments of what writes a value, from argument i on.
@@ -111,27 +125,27 @@ local function lifetime(args, i)
 end
 
 local function jittered(life, us)
-	return math.max(1, math.floor(life.ttl * (1 + (us % 2001 - 1000) / 100000 * life.jitter)))
+	return max(1, floor(life.ttl * (1 + (us % 2001 - 1000) / 100000 * life.jitter)))
 end
 
 -- payload nil: no such row.  stamp: of the value before.  First what needs memory: a script that has
 -- written is not stopped at OOM any more.
 local function store(key, version, payload, life, stamp, us)
 	local stamp_us = us
-	if stamp and tonumber(stamp) >= us then stamp_us = tonumber(stamp) + 1 end
-	redis.call('HSET', key, payload and 'p' or 'n', payload or '', 'w', digits(stamp_us))
-	redis.call('HDEL', key, payload and 'n' or 'p', 't', 'l', 'q')
-	if version ~= NONE then redis.call('HSET', key, 'r', version) else redis.call('HDEL', key, 'r') end
+	if stamp and number(stamp) >= us then stamp_us = number(stamp) + 1 end
+	call('HSET', key, payload and 'p' or 'n', payload or '', 'w', digits(stamp_us))
+	call('HDEL', key, payload and 'n' or 'p', 't', 'l', 'q')
+	if version ~= NONE then call('HSET', key, 'r', version) else call('HDEL', key, 'r') end
 	if life.ttl == 0 then
-		redis.call('HDEL', key, 'e', 's')
-		redis.call('PERSIST', key)
+		call('HDEL', key, 'e', 's')
+		call('PERSIST', key)
 		return { ok = 'OK' }
 	end
 	local ttl = jittered(life, us)
-	local over = math.floor(us / 1000) + ttl
-	redis.call('HSET', key, 'e', digits(over), 's', digits(over + life.stale_for))
+	local over = floor(us / 1000) + ttl
+	call('HSET', key, 'e', digits(over), 's', digits(over + life.stale_for))
 	-- what stands there is for the marker
-	lasts(key, math.max(ttl + life.stale_for, redis.call('PTTL', key)))
+	lasts(key, max(ttl + life.stale_for, call('PTTL', key)))
 	return { ok = 'OK' }
 end
 
@@ -142,35 +156,35 @@ end
 local function get(key, args)
 	local lease = whole(args[1], 10000, 3600000, 'lease')
 	local wait = whole(args[2], 100, 3600000, 'wait')
-	local p, r, w, e = unpack(redis.call('HMGET', key, 'p', 'r', 'w', 'e'))
+	local p, r, w, e = values(call('HMGET', key, 'p', 'r', 'w', 'e'))
 	if w and not e then return value_reply('HIT', p, r, w) end
 	local us = now_us()
 	if w and not is_over(e, us) then return value_reply('HIT', p, r, w) end
-	local s, m, t, l, q = unpack(redis.call('HMGET', key, 's', 'm', 't', 'l', 'q'))
+	local s, m, t, l, q = values(call('HMGET', key, 's', 'm', 't', 'l', 'q'))
 	if not is_over(l, us) then
 		if w and not is_over(s, us) then return value_reply('STALE', p, r, w) end
-		return { 'WAIT', math.min(wait, math.max(1, tonumber(l) - math.floor(us / 1000))) }
+		return { 'WAIT', min(wait, max(1, number(l) - floor(us / 1000))) }
 	end
 	if not is_over(q, us) then return { 'MISS' } end
 	local fresh = not (w or m or t or q)
 	if fresh then demand_absent(key) end
 	local token = digits(us)
-	redis.call('HSET', key, 't', token, 'l', digits(math.floor(us / 1000) + lease))
-	if fresh then lasts(key, math.max(1, lease)) else redis.call('PEXPIRE', key, digits(math.max(1, lease)), 'GT') end
+	call('HSET', key, 't', token, 'l', digits(floor(us / 1000) + lease))
+	if fresh then lasts(key, max(1, lease)) else call('PEXPIRE', key, digits(max(1, lease)), 'GT') end
 	return { 'LOAD', token, higher(r, m) }
 end
 
 -- What a fill has to be, or why it is refused: known (the highest version), stamp, µs.
 local function claim(key, token)
-	local r, m, t, l, w, q = unpack(redis.call('HMGET', key, 'r', 'm', 't', 'l', 'w', 'q'))
+	local r, m, t, l, w, q = values(call('HMGET', key, 'r', 'm', 't', 'l', 'w', 'q'))
 	local us = now_us()
 	if not t or t ~= token or is_over(l, us) or not is_over(q, us) then return nil end
 	return higher(r, m), w, us
 end
 
 local function refuse(key)
-	redis.call('HDEL', key, 't', 'l')
-	return { ok = 'OLD' }
+	call('HDEL', key, 't', 'l')
+	return OLD
 end
 
 -- The version of a value to be written, nil where it is older than what is known.
@@ -200,34 +214,34 @@ local function fill_none(key, args)
 	if not floor or not is_floor(floor) then fail('sluice_fill_none wants the floor of LOAD') end
 	local known, stamp, us = claim(key, token)
 	if not known then return { ok = 'LEASE_LOST' } end
-	if known > floor or (known ~= NONE and string.sub(known, 21) ~= '2') then return refuse(key) end
+	if known > floor or (known ~= NONE and sub(known, 21) ~= '2') then return refuse(key) end
 	return store(key, known, nil, life, stamp, us)
 end
 
 -- A marker is written before anything is removed.  Where even that finds no room (a script has no
 -- allow-oom) nothing stays: without a key there is no lease, so nothing older can be filled.
 local function remember(key, field, value)
-	local answer = redis.pcall('HSET', key, field, value)
+	local answer = try('HSET', key, field, value)
 	if type(answer) ~= 'table' then return true end
-	if not string.find(answer.err, 'OOM', 1, true) then error(answer) end
-	redis.call('UNLINK', key)
+	if not find(answer.err, 'OOM', 1, true) then error(answer) end
+	call('UNLINK', key)
 	return false
 end
 
 local function invalidate_unversioned(key, quarantine)
-	local r, w, m, t, q = unpack(redis.call('HMGET', key, 'r', 'w', 'm', 't', 'q'))
+	local r, w, m, t, q = values(call('HMGET', key, 'r', 'w', 'm', 't', 'q'))
 	if not (r or w or m or t or q) then demand_absent(key) end
 	if quarantine == 0 then
-		redis.call('UNLINK', key)
-		return { ok = 'NEW' }
+		call('UNLINK', key)
+		return NEW
 	end
-	local until_ms = math.floor(now_us() / 1000) + quarantine
-	if q and tonumber(q) > until_ms then until_ms = tonumber(q) end
+	local until_ms = floor(now_us() / 1000) + quarantine
+	if q and number(q) > until_ms then until_ms = number(q) end
 	if remember(key, 'q', digits(until_ms)) then
-		redis.call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l')
-		redis.call('PEXPIREAT', key, digits(until_ms))
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l')
+		call('PEXPIREAT', key, digits(until_ms))
 	end
-	return { ok = 'NEW' }
+	return NEW
 end
 
 local kinds = { row = '1', deleted = '2', [''] = '1' }
@@ -241,26 +255,27 @@ local function invalidate(key, args)
 	if not kind then fail('kind is neither row nor deleted') end
 	if text == '' then return invalidate_unversioned(key, quarantine) end
 	local version = version_of(text, kind)
-	local m, r, w, t, q = unpack(redis.call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
 	if m then
-		if m == version then return { ok = 'SAME' } end
-		if m > version then return { ok = 'OLD' } end
+		if m == version then return SAME end
+		if m > version then return OLD end
 	elseif not (w or t or q) then
+		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
-		if marker_absent > 0 and remember(key, 'm', version) then lasts(key, marker_absent) end
-		return { ok = 'NEW' }
+		if remember(key, 'm', version) then lasts(key, marker_absent) end
+		return NEW
 	end
-	if not remember(key, 'm', version) then return { ok = 'NEW' } end
+	if not remember(key, 'm', version) then return NEW end
 	if w and r and r >= version then
-		redis.call('PEXPIRE', key, digits(math.max(1, marker)), 'GT')
-		return { ok = 'KEPT' }
+		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
+		return KEPT
 	end
-	if w or t then redis.call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l') end
+	if w or t then call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l') end
 	if q then
-		marker = math.max(marker, tonumber(q) - math.floor(now_us() / 1000))
+		marker = max(marker, number(q) - floor(now_us() / 1000))
 	end
-	lasts(key, math.max(1, marker))
-	return { ok = 'NEW' }
+	lasts(key, max(1, marker))
+	return NEW
 end
 
 local function populate(key, args)
@@ -269,17 +284,17 @@ local function populate(key, args)
 	local always = whole(args[7], 0, 1, 'always') == 1
 	local version = version_of(text or '', '1')
 	if not payload then fail('payload is missing') end
-	local m, r, w, t, q = unpack(redis.call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
 	local us = now_us()
 	if not (m or w or t or q) then
 		demand_absent(key)
 		if not always then return { ok = 'ABSENT' } end
 	end
 	if not is_over(q, us) then return { ok = 'BUSY' } end
-	if version < higher(r, m) then return { ok = 'OLD' } end
+	if version < higher(r, m) then return OLD end
 	if not (m or w or always) then return { ok = 'ABSENT' } end
-	redis.call('HSET', key, 'm', version)
-	lasts(key, math.max(1, marker))
+	call('HSET', key, 'm', version)
+	lasts(key, max(1, marker))
 	return store(key, version, payload, life, w, us)
 end
 
@@ -287,17 +302,17 @@ local function refresh(key, args)
 	local stamp, text, payload, life = args[1], args[2], args[3], lifetime(args, 4)
 	if not payload then fail('sluice_refresh wants stamp, version, payload and ttl') end
 	if not is_floor(text) then version_of(text, '1') end
-	local m, r, w, t, q = unpack(redis.call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
 	if not w or w ~= stamp then return { ok = 'CHANGED' } end
 	local version = at_least(higher(r, m), text)
-	if not version then return { ok = 'OLD' } end
+	if not version then return OLD end
 	return store(key, version, payload, life, w, now_us())
 end
 
 local function drop(key)
-	local m, w, t, q = unpack(redis.call('HMGET', key, 'm', 'w', 't', 'q'))
+	local m, w, t, q = values(call('HMGET', key, 'm', 'w', 't', 'q'))
 	if m or w or t or q then
-		redis.call('UNLINK', key)
+		call('UNLINK', key)
 		return { ok = 'OK' }
 	end
 	demand_absent(key)
@@ -308,23 +323,23 @@ end
 local function untag(key, args)
 	local until_us = args[1]
 	if #args < 2 then fail('members are missing') end
-	if not until_us or #until_us > 16 or not string.find(until_us, '^%d+$') then fail('until is not a time in µs') end
-	if now_us() >= tonumber(until_us) then return 0 end
-	return redis.call('SREM', key, unpack(args, 2))
+	if not until_us or #until_us > 16 or not find(until_us, '^%d+$') then fail('until is not a time in µs') end
+	if now_us() >= number(until_us) then return 0 end
+	return call('SREM', key, values(args, 2))
 end
 
 local function write_generation(key, generation, ttl)
 	if ttl > 0 then
-		redis.call('SET', key, digits(generation), 'PX', digits(ttl))
+		call('SET', key, digits(generation), 'PX', digits(ttl))
 	else
-		redis.call('SET', key, digits(generation))
+		call('SET', key, digits(generation))
 	end
 	return digits(generation)
 end
 
 local function generation_of(key)
-	local text = redis.call('GET', key)
-	if text and not (#text <= 16 and string.find(text, '^%d+$')) then error(redis.error_reply('WRONGTYPE sluice: the key is no generation')) end
+	local text = call('GET', key)
+	if text and not (#text <= 16 and find(text, '^%d+$')) then error(error_reply('WRONGTYPE sluice: the key is no generation')) end
 	return text
 end
 
@@ -340,7 +355,7 @@ local function generation_raise(key, args)
 	local ttl = whole(args[1], 0, YEARS, 'ttl')
 	local text = generation_of(key)
 	if not text then return false end
-	return write_generation(key, math.max(now_us(), tonumber(text) + 1), ttl)
+	return write_generation(key, max(now_us(), number(text) + 1), ttl)
 end
 
 local script = not redis.register_function
@@ -349,6 +364,7 @@ local functions = {}
 -- most: arguments behind the key
 local function offer(name, run, most, flag)
 	local function checked(keys, args)
+		if not call then name_globals() end
 		if #keys ~= 1 then fail('one key is wanted') end
 		if #args > most then fail('more than ' .. most .. ' arguments') end
 		return run(keys[1], args)
@@ -380,6 +396,7 @@ if not script then
 	return
 end
 
+name_globals()
 local name = table.remove(ARGV, 1)
 if name == 'sluice_version' then return MINOR end
 if not functions[name] then fail('no such function') end

@@ -4,19 +4,24 @@
 
 #include <string.h>
 
-extern const char functions_lua[], functions_lua_end[];
+/* The file as it was when this was compiled; the Makefile knows. */
+extern const char functions_lua[];
+extern const uint64_t functions_lua_bytes;
 __asm__(".section .rodata\n"
-	".global functions_lua, functions_lua_end\n"
+	".global functions_lua, functions_lua_bytes\n"
 	"functions_lua:\n"
 	".incbin \"worker/cache/functions.lua\"\n"
 	"functions_lua_end:\n"
 	".byte 0\n"
+	".balign 8\n"
+	"functions_lua_bytes:\n"
+	".quad functions_lua_end - functions_lua\n"
 	".previous\n");
 
 struct str
 library_source(void)
 {
-	return (struct str){ functions_lua, (size_t)(functions_lua_end - functions_lua) };
+	return (struct str){ functions_lua, (size_t)functions_lua_bytes };
 }
 
 struct str

@@ -118,10 +118,11 @@ static const struct command commands[] = {
 	{ .name = "functions",
 	    .usage = "functions load FILE | show",
 	    .summary = "the cache functions that applications call",
-	    .help = "load  put the library into the cache of FILE, unless it has this one or a newer\n"
-		    "      one; `run` does so too before its first invalidation\n"
-		    "show  print its source, whose head is the manual\n"
-		    "Exit code: 0; 69 the cache can't be reached; 1 it refuses the library.\n",
+	    .help =
+		"load  put the library into the cache of FILE, unless it has this one or a newer\n"
+		"      one; `run` does so too before its first invalidation\n"
+		"show  print its source, whose head is the manual\n"
+		"Exit code: 0; 69 the cache can't be reached; 1 it refuses the library.\n",
 	    .words_min = 1,
 	    .words_max = 2,
 	    .run = command_functions },

@@ -1,0 +1,122 @@
+#include "common/buf.h"
+#include "config/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* The mistakes that `invalidate` can hold. */
+#define SERVERS       \
+	"redis: {}\n" \
+	"mysql: { user: a, database: b }\n"
+
+/* All problems of a text are exactly these, each "line:column: sentence" and a newline. */
+static void
+expect(const char *text, const char *problems_expected)
+{
+	struct config_problems problems;
+	struct config config;
+	struct buf found = { 0 };
+
+	config_parse(&config, "f", str_of(text), &problems);
+	for (size_t i = 0; i < problems.count; i++)
+		buf_printf(&found, "%s\n", problems.list[i].text + strlen("f:"));
+	assert_string_equal(found.data, problems_expected);
+	buf_deinit(&found);
+	config_problems_deinit(&problems);
+	config_deinit(&config);
+}
+
+static void
+a_template_can_never_be_a_stream_or_a_key_of_ours(void **state)
+{
+	(void)state;
+	expect(SERVERS "sources: [{ streams: \"wb:users:{0..7}\", table: t }]\n"
+		       "tables:\n"
+		       "  t:\n"
+		       "    invalidate:\n"
+		       "      - \"wb:{a}:3\"\n"
+		       "      - \"{id}x\"\n"
+		       "      - \"slu{id}\"\n"
+		       "      - \"sluice:ab\"\n"
+		       "      - \"wb:users:8{id}\"\n"
+		       "      - { key: \"wb:users:{id}\", mode: none }\n",
+	    "7:9: key \"wb:{a}:3\" can be the stream \"wb:users:3\" of line 3; give it a prefix of "
+	    "its own\n"
+	    "8:9: key \"{id}x\" can begin with sluice:, as our own keys do; give it a prefix of "
+	    "its "
+	    "own\n"
+	    "9:9: key \"slu{id}\" can begin with sluice:, as our own keys do; give it a prefix of "
+	    "its own\n"
+	    "10:9: warning: tables.t.invalidate[3]: \"sluice:ab\" has no {column}: every change of "
+	    "the table invalidates this one key\n"
+	    "10:9: key \"sluice:ab\" can begin with sluice:, as our own keys do; give it a prefix "
+	    "of its own\n");
+}
+
+static void
+a_mode_says_what_it_wants(void **state)
+{
+	(void)state;
+	expect(SERVERS "sources: [{ streams: s, tables: [t, u, v, w] }]\n"
+		       "tables:\n"
+		       "  t: { invalidate: [{ key: \"t:{id}\", mode: versioned }] }\n"
+		       "  u:\n"
+		       "    version: { column: c, kind: counter }\n"
+		       "    invalidate: [{ key: \"u:{id}\", mode: versioned }]\n"
+		       "  v:\n"
+		       "    version: c\n"
+		       "    invalidate:\n"
+		       "      - { key: \"v:{id}\", mode: versioned }\n"
+		       "      - { key: \"v:{id}:all\", mode: table }\n"
+		       "      - { key: \"v:number\", mode: table, ttl: 1h }\n"
+		       "  w:\n"
+		       "    version: c\n"
+		       "    invalidate:\n"
+		       "      - { key: \"v:{nr}\", mode: versioned }\n"
+		       "      - { key: \"v:{nr}:all\", mode: tag }\n"
+		       "      - { key: \"v:number\", mode: table }\n",
+	    "5:28: key \"t:{id}\": mode versioned wants a version of kind given, and table \"t\" "
+	    "has "
+	    "none\n"
+	    "8:25: key \"u:{id}\": mode versioned wants a version of kind given, and table \"u\" "
+	    "has "
+	    "kind counter\n"
+	    "13:16: key \"v:{id}:all\": mode table has one key for the whole table, without a "
+	    "{column}\n"
+	    "18:16: key \"v:{nr}\": with mode versioned a pattern belongs to one table; in line 12 "
+	    "it is of \"v\"\n"
+	    "19:16: key \"v:{nr}:all\": the same pattern has another mode in line 13\n"
+	    "20:16: warning: key \"v:number\": the same pattern is in line 14\n");
+}
+
+static void
+a_template_is_well_formed(void **state)
+{
+	(void)state;
+	expect(SERVERS "sources: [{ streams: s, table: t }]\n"
+		       "tables:\n"
+		       "  t: { invalidate: [\"u:{id\", \"u:}\", \"fixed\", { mode: delete }] }\n",
+	    "5:21: tables.t.invalidate[0]: a brace without its partner (literal braces are written "
+	    "{{ and }})\n"
+	    "5:30: tables.t.invalidate[1]: a brace without its partner (literal braces are written "
+	    "{{ and }})\n"
+	    "5:37: warning: tables.t.invalidate[2]: \"fixed\" has no {column}: every change of the "
+	    "table invalidates this one key\n"
+	    "5:46: tables.t.invalidate[3]: key is missing\n");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_template_can_never_be_a_stream_or_a_key_of_ours),
+		cmocka_unit_test(a_mode_says_what_it_wants),
+		cmocka_unit_test(a_template_is_well_formed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
