@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* A row lock may take lock_wait; what takes this much longer is no answer. */
-enum { ANSWER_SECONDS = 3 };
+enum { ANSWER_MS = 3000 };
 
 /* More lanes than this with something wrong are counted, not listed. */
 enum { LISTED_MAX = 50 };
@@ -46,7 +46,7 @@ static bool
 hangs(const struct snapshot *s, enum dependency dependency)
 {
 	return dependency == DEPENDENCY_MYSQL &&
-	    s->total.mysql_waits_seconds > (double)s->config->lock_wait_ms / 1000 + ANSWER_SECONDS;
+	    s->total.mysql_waits_seconds * 1000 > s->config->lock_wait_ms + ANSWER_MS;
 }
 
 static void
