@@ -1,7 +1,7 @@
 """Many processes with one file share its lanes, whoever comes, goes, dies or stands still."""
 import random, signal, socket, struct, threading, time
 import redis
-from support import equal, lane_of, limit, stays, text_of, wait_for
+from support import equal, lane_of, limit, other_mysql, stays, text_of, wait_for
 
 LANES = 8
 TABLE = "CREATE TABLE users (id INT PRIMARY KEY, credits BIGINT NOT NULL DEFAULT 0, last BIGINT)"
@@ -315,3 +315,37 @@ def test_members_by_heartbeat_and_by_session_respect_each_other(t):
     pool[1].kill()
     wait_for("the other has all", even(pool[:1]), 16)
     traffic.check()
+
+
+# --- other servers
+
+def short_pool(t, name):
+    """Members of both kinds that join, die and leave."""
+    t.mysql = other_mysql(t.dir, name)
+    t.own.append(t.mysql)
+    t.mysql.sql(f"CREATE DATABASE {t.db}")
+    path, pool = start(t, 2)
+    wait_for("shared", even(pool), 12)
+    traffic = Traffic(t)
+    pool.append(t.sluice(swallowing(t, t.config)))
+    wait_for("shared with one that lives by its heartbeat", even(pool), 10)
+    equal(has_beats(t), [False, False, True])
+    pool.pop(0).kill()
+    wait_for("shared by two", even(pool), 6)
+    equal(pool.pop(0).stop(), 0)
+    wait_for("the heartbeat has all", even(pool), 5)
+    pool.append(t.sluice(path))
+    wait_for("shared", even(pool), 10)
+    pool.pop(0).kill()
+    wait_for("all are the other's", even(pool), 16)
+    traffic.check()
+
+
+@limit(200)
+def test_mysql_9(t):
+    short_pool(t, "mysql9")
+
+
+@limit(200)
+def test_mariadb_11(t):
+    short_pool(t, "mariadb11")
