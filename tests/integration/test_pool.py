@@ -198,6 +198,31 @@ def test_who_cannot_read_leaves_its_lanes_to_those_who_can(t):
     traffic.check()
 
 
+@limit(120)
+def test_a_member_that_takes_nothing_makes_no_lane_wander(t):
+    path, pool = start(t, 1)
+    wait_for("all owned", even(pool))
+    traffic = Traffic(t)
+    session = t.mysql.connect(t.db)
+    with session.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('a member that is only a row', 0)")
+        cursor.execute("INSERT INTO sluice_worker (member, pool, beat_at, session_lock, lanes, joined_at) VALUES"
+                       " ('ghost/1/1/1/0', 'default', UTC_TIMESTAMP(3), 'a member that is only a row', 0, UTC_TIMESTAMP(6))")
+    all_mine = lambda: counts(pool) == [LANES]
+    given = lambda: len(pool[0].events("lane_given"))
+    wait_for("it is offered its share", lambda: given() == LANES // 2, 5)
+    wait_for("what it left comes back", all_mine, 8)
+    stays("that stays so a while", all_mine, 6)
+    wait_for("it is offered again", lambda: given() == LANES, 15)
+    wait_for("what it left comes back", all_mine, 8)
+    stays("that stays so longer", all_mine, 12)
+    session.close()
+    pool.append(t.sluice(path))
+    wait_for("a member that takes them has its share at once", even(pool), 8)
+    wait_for("the row of the dead is swept", lambda: len(t.own_table("sluice_worker")) == 2, 40)
+    traffic.check()
+
+
 @limit(60)
 def test_a_lane_behind_a_row_lock_can_be_given_and_holds_nobody(t):
     path, pool = start(t, 1, lock_wait="1s")
