@@ -1,7 +1,7 @@
 """Many processes with one file share its lanes, whoever comes, goes, dies or stands still."""
 import random, signal, socket, struct, threading, time
 import redis
-from support import equal, lane_of, limit, stays, text_of, wait_for
+from support import equal, lane_of, limit, other_mysql, stays, text_of, wait_for
 
 LANES = 8
 TABLE = "CREATE TABLE users (id INT PRIMARY KEY, credits BIGINT NOT NULL DEFAULT 0, last BIGINT)"
@@ -198,6 +198,31 @@ def test_who_cannot_read_leaves_its_lanes_to_those_who_can(t):
     traffic.check()
 
 
+@limit(120)
+def test_a_member_that_takes_nothing_makes_no_lane_wander(t):
+    path, pool = start(t, 1)
+    wait_for("all owned", even(pool))
+    traffic = Traffic(t)
+    session = t.mysql.connect(t.db)
+    with session.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('a member that is only a row', 0)")
+        cursor.execute("INSERT INTO sluice_worker (member, pool, beat_at, session_lock, lanes, joined_at) VALUES"
+                       " ('ghost/1/1/1/0', 'default', UTC_TIMESTAMP(3), 'a member that is only a row', 0, UTC_TIMESTAMP(6))")
+    all_mine = lambda: counts(pool) == [LANES]
+    given = lambda: len(pool[0].events("lane_given"))
+    wait_for("it is offered its share", lambda: given() == LANES // 2, 5)
+    wait_for("what it left comes back", all_mine, 8)
+    stays("that stays so a while", all_mine, 6)
+    wait_for("it is offered again", lambda: given() == LANES, 15)
+    wait_for("what it left comes back", all_mine, 8)
+    stays("that stays so longer", all_mine, 12)
+    session.close()
+    pool.append(t.sluice(path))
+    wait_for("a member that takes them has its share at once", even(pool), 8)
+    wait_for("the row of the dead is swept", lambda: len(t.own_table("sluice_worker")) == 2, 40)
+    traffic.check()
+
+
 @limit(60)
 def test_a_lane_behind_a_row_lock_can_be_given_and_holds_nobody(t):
     path, pool = start(t, 1, lock_wait="1s")
@@ -315,3 +340,37 @@ def test_members_by_heartbeat_and_by_session_respect_each_other(t):
     pool[1].kill()
     wait_for("the other has all", even(pool[:1]), 16)
     traffic.check()
+
+
+# --- other servers
+
+def short_pool(t, name):
+    """Members of both kinds that join, die and leave."""
+    t.mysql = other_mysql(t.dir, name)
+    t.own.append(t.mysql)
+    t.mysql.sql(f"CREATE DATABASE {t.db}")
+    path, pool = start(t, 2)
+    wait_for("shared", even(pool), 12)
+    traffic = Traffic(t)
+    pool.append(t.sluice(swallowing(t, t.config)))
+    wait_for("shared with one that lives by its heartbeat", even(pool), 10)
+    equal(has_beats(t), [False, False, True])
+    pool.pop(0).kill()
+    wait_for("shared by two", even(pool), 6)
+    equal(pool.pop(0).stop(), 0)
+    wait_for("the heartbeat has all", even(pool), 5)
+    pool.append(t.sluice(path))
+    wait_for("shared", even(pool), 10)
+    pool.pop(0).kill()
+    wait_for("all are the other's", even(pool), 16)
+    traffic.check()
+
+
+@limit(200)
+def test_mysql_9(t):
+    short_pool(t, "mysql9")
+
+
+@limit(200)
+def test_mariadb_11(t):
+    short_pool(t, "mariadb11")
