@@ -312,6 +312,11 @@ def other_server(name):
     return words, datadir
 
 
+def other_mysql(directory, name):
+    """Such a server with the accounts, running."""
+    return MariaDB(directory, name=name).up()
+
+
 class Sluice(Process):
     """The sluice under test."""
 
