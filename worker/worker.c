@@ -307,8 +307,7 @@ invalidated(struct worker *w)
 	w->invalidating = NULL;
 }
 
-/* The keys of this batch can't be invalidated now: `done` stays, and once the cache is back they are
- * derived again from there. */
+/* The keys are derived again from `done`.  No failure: counting it would put off the next try. */
 static void
 cache_owes(struct worker *w)
 {
@@ -351,7 +350,6 @@ invalidate(struct worker *w, int timeout_ms)
 		return;
 	}
 	if (!b->keys_sent) {
-		/* not a failure: each would put off the next try, under traffic for ever */
 		if (!w->cache->ops->is_open(w->cache) && !breaker_ready(&w->counters.cache)) {
 			cache_owes(w);
 			return;

@@ -189,18 +189,18 @@ def test_where_functions_are_denied_the_script_does_it(t):
 
 def test_the_readme_s_rights_are_enough(t):
     with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
-        rights = re.search(r"```\n(\+fcall .*?)```", readme.read(), re.S)[1].split()
+        rights = re.search(r"```\nACL SETUSER sluice (\+fcall .*?)```", readme.read(), re.S)[1].split()
 
     def bound(server):
-        server.client().execute_command("ACL", "SETUSER", "app", "on", ">pw", "-@all", "~user:*", "~page:*", "~gen:*", "~users:gen", "+ping",
+        server.client().execute_command("ACL", "SETUSER", "app", "on", ">pw", "-@all", "~user:*", "~gen:*", "~users:gen", "+ping",
                                         "+select", "+client|setname", *rights)
-        return {"url": server.url.replace("//", "//app:pw@")}
+        return {"url": f"redis://app:pw@127.0.0.1:{server.port}"}
     process, server = start(t, VERSIONED, TAG, {"key": "gen:{id}", "mode": "generation"}, {"key": "users:gen", "mode": "table", "ttl": "1h"},
                             cache=bound)
     equal(t.command("functions", "load", process.config)[0], 0)
     app = Cache(redis.Redis(port=server.port, username="app", password="pw"), load=False)
-    app.filled("user:1", 1, "a", 0), app.filled("page:1", NONE, "x"), app.generation("gen:1"), app.generation("users:gen", HOUR)
-    server.client().sadd("user:1:keys", "page:1")
+    app.filled("user:1", 1, "a", 0), app.filled("user:page:1", NONE, "x"), app.generation("gen:1"), app.generation("users:gen", HOUR)
+    server.client().sadd("user:1:keys", "user:page:1")
     user(t, 1, 2, name="a"), t.user(2, _op="invalidate"), t.settle()
     equal(app.get("user:1")[0], "LOAD")
     equal(app.get("page:1")[0], "MISS")

@@ -1,5 +1,5 @@
 """Each change exactly once, whatever dies, and however often."""
-import random, signal, time
+import os, random, signal, time
 from commit_proxy import CommitProxy
 from support import equal, lane_of, limit, stays, text_of, wait_for
 
@@ -66,7 +66,7 @@ def check(t, model):
 
 @limit(200)
 def test_fifty_kills_lose_and_repeat_nothing(t):
-    kills, rnd, model = 50, random.Random(11), Model(11, 400)
+    kills, rnd, model = int(os.environ.get("KILLS") or 50), random.Random(11), Model(11, 400)
     process = start(t, workers=2, batch={"max_rows": 100}, tables={"users": {"invalidate": ["user:{id}"]}})
     places = lambda: {name: row["position"] for name, row in t.ledger().items()}
     for number in range(kills):

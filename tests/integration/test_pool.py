@@ -348,7 +348,7 @@ def short_pool(t, name):
     """Members of both kinds that join, die and leave."""
     t.mysql = other_mysql(t.dir, name)
     t.own.append(t.mysql)
-    t.mysql.sql(f"CREATE DATABASE {t.db}")
+    t.database()
     path, pool = start(t, 2)
     wait_for("shared", even(pool), 12)
     traffic = Traffic(t)

@@ -84,6 +84,7 @@ class FaultProxy:
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
+        sys.setswitchinterval(0.0005)  # a busy thread of the test would hold up every packet by 5 ms
         self._listen()
         self.thread.start()
         return self

@@ -265,7 +265,9 @@ class MariaDB(Process):
         # the socket's path is relative to the data directory: absolute ones can be too long
         super().__init__([*command, f"--datadir={self.dir}/data", f"--port={self.port}", "--socket=s", f"--pid-file={self.dir}/pid",
                           "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
-                          "--innodb-flush-log-at-trx-commit=2", "--max-connections=200", *options], self.dir + "/log")
+                          "--innodb-flush-log-at-trx-commit=2", "--max-connections=200",
+                          # a server that starts removes all temporary tables that lie there, of others too: they crash
+                          f"--tmpdir={self.dir}", *options], self.dir + "/log")
 
     def up(self):
         self.argv += self.first
@@ -307,6 +309,11 @@ def other_server(name):
     words = got.stdout.splitlines()
     datadir = words.pop(0)[len("datadir="):] if words[0].startswith("datadir=") else None
     return words, datadir
+
+
+def other_mysql(directory, name):
+    """Such a server with the accounts, running."""
+    return MariaDB(directory, name=name).up()
 
 
 class Sluice(Process):
