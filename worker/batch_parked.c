@@ -60,10 +60,21 @@ batch_park_refused(struct batch *b, struct entry *entry, size_t from)
 		parked_add_entry(&b->blocked, entry);
 }
 
+/* Then its lane waits, and the entry is looked at again. */
+static bool
+waits_for_table(const struct entry *entry)
+{
+	for (size_t i = 0; i < entry->change_count; i++) {
+		if (entry->changes[i].table->problem != NULL)
+			return true;
+	}
+	return false;
+}
+
 bool
 batch_park_behind(struct batch *b, struct entry *entry)
 {
-	if (entry->done_before ||
+	if (entry->done_before || (b->has_problem && waits_for_table(entry)) ||
 	    (!parked_blocks_entry(&entry->lane->parked, entry) &&
 		!parked_blocks_entry(&b->blocked, entry)))
 		return false;

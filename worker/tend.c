@@ -217,7 +217,8 @@ tend_lanes(struct worker *w)
 	w->tended_ms = clock_ms();
 	/* done first: an order must not go over what is written and not yet known as invalidated */
 	if (tend_take_free(w, &err) != 0 || tend_record(w, &err) != 0 ||
-	    obey_orders(w, &err) != 0 || tend_find_marked(w, &err) != 0) {
+	    obey_orders(w, &err) != 0 || tend_find_marked(w, &err) != 0 ||
+	    tend_count_letters(w, &err) != 0) {
 		breaker_failed(&w->counters.mysql, err.text);
 		log_event(LOG_WARN, "tend_failed", "worker", "%d", w->index, "error", "%s",
 		    err.text, NULL);

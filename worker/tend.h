@@ -52,6 +52,8 @@ bool tend_replay(struct worker *w);
 
 /* Read the lane's parked keys; whatever pass through its letters there was begins anew. */
 int tend_load_parked(struct worker *w, struct lane *lane, struct err *err);
+/* Count the open letters of our lanes, every now and then. */
+int tend_count_letters(struct worker *w, struct err *err);
 /* Find the lanes whose letters were marked. */
 int tend_find_marked(struct worker *w, struct err *err);
 

@@ -13,6 +13,7 @@
 
 #define BLOCK_MS 1000 /* the longest XREAD; also how soon a lane that was just owned is read */
 #define PING_MS 3000
+#define REPLAY_BLOCK_MS 20
 #define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
 #define SCHEMA_MS 200 /* schema loads are at least so far apart */
 
@@ -464,6 +465,18 @@ is_paused(struct worker *w)
 	return SEE(w->counters.paused_for_cache);
 }
 
+/* A lane that is held for its dead letters is read again within moments. */
+static int
+block_ms_of(const struct worker *w, int block_ms)
+{
+	size_t i;
+
+	for (i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->replaying && w->lanes[i]->state == LANE_HELD)
+			return least(block_ms, REPLAY_BLOCK_MS);
+	return block_ms;
+}
+
 /* Ask for what is behind the cursors of the open lanes. */
 static int
 request(struct worker *w, int block_ms, struct err *err)
@@ -479,7 +492,7 @@ request(struct worker *w, int block_ms, struct err *err)
 	if (count == 0)
 		return 0;
 	return w->source->ops->request(w->source, open, count, (unsigned)w->config->batch_max_rows,
-	    (size_t)w->config->batch_max_bytes - w->filling->bytes, block_ms, err);
+	    (size_t)w->config->batch_max_bytes - w->filling->bytes, block_ms_of(w, block_ms), err);
 }
 
 /* Take what has arrived, and ask for more while there is room. */

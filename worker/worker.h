@@ -38,7 +38,7 @@ struct worker {
 	bool unsettled;		    /* the store was opened anew and tend_recover is not through */
 	bool schema_stale;	    /* load it before the next write */
 	int64_t schema_ms, written_ms; /* clock_ms of the last schema load, of the last COMMIT */
-	int64_t tended_ms, pinged_ms, census_ms;
+	int64_t tended_ms, pinged_ms, census_ms, letters_counted_ms;
 	double rate_credit; /* rows that max_rows_per_second still allows now */
 	int64_t rate_ms;
 	bool rewind; /* the cache was away: read again from done */
