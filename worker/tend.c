@@ -190,6 +190,7 @@ show_memory(struct worker *w)
 		for (d = w->batches[i].deliveries; d != NULL; d = d->next)
 			bytes += arena_bytes(&d->arena);
 	}
+	bytes += arena_bytes(&w->replay.list.arena);
 	SHOW(w->counters.memory_bytes, bytes);
 }
 
