@@ -85,6 +85,15 @@ batch_park_behind(struct batch *b, struct entry *entry)
 	return true;
 }
 
+void
+batch_park_written(const struct batch *b)
+{
+	for (const struct entry *e = b->first; e != NULL; e = e->next_kept) {
+		if (!e->done_before && e->refusal.reason != NULL && e->refusal.parks)
+			parked_add_entry(&e->lane->parked, e);
+	}
+}
+
 /* The lane's parked keys after this batch; *found is the first entry that is one too many. */
 static void
 check_lane(struct batch *b, struct batch_lane *bl, struct parked *after, int max, bool *found)

@@ -47,6 +47,8 @@ void tend_halt(struct worker *w, struct lane *lane, const char *why, const char 
 /* Apply dead letters that are marked, one step of one lane, unless a batch is being written or
  * invalidated.  True: it did, and there may be more; its batch is to be invalidated like any other. */
 bool tend_replay(struct worker *w);
+/* Is a lane held for that? */
+bool tend_is_replaying(const struct worker *w);
 
 /* ---- between the files ---- */
 

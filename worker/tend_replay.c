@@ -439,6 +439,16 @@ step(struct worker *w, struct lane *lane, struct err *err)
 }
 
 bool
+tend_is_replaying(const struct worker *w)
+{
+	for (size_t i = 0; i < w->lane_count; i++) {
+		if (w->lanes[i]->replaying && w->lanes[i]->state == LANE_HELD)
+			return true;
+	}
+	return false;
+}
+
+bool
 tend_replay(struct worker *w)
 {
 	struct err err = { 0 };
