@@ -410,3 +410,18 @@ def test_another_process_goes_on_with_a_replay(t):
     all_closed(t)
     t.settle(60)
     equal(t.row("SELECT COUNT(*), MIN(credits), MAX(credits), SUM(credits) FROM users"), (30, 50, 150, 1600))
+
+
+def test_a_letter_deleted_by_hand_holds_nothing_up(t):
+    t.users()
+    process = t.sluice(tables=PARK)
+    for fields in ({"nosuch": 1}, {"name": "a"}, {"email": "b"}):
+        t.user(1, **fields)
+    t.settle()
+    t.sql("DELETE FROM sluice_dead_letter WHERE reason = 'unknown_column'")
+    process.kill()
+    process.start()
+    wait_for("what waited is applied", lambda: t.sql("SELECT name, email FROM users") == (("a", "b"),))
+    t.user(1, name="c")
+    t.settle()
+    equal(t.row("SELECT name FROM users"), ("c",))
