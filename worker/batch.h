@@ -180,6 +180,8 @@ bool batch_check_poison(struct batch *b, int rate);
 bool batch_parked_moved(const struct batch *b);
 /* Does this entry, which is refused, park its keys?  Sets refusal.parks. */
 bool batch_parks(struct batch *b, struct entry *entry);
+/* It is committed: what its letters park waits from now on. */
+void batch_park_written(const struct batch *b);
 /* For the store, after the rows: would a lane have more than `max` parked keys?  As the one below,
  * with LANE_WHY_MAX_PARKED. */
 bool batch_check_parked(struct batch *b, int max);

@@ -60,10 +60,21 @@ batch_park_refused(struct batch *b, struct entry *entry, size_t from)
 		parked_add_entry(&b->blocked, entry);
 }
 
+/* Then its lane waits, and the entry is looked at again. */
+static bool
+waits_for_table(const struct entry *entry)
+{
+	for (size_t i = 0; i < entry->change_count; i++) {
+		if (entry->changes[i].table->problem != NULL)
+			return true;
+	}
+	return false;
+}
+
 bool
 batch_park_behind(struct batch *b, struct entry *entry)
 {
-	if (entry->done_before ||
+	if (entry->done_before || (b->has_problem && waits_for_table(entry)) ||
 	    (!parked_blocks_entry(&entry->lane->parked, entry) &&
 		!parked_blocks_entry(&b->blocked, entry)))
 		return false;
@@ -72,6 +83,15 @@ batch_park_behind(struct batch *b, struct entry *entry)
 	entry->refusal.parks = true;
 	parked_add_entry(&b->blocked, entry);
 	return true;
+}
+
+void
+batch_park_written(const struct batch *b)
+{
+	for (const struct entry *e = b->first; e != NULL; e = e->next_kept) {
+		if (!e->done_before && e->refusal.reason != NULL && e->refusal.parks)
+			parked_add_entry(&e->lane->parked, e);
+	}
 }
 
 /* The lane's parked keys after this batch; *found is the first entry that is one too many. */

@@ -85,9 +85,10 @@ struct lane {
 	/* a pass through its open letters (tend_replay.c) */
 	bool replay_due, replaying;
 	int64_t replay_begun_ms, replay_not_before_ms;
-	uint64_t replay_after;	      /* letters up to this id were looked at */
-	struct parked replay_blocked; /* keys of those among them that stay */
-	void *source_state;	      /* the source's own, freed by its close_lane */
+	unsigned replay_steps, replay_moved; /* of this pass; letters that it did something about */
+	uint64_t replay_after;		     /* letters up to this id were looked at */
+	struct parked replay_blocked;	     /* keys of those among them that stay */
+	void *source_state;		     /* the source's own, freed by its close_lane */
 
 	/* shared, atomic */
 	_Atomic int shown_state;			   /* enum lane_state */

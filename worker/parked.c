@@ -60,7 +60,8 @@ park_keys(const struct change *change, struct park_key keys[PARK_KEYS])
 	hash128 of_table, of_row;
 	struct str bucket = change->bucket;
 
-	if (change->op == CHANGE_INVALIDATE || table == NULL || bucket.data == NULL)
+	if (change->op == CHANGE_INVALIDATE || table == NULL || table->problem != NULL ||
+	    bucket.data == NULL)
 		return 0;
 	of_table = add_bytes(basis, lane, strlen(lane) + 1);
 	of_table = add_bytes(of_table, table->name, strlen(table->name) + 1);

@@ -195,6 +195,7 @@ show_memory(struct worker *w)
 		for (d = w->batches[i].deliveries; d != NULL; d = d->next)
 			bytes += arena_bytes(&d->arena);
 	}
+	bytes += arena_bytes(&w->replay.list.arena);
 	SHOW(w->counters.memory_bytes, bytes);
 }
 
@@ -258,7 +259,8 @@ tend_lanes(struct worker *w)
 	w->tended_ms = clock_ms();
 	/* done first: an order must not go over what is written and not yet known as invalidated */
 	if (tend_record(w, &err) != 0 || obey_orders(w, &err) != 0 ||
-	    tend_find_marked(w, &err) != 0 || look_at_schema(w, &err) != 0) {
+	    tend_find_marked(w, &err) != 0 || tend_count_letters(w, &err) != 0 ||
+	    look_at_schema(w, &err) != 0) {
 		tend_failed(w, &err);
 		return;
 	}

@@ -59,11 +59,15 @@ int tend_wait_ms(const struct worker *w, int block_ms);
 /* Apply dead letters that are marked, one step of one lane, unless a batch is being written or
  * invalidated.  True: it did, and there may be more; its batch is to be invalidated like any other. */
 bool tend_replay(struct worker *w);
+/* Is a lane held for that? */
+bool tend_is_replaying(const struct worker *w);
 
 /* ---- between the files ---- */
 
 /* Read the lane's parked keys; whatever pass through its letters there was begins anew. */
 int tend_load_parked(struct worker *w, struct lane *lane, struct err *err);
+/* Count the open letters of our lanes, every now and then. */
+int tend_count_letters(struct worker *w, struct err *err);
 /* Find the lanes whose letters were marked. */
 int tend_find_marked(struct worker *w, struct err *err);
 

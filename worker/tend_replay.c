@@ -7,14 +7,17 @@
 #include <string.h>
 
 #define AGAIN_MS 1000
+#define REST_MS_MAX 30000
+#define COUNT_MS 10000
+#define STEPS_ALONGSIDE 10
 
 /*
  * Dead letters applied by the owner of their lane.
  *
  * A pass goes through the open letters of a lane once, by id, LETTERS_STEP at a time, each step a
  * transaction of its own.  `replay_blocked` holds the keys of the letters that stayed; what comes
- * behind them stays too.  Meanwhile the lane is not read, so that what follows a key does not grow
- * for ever; the other lanes go on.
+ * behind them stays too.  While letters are applied the lane is not read, so that what follows a key
+ * does not grow for ever; the other lanes go on.
  *
  * A step's cache keys go like a batch's.  Until they are gone its letters are `applied`, and whoever
  * finds such a letter invalidates it again.
@@ -69,6 +72,51 @@ tend_find_marked(struct worker *w, struct err *err)
 	return 0;
 }
 
+/* ---- how many ---- */
+
+static void
+show_counts(struct worker *w, const struct letter_count *counts, size_t count)
+{
+	struct counters *c = &w->counters;
+	uint64_t by_reason[DEAD_REASONS] = { 0 };
+
+	for (size_t i = 0; i < count; i++)
+		by_reason[dead_reason_index(counts[i].reason)] += counts[i].count;
+	for (int i = 0; i < DEAD_REASONS; i++)
+		SHOW(c->dead_open_by_reason[i], by_reason[i]);
+	for (size_t t = 0; t < c->table_count; t++) {
+		uint64_t open = 0;
+
+		for (size_t i = 0; i < count; i++)
+			if (strcmp(counts[i].table, w->config->tables[t].name) == 0)
+				open += counts[i].count;
+		SHOW(c->tables[t].dead_open, open);
+	}
+}
+
+int
+tend_count_letters(struct worker *w, struct err *err)
+{
+	struct letter_count counts[LETTER_COUNTS_MAX];
+	struct lane *lanes[1024];
+	size_t i, count = 0, counted;
+
+	if (w->letters_counted_ms != 0 && clock_ms() - w->letters_counted_ms < COUNT_MS)
+		return 0;
+	for (i = 0; i < w->lane_count; i++) {
+		SHOW(w->lanes[i]->shown_parked, w->lanes[i]->parked.count);
+		if (w->lanes[i]->state != LANE_FREE)
+			lanes[count++] = w->lanes[i];
+	}
+	if (w->store->ops->letters_count(w->store, lanes, count, counts, &counted, err) != 0)
+		return -1;
+	show_counts(w, counts, counted);
+	w->letters_counted_ms = clock_ms();
+	return 0;
+}
+
+/* ---- the next pass ---- */
+
 static bool
 may_begin(const struct lane *lane)
 {
@@ -98,15 +146,35 @@ begin(struct lane *lane)
 	lane->replay_due = false;
 	lane->replay_after = 0;
 	lane->replay_begun_ms = clock_ms();
+	lane->replay_steps = lane->replay_moved = 0;
 	parked_clear(&lane->replay_blocked);
-	if (lane->state == LANE_OPEN)
+}
+
+/* What follows a key must not grow while its letters are applied, nor for as long as we look. */
+static void
+hold(struct lane *lane)
+{
+	if (lane->state == LANE_OPEN &&
+	    (lane->replay_moved > 0 || lane->replay_steps > STEPS_ALONGSIDE))
 		lane_hold(lane, LANE_WHY_REPLAY, INT64_MAX);
+}
+
+/* A pass that was for nothing (what is marked waits behind what isn't) comes again, but not so that
+ * it is all the lane does. */
+static void
+rest_after(struct lane *lane)
+{
+	int64_t now = clock_ms(), rest_ms = 10 * (now - lane->replay_begun_ms);
+
+	if (lane->replay_moved == 0)
+		lane->replay_not_before_ms = now + (rest_ms < REST_MS_MAX ? rest_ms : REST_MS_MAX);
 }
 
 static void
 finish(struct lane *lane)
 {
 	lane->replaying = false;
+	rest_after(lane);
 	if (lane->state == LANE_HELD && SEE(lane->why) == lane_why_of(LANE_WHY_REPLAY))
 		lane_open(lane);
 }
@@ -193,16 +261,6 @@ why_not(const struct lane *lane, const struct letter *l)
 	return NULL;
 }
 
-static bool
-waits_for_table(const struct letter *l)
-{
-	for (size_t i = 0; i < l->entry.change_count && l->entry.refusal.reason == NULL; i++) {
-		if (l->entry.changes[i].table->problem != NULL)
-			return true;
-	}
-	return false;
-}
-
 /* Now that its changes are known. */
 static void
 judge(struct worker *w, struct lane *lane)
@@ -213,8 +271,6 @@ judge(struct worker *w, struct lane *lane)
 		l->denied = why_not(lane, l);
 		if (l->denied != NULL)
 			l->action = LETTER_DENY;
-		else if (waits_for_table(l))
-			l->action = LETTER_STAYS;
 	}
 }
 
@@ -233,12 +289,13 @@ account(struct worker *w, struct lane *lane, const struct write_report *report)
 		if (l->action == LETTER_STAYS || l->refused)
 			block(lane, l);
 	}
+	lane->replay_moved += applied + refused + dropped;
 	COUNT(w->counters.replayed, applied);
 	COUNT(w->counters.replays_refused, refused);
 	COUNT(w->counters.rows, report->rows);
 	COUNT(w->counters.older, report->older);
 	COUNT(w->counters.statements, report->statements);
-	SHOW(lane->shown_parked, lane->parked.count);
+	w->letters_counted_ms = 0;
 	if (applied + refused + dropped > 0)
 		log_event(LOG_INFO, "dead_letters_replayed", "worker", "%d", w->index, "lane", "%s",
 		    lane->name, "applied", "%u", applied, "refused", "%u", refused, "dropped", "%u",
@@ -266,21 +323,48 @@ put_off(struct worker *w, struct lane *lane, const struct err *err)
 	lane->replay_not_before_ms = clock_ms() + AGAIN_MS;
 }
 
-/* A name that we don't know may be what was repaired: once in a pass the tables are looked at. */
+static bool
+waits_for_table(const struct letter *l)
+{
+	for (size_t i = 0; i < l->entry.change_count && l->entry.refusal.reason == NULL; i++) {
+		if (l->entry.changes[i].table->problem != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void
+fill_batch(struct worker *w, struct batch *b)
+{
+	batch_reset(b, w->store->ops->schema(w->store));
+	batch_take_letters(b, &w->replay.list);
+}
+
+/*
+ * A name that we don't know may be what was repaired: once in a pass the tables are looked at.  A
+ * letter whose table can't be written has nothing to do in a transaction.
+ */
 static int
 take_letters(struct worker *w, const struct lane *lane, struct batch *b, struct err *err)
 {
 	bool looked = w->schema_ms >= lane->replay_begun_ms;
 
-	batch_reset(b, w->store->ops->schema(w->store));
-	batch_take_letters(b, &w->replay.list);
+	fill_batch(w, b);
 	if (b->wants_schema && !looked) {
 		worker_empty(w, b);
 		if (worker_load_schema(w, err) != 0)
 			return -1;
 		looked = true;
-		batch_reset(b, w->store->ops->schema(w->store));
-		batch_take_letters(b, &w->replay.list);
+		fill_batch(w, b);
+	}
+	if (b->has_problem) {
+		for (struct letter *l = w->replay.list.first; l != NULL; l = l->next) {
+			if ((l->action == LETTER_APPLY || l->action == LETTER_INVALIDATE) &&
+			    waits_for_table(l))
+				l->action = LETTER_STAYS;
+		}
+		worker_empty(w, b);
+		fill_batch(w, b);
 	}
 	b->schema_tried = looked;
 	return 0;
@@ -344,11 +428,24 @@ step(struct worker *w, struct lane *lane, struct err *err)
 		put_off(w, lane, err);
 		return 0;
 	}
-	if (count == 0)
+	if (count == 0) {
 		finish(lane);
-	else
-		lane->replay_after = list->last->id;
+		return 0;
+	}
+	lane->replay_after = list->last->id;
+	lane->replay_steps++;
+	hold(lane);
 	return 0;
+}
+
+bool
+tend_is_replaying(const struct worker *w)
+{
+	for (size_t i = 0; i < w->lane_count; i++) {
+		if (w->lanes[i]->replaying && w->lanes[i]->state == LANE_HELD)
+			return true;
+	}
+	return false;
 }
 
 bool

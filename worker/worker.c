@@ -15,6 +15,7 @@
 
 #define BLOCK_MS 1000 /* the longest XREAD; also how soon a lane that was just owned is read */
 #define PING_MS 3000
+#define REPLAY_BLOCK_MS 20
 #define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
 #define WAKE_MS 1000  /* how often at least a wait is shown to last */
 #define SCHEMA_MS 200 /* schema loads are at least so far apart */
@@ -149,16 +150,6 @@ start_write(struct worker *w)
 	batch_reset(w->filling, w->store->ops->schema(w->store));
 }
 
-/* What its letters have parked waits from now on. */
-static void
-park_keys_of(const struct batch *b)
-{
-	for (const struct entry *e = b->first; e != NULL; e = e->next_kept) {
-		if (!e->done_before && e->refusal.reason != NULL && e->refusal.parks)
-			parked_add_entry(&e->lane->parked, e);
-	}
-}
-
 /* The batch is committed: count it and move the lanes' places. */
 static void
 written(struct worker *w, struct batch *b, const struct write_report *report)
@@ -166,7 +157,7 @@ written(struct worker *w, struct batch *b, const struct write_report *report)
 	struct batch_lane *bl;
 
 	account_written(w, b, report);
-	park_keys_of(b);
+	batch_park_written(b);
 	for (bl = b->lanes; bl != NULL; bl = bl->next) {
 		if (bl->writes) {
 			bl->lane->position = bl->to;
@@ -192,34 +183,12 @@ worker_committed(struct worker *w)
 	written(w, w->writing, &report);
 }
 
-/* An entry was refused for a name we don't know: maybe the table changed.  Look again, at most every
- * SCHEMA_MS; false: the store failed. */
-static bool
-look_again(struct worker *w, struct err *err)
-{
-	struct batch *b = w->writing;
-
-	if (w->schema_stale) {
-		if (worker_load_schema(w, err) != 0)
-			return false;
-		w->schema_stale = false;
-		return true;
-	}
-	if (!b->wants_schema || b->schema_tried)
-		return true;
-	if ((clock_ms() - w->schema_ms >= SCHEMA_MS || w->schema_ms <= b->sealed_ms) &&
-	    worker_load_schema(w, err) != 0)
-		return false;
-	b->schema_tried = true;
-	return true;
-}
-
 static enum write_result
 try_write(struct worker *w, struct write_report *report, struct err *err)
 {
 	enum write_result result;
 
-	if (!look_again(w, err))
+	if (!worker_look_again(w, err))
 		return WRITE_ERROR;
 	if (batch_parked_moved(w->writing))
 		worker_rebuild(w, w->writing);
@@ -468,6 +437,8 @@ request(struct worker *w, int block_ms, struct err *err)
 			open[count++] = w->lanes[i];
 	if (count == 0)
 		return 0;
+	if (tend_is_replaying(w)) /* its lane is to be read again within moments */
+		block_ms = least(block_ms, REPLAY_BLOCK_MS);
 	return w->source->ops->request(w->source, open, count, rate_rows_max(w),
 	    (size_t)w->config->batch_max_bytes - w->filling->bytes, block_ms, err);
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define SCHEMA_MS 200 /* schema loads are at least so far apart */
+
 void
 worker_init(struct worker *w, const struct config *config, int index, struct lane **lanes,
     size_t lane_count, _Atomic int *stop)
@@ -129,4 +131,24 @@ worker_load_schema(struct worker *w, struct err *err)
 	if (w->writing != NULL)
 		worker_rebuild(w, w->writing);
 	return 0;
+}
+
+bool
+worker_look_again(struct worker *w, struct err *err)
+{
+	struct batch *b = w->writing;
+
+	if (w->schema_stale) {
+		if (worker_load_schema(w, err) != 0)
+			return false;
+		w->schema_stale = false;
+		return true;
+	}
+	if (!b->wants_schema || b->schema_tried)
+		return true;
+	if ((clock_ms() - w->schema_ms >= SCHEMA_MS || w->schema_ms <= b->sealed_ms) &&
+	    worker_load_schema(w, err) != 0)
+		return false;
+	b->schema_tried = true;
+	return true;
 }

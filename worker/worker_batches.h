@@ -16,5 +16,8 @@ void worker_empty(struct worker *w, struct batch *b);
 void worker_rebuild(struct worker *w, struct batch *b);
 /* Tables are freed and made anew: everything that points to one is resolved again. */
 int worker_load_schema(struct worker *w, struct err *err);
+/* An entry of the batch being written was refused for a name we don't know: maybe the table changed.
+ * Look again, at most every 200 ms; false: the store failed. */
+bool worker_look_again(struct worker *w, struct err *err);
 
 #endif

@@ -198,12 +198,12 @@ def test_the_readme_s_rights_are_enough(t):
     process, server = start(t, VERSIONED, TAG, {"key": "gen:{id}", "mode": "generation"}, {"key": "users:gen", "mode": "table", "ttl": "1h"},
                             cache=bound)
     equal(t.command("functions", "load", process.config)[0], 0)
-    app = Cache(redis.Redis(port=server.port, username="app", password="pw"), load=False)
+    app = Cache(redis.Redis(host="127.0.0.1", port=server.port, username="app", password="pw"), load=False)
     app.filled("user:1", 1, "a", 0), app.filled("user:page:1", NONE, "x"), app.generation("gen:1"), app.generation("users:gen", HOUR)
     server.client().sadd("user:1:keys", "user:page:1")
     user(t, 1, 2, name="a"), t.user(2, _op="invalidate"), t.settle()
     equal(app.get("user:1")[0], "LOAD")
-    equal(app.get("page:1")[0], "MISS")
+    equal(app.get("user:page:1")[0], "MISS")
     equal(server.client().exists("user:1:keys"), 0)
     assert app.invalidate("user:1", 3) == "NEW" and app.drop("user:1") == "OK" and app.populate("user:1", 1, "x", HOUR, "", "", "", 1) == "OK"
     equal(app.refresh("user:1", app.get("user:1")[3], 1, "y", HOUR), "OK")

@@ -171,6 +171,13 @@ def test_max_parked_halts_the_lane_and_a_replay_lets_it_go_on(t):
     wait_for("the lane halts", lambda: t.lane_state(here) == "halted")
     equal(t.lane_status(here)["why"], "max_parked")
     equal((len(t.dead()), parked(t)[1]), (3, 3))
+    t.sql("ALTER TABLE users ADD nosuch INT")
+    replay(t, "--all")  # also of a lane that is halted
+    all_closed(t)
+    equal(t.lane_state(here), "halted")
+    equal(t.lane("resume", here)[0], 0)
+    t.settle()
+    equal(t.sql("SELECT id, nosuch FROM users ORDER BY id"), tuple((key, 1) for key in range(6)))
 
 
 def test_followers_do_not_count_for_poison_rate(t):
@@ -348,3 +355,73 @@ def test_kill_9_between_changes_nothing(t):
     all_closed(t)
     t.settle(60)
     equal(t.row("SELECT COUNT(*), MIN(credits), MAX(credits) FROM users"), (keys, each + 6, each + 6))
+
+
+def test_a_replay_of_parked_letters_is_never_over_a_newer_version(t):
+    t.sql("CREATE TABLE users (id INT PRIMARY KEY, name VARCHAR(20), ver BIGINT)")
+    t.sluice(tables={"users": {"on_poison": "park", "version": "ver"}})
+    here = t.prefix + ":users:0"
+    for version, fields in ((3, {"name": "a"}), (5, {"name": "b", "late": 1}), (9, {"name": "c"}), (7, {"name": "d"})):
+        t.redis.xadd(here, {"_version": version, "id": 1, **fields})
+    t.settle()
+    equal(t.sql("SELECT name, ver FROM users"), (("a", 3),))
+    t.sql("ALTER TABLE users ADD late INT")
+    t.sql("UPDATE users SET ver = 8, name = 'somebody else'")
+    replay(t, "--all")
+    all_closed(t)
+    equal(t.sql("SELECT name, ver, late FROM users"), (("c", 9, None),))
+
+
+def test_open_letters_are_counted_by_reason_and_table(t):
+    t.users()
+    process = t.sluice(tables=PARK)
+    here = t.prefix + ":users:0"
+    for fields in ({"id": 1, "nosuch": 1}, {"id": 1, "name": "a"}, {"id": 1, "name": "b"}, {"id": "x"}):
+        t.redis.xadd(here, fields)
+    t.settle()
+    counted = lambda: process.status()["totals"]["dead_open"] == 4
+    wait_for("they are counted", counted, 25)
+    equal(process.status()["dead_open_by_reason"], {"unknown_column": 1, "parked": 2, "bad_key": 1})
+    code, text = process.get("/healthz")
+    health = json.loads(text)
+    equal((code, health["dead_open"], health["dead_open_by_table"]), (200, 4, {"users": 4}))
+    equal((process.metric("sluice_dead_letters_open", reason="parked"), process.metric("sluice_table_dead_letters_open", table="users")), (2, 4))
+    wait_for("the parked key is counted", lambda: process.metric("sluice_lane_parked_keys", lane="default/redis/" + here) == 1, 25)
+    dead(t, "drop", "--all")
+    wait_for("they are gone", lambda: process.metric("sluice_dead_letters_open") == 0, 25)
+    equal(process.metric("sluice_table_dead_letters_total", table="users"), 4)
+
+
+def test_another_process_goes_on_with_a_replay(t):
+    t.users()
+    first = t.sluice(tables=PARK, poison_rate=0)
+    here = t.prefix + ":users:0"
+    t.add_many((here, {"_op": "incr", "id": key, "credits": 1, **({"nosuch": 1} if n == 0 else {})}) for n in range(50) for key in range(30))
+    t.settle(60)
+    second = t.sluice(tables=PARK, poison_rate=0)
+    second.port()
+    t.sql("ALTER TABLE users ADD nosuch INT")
+    replay(t, "--all")
+    wait_for("some letters are applied", lambda: len(states(t)) < 1500)
+    first.signal(signal.SIGSTOP)  # it may wake with a COMMIT to send
+    wait_for("the other one has the lane", lambda: [x["state"] for x in second.status()["lanes"] if x["stream"] == here] != ["free"], 40)
+    first.signal(signal.SIGCONT)
+    t.redis.xadd(here, {"_op": "incr", "id": 1, "credits": 100})
+    all_closed(t)
+    t.settle(60)
+    equal(t.row("SELECT COUNT(*), MIN(credits), MAX(credits), SUM(credits) FROM users"), (30, 50, 150, 1600))
+
+
+def test_a_letter_deleted_by_hand_holds_nothing_up(t):
+    t.users()
+    process = t.sluice(tables=PARK)
+    for fields in ({"nosuch": 1}, {"name": "a"}, {"email": "b"}):
+        t.user(1, **fields)
+    t.settle()
+    t.sql("DELETE FROM sluice_dead_letter WHERE reason = 'unknown_column'")
+    process.kill()
+    process.start()
+    wait_for("what waited is applied", lambda: t.sql("SELECT name, email FROM users") == (("a", "b"),))
+    t.user(1, name="c")
+    t.settle()
+    equal(t.row("SELECT name FROM users"), ("c",))

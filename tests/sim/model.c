@@ -5,12 +5,18 @@
 
 #include <stdlib.h>
 
-/* The law: entries one by one, in the order of their lanes.  What the database holds must be equal. */
+/*
+ * The law: entries one by one, in the order of their lanes, dead letters when they were applied again.
+ * What the database holds must be equal.
+ */
 struct model {
 	struct row rows[TABLES][ROWS_MAX];
 	struct sim_schema *schema;
 	struct arena arena;
 	struct resolver resolver;
+	bool *open;	      /* by letter */
+	struct parked parked; /* of the moment */
+	struct position place[LANES_MAX];
 };
 
 static struct model model;
@@ -31,12 +37,10 @@ apply_change(const struct change *c)
 	return code;
 }
 
-/* The reason why it is a dead letter, or NULL. */
+/* The reason why it can't even be tried, or NULL. */
 static const char *
-apply_entry(struct entry *e)
+resolve_entry(struct entry *e)
 {
-	static struct row before[TABLES][ROWS_MAX];
-
 	if (format_decode(e, &model.arena) != 0)
 		return e->refusal.reason;
 	for (size_t i = 0; i < e->change_count; i++) {
@@ -44,6 +48,15 @@ apply_entry(struct entry *e)
 		if (resolve_change(&model.resolver, e, &e->changes[i]) != 0)
 			return e->refusal.reason;
 	}
+	return NULL;
+}
+
+/* The reason why it is a dead letter, or NULL. */
+static const char *
+apply_resolved(struct entry *e)
+{
+	static struct row before[TABLES][ROWS_MAX];
+
 	if (e->change_count > 1)
 		memcpy(before, model.rows, sizeof(before));
 	for (size_t i = 0; i < e->change_count; i++) {
@@ -56,6 +69,14 @@ apply_entry(struct entry *e)
 		return refusal_reason(e->changes[i].table, code);
 	}
 	return NULL;
+}
+
+static const char *
+apply_entry(struct entry *e)
+{
+	const char *reason = resolve_entry(e);
+
+	return reason != NULL ? reason : apply_resolved(e);
 }
 
 static void
@@ -74,27 +95,155 @@ compare_letter(unsigned lane, const struct stream_entry *e, const char *reason)
 		    reason != NULL ? reason : "nothing");
 }
 
+/* ---- letters ---- */
+
+/* The keys of the lane's open letters, those before `letter` only; all of them with SIZE_MAX. */
 static void
-play_lane(unsigned l)
+park(unsigned lane, size_t letter, struct parked *set)
 {
-	static struct lane lane;
-	const struct stream *stream = &world.streams[l];
+	parked_clear(set);
+	for (size_t i = 0; i < world.letter_count && i < letter; i++) {
+		const struct stored_letter *l = &world.letters[i];
 
-	lane = world.process[0].lanes[l];
-	for (unsigned i = 0; i < stream->count; i++) {
-		const struct stream_entry *s = &stream->entries[i];
-		struct entry e = {
-			.lane = &lane, .id = s->id, .raw = s->raw, .raw_count = s->raw_count
-		};
+		for (unsigned j = 0; j < l->key_count && l->lane == lane && model.open[i]; j++)
+			parked_add(set, &l->keys[j]);
+	}
+}
 
-		if (s->skipped) {
-			compare_letter(l, s, NULL);
+static bool
+is_parked(const struct entry *e)
+{
+	park((unsigned)e->lane->index, SIZE_MAX, &model.parked);
+	return parked_blocks_entry(&model.parked, e);
+}
+
+static size_t
+letter_of(unsigned lane, unsigned entry)
+{
+	size_t i = 0;
+
+	while (i < world.letter_count &&
+	    (world.letters[i].lane != lane || world.letters[i].entry != entry))
+		i++;
+	return i;
+}
+
+/* Nothing is left of the entry before: no plan and no shape is shared. */
+static struct entry
+fresh_entry(unsigned lane, const struct stream_entry *s)
+{
+	static struct lane lanes[LANES_MAX];
+
+	lanes[lane] = world.process[0].lanes[lane];
+	arena_reset(&model.arena);
+	resolver_start(&model.resolver, sim_schema_of(model.schema), &model.arena);
+	return (struct entry){
+		.lane = &lanes[lane], .id = s->id, .raw = s->raw, .raw_count = s->raw_count
+	};
+}
+
+/* What was found wrong with a list while a table was gone is not what is wrong with it now. */
+static bool
+is_vague(const struct stream_entry *s)
+{
+	return world.broken_us[1] > 0 && s->raw_count == 1;
+}
+
+/* Without --force a letter that nothing waited for is applied only where that can do no harm. */
+static void
+check_alone(const struct logged *log, const struct entry *e)
+{
+	const struct stored_letter *l = &world.letters[log->step.letter];
+
+	for (size_t i = 0; i < e->change_count; i++) {
+		if (e->changes[i].op == CHANGE_INVALIDATE ||
+		    table_number(e->changes[i].table) == PROFILE)
 			continue;
+		if (position_compare(model.place[l->lane], e->id) != 0)
+			sim_fail("lane %u: letter %zu was applied behind later changes", l->lane,
+			    log->step.letter + 1);
+	}
+}
+
+/* The letter was applied when its turn was, or refused as it is one by one. */
+static void
+play_letter(const struct logged *log)
+{
+	const struct stored_letter *l = &world.letters[log->step.letter];
+	const struct stream_entry *s = &world.streams[l->lane].entries[l->entry];
+	bool applied = log->step.to == STORED_APPLIED || log->step.to == STORED_CLOSED;
+	struct entry e = fresh_entry(l->lane, s);
+	const char *reason;
+
+	if (log->step.to == STORED_DROPPED) {
+		model.open[log->step.letter] = false;
+		return;
+	}
+	if (!applied && log->step.reason == NULL)
+		return; /* not tried */
+	park(l->lane, log->step.letter, &model.parked);
+	for (unsigned i = 0; i < l->key_count; i++) {
+		if (parked_blocks(&model.parked, &l->keys[i]))
+			sim_fail("lane %u: letter %zu is tried before an earlier one of its key",
+			    l->lane, log->step.letter + 1);
+	}
+	reason = apply_entry(&e);
+	if (applied)
+		model.open[log->step.letter] = false;
+	if (is_vague(s) && !applied && reason != NULL)
+		return;
+	if (applied ? reason != NULL : reason == NULL || strcmp(reason, log->step.reason) != 0)
+		sim_fail("lane %u: letter %zu is %s, one by one it is %s", l->lane,
+		    log->step.letter + 1, applied ? "applied" : log->step.reason,
+		    reason != NULL ? reason : "applied");
+	if (applied && l->key_count == 0 && !log->forced)
+		check_alone(log, &e);
+}
+
+/* ---- batches ---- */
+
+static void
+play_entry(unsigned lane, unsigned i)
+{
+	const struct stream_entry *s = &world.streams[lane].entries[i];
+	struct entry e = fresh_entry(lane, s);
+	size_t letter = letter_of(lane, i);
+	const char *reason = resolve_entry(&e);
+
+	if (reason == NULL && is_parked(&e))
+		reason = REASON_PARKED;
+	if (reason == NULL)
+		reason = apply_resolved(&e);
+	compare_letter(lane, s, reason);
+	model.place[lane] = s->id;
+	if (letter == world.letter_count)
+		return;
+	model.open[letter] = true;
+	if (!is_vague(s) && world.letters[letter].key_count == 0 && e.change_count > 0 &&
+	    strcmp(reason, REASON_PARKED) == 0)
+		sim_fail("lane %u: letter %zu waits and parks nothing", lane, letter + 1);
+}
+
+static void
+play_log(void)
+{
+	for (size_t i = 0; i < world.log_count; i++) {
+		const struct logged *log = &world.log[i];
+		const struct stream *s = &world.streams[log->lane];
+
+		if (log->is_letter)
+			play_letter(log);
+		for (unsigned j = 0; j < s->count && !log->is_letter; j++) {
+			if (position_compare(s->entries[j].id, log->from) > 0 &&
+			    position_compare(s->entries[j].id, log->to) <= 0)
+				play_entry(log->lane, j);
 		}
-		/* nothing is left of the entry before: no plan and no shape is shared */
-		arena_reset(&model.arena);
-		resolver_start(&model.resolver, sim_schema_of(model.schema), &model.arena);
-		compare_letter(l, s, apply_entry(&e));
+	}
+	for (unsigned l = 0; l < world.lanes; l++) {
+		for (unsigned j = 0; j < world.streams[l].count; j++) {
+			if (world.streams[l].entries[j].skipped)
+				compare_letter(l, &world.streams[l].entries[j], NULL);
+		}
 	}
 }
 
@@ -124,9 +273,12 @@ compare_with_model(void)
 	arena_init(&model.arena, 64 * 1024);
 	resolver_init(&model.resolver);
 	model.schema = sim_schema_new(&world.config, true, -1);
-	for (unsigned l = 0; l < world.lanes; l++)
-		play_lane(l);
+	model.open = calloc(world.letter_count + 1, sizeof(bool));
+	CHECK(model.open != NULL);
+	play_log();
 	compare_rows();
+	free(model.open);
+	parked_deinit(&model.parked);
 	sim_schema_free(&model.schema);
 	resolver_deinit(&model.resolver);
 	arena_deinit(&model.arena);

@@ -38,6 +38,7 @@ session_roll_back(int session)
 	if (!tx->open)
 		return;
 	free(tx->letters);
+	free(tx->steps);
 	memset(tx, 0, sizeof(*tx));
 }
 
@@ -103,26 +104,11 @@ commit_rows(const struct transaction *tx)
 			if (!tx->changed[t][r])
 				continue;
 			world.rows[t][r] = tx->rows[t][r];
-			if (r == KEYS_MAX)
-				continue;
+			if (r == KEYS_MAX || tx->replays)
+				continue; /* a letter remembers its keys itself */
 			world.changed_tick[t][r] = ++world.ticks;
 			world.changed_at[t][r] = tx->ledger[lane].position;
 		}
-	}
-}
-
-static void
-commit_letters(const struct transaction *tx)
-{
-	for (size_t i = 0; i < tx->letter_count; i++) {
-		struct stream_entry *e =
-		    &world.streams[tx->letters[i].lane].entries[tx->letters[i].entry];
-		char id[POSITION_TEXT];
-
-		if (e->dead != NULL)
-			sim_fail("lane %u: %s is a dead letter twice", tx->letters[i].lane,
-			    position_text(e->id, id));
-		e->dead = tx->letters[i].reason;
 	}
 }
 

@@ -58,7 +58,9 @@ choose_config(void)
 	static const int rows[] = { 1, 2, 3, 5, 8, 13, 50, 1000 };
 	static const int delays[] = { 0, 1, 20, 200 };
 	static const int rates[] = { 0, 0, 0, 3, 8 };
+	static const int most_parked[] = { 1000, 1000, 20, 8 };
 	unsigned field_lanes = 1 + below(FIELD_LANES_MAX);
+	bool parks = below(3) == 0;
 
 	world.config = *config_of(field_lanes, below(2) == 0);
 	memcpy(world.tables, world.config.tables, sizeof(world.tables));
@@ -78,7 +80,12 @@ choose_config(void)
 		world.tables_used[t] = below(3) != 0;
 		if (below(12) == 0)
 			world.tables[t].on_poison = ON_POISON_HALT;
+		else if (parks && below(3) != 0)
+			world.tables[t].on_poison = ON_POISON_PARK;
 	}
+	/* one that waits and one that doesn't change its trigger's row in another order */
+	world.tables_used[LOGGED] &= !parks;
+	world.config.max_parked = one_of(most_parked, 4);
 	world.tables_used[below(LOGGED)] = true;
 	world.counting = below(5) == 0;
 	if (world.counting)
@@ -110,6 +117,7 @@ choose_odds(void)
 		.lost_request = odds(1000),
 		.cache_lost = odds(6000),
 		.one_by_one = odds(6000),
+		.mark = odds(40000),
 	};
 }
 
@@ -167,5 +175,7 @@ world_tear_down(void)
 {
 	for (int i = 0; i < SESSIONS_MAX; i++)
 		session_kill(i);
+	free(world.letters);
+	free(world.log);
 	arena_deinit(&world.arena);
 }

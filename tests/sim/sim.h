@@ -51,9 +51,48 @@ struct row {
 	struct cell cells[COLUMNS_MAX];
 };
 
-struct letter {
+enum {
+	LETTER_ROWS_MAX = 3, /* changes of a list */
+	LETTER_KEYS_MAX = PARK_KEYS * LETTER_ROWS_MAX
+};
+
+/* A dead letter; its number is its place in world.letters. */
+enum stored_state {
+	STORED_DEAD,
+	STORED_PARKED,
+	STORED_REPLAY,
+	STORED_FORCE,
+	STORED_DROP,
+	STORED_APPLIED,
+	STORED_CLOSED,
+	STORED_DROPPED
+};
+struct stored_letter {
 	unsigned lane, entry;
 	const char *reason;
+	enum stored_state state;
+	struct park_key keys[LETTER_KEYS_MAX]; /* rows of sluice_parked, until it is closed */
+	unsigned key_count;
+	unsigned rows, table[LETTER_ROWS_MAX],
+	    row[LETTER_ROWS_MAX]; /* that it changed when applied */
+	uint64_t applied_tick;
+};
+
+/* What one transaction does to a letter that is there. */
+struct letter_step {
+	size_t letter;
+	enum stored_state to;
+	const char *reason; /* NULL: stays */
+	unsigned rows, table[LETTER_ROWS_MAX], row[LETTER_ROWS_MAX];
+};
+
+/* What was committed, in that order: the model plays it again. */
+struct logged {
+	unsigned lane;
+	struct position from, to; /* the lane's entries behind from and up to to were written */
+	bool is_letter;		  /* or this was done to a letter */
+	struct letter_step step;
+	bool forced;
 };
 
 struct ledger {
@@ -74,8 +113,11 @@ struct transaction {
 	bool moved[LANES_MAX];
 	struct ledger ledger[LANES_MAX];
 	struct position skipped_from[LANES_MAX], skipped_to[LANES_MAX]; /* an order moved it */
-	struct letter *letters;
+	struct stored_letter *letters;
 	size_t letter_count;
+	struct letter_step *steps;
+	size_t step_count;
+	bool replays;
 };
 
 struct session {
@@ -174,7 +216,7 @@ struct cached {
 struct odds {
 	unsigned crash, others, cut, cut_commit, retry, two_owners, row_lock, schema, slow, order,
 	    stop;
-	unsigned lost_request, cache_lost, one_by_one;
+	unsigned lost_request, cache_lost, one_by_one, mark;
 };
 
 struct world {
@@ -212,6 +254,11 @@ struct world {
 	 * last going of its key once `done` covers it. */
 	uint64_t ticks, changed_tick[TABLES][KEYS_MAX], gone_tick[TABLES][KEYS_MAX];
 	struct position changed_at[TABLES][KEYS_MAX];
+	struct stored_letter *letters;
+	size_t letter_count;
+	struct logged *log;
+	size_t log_count;
+	int64_t last_marks_us; /* 0: not yet */
 	uint64_t calls;
 };
 
@@ -301,6 +348,28 @@ bool source_is_ready(const struct fake_source *s);
 void key_goes(unsigned table, unsigned row);
 void check_done(unsigned lane, struct position done);
 void readers_read(void);
+
+/* Apply an entry inside the session's transaction: 1 applied, 0 refused, -1 a row is locked. */
+int write_alone(struct fake_store *s, struct batch *batch, struct entry *e,
+    struct write_report *report);
+
+/* ---- letters.c: dead letters behind store.h, and who marks them ---- */
+int fake_parked_load(struct store *store, struct lane *lane, struct err *err);
+int fake_letters_due(struct store *store, struct lane **lanes, size_t count, bool applied,
+    bool *due, struct err *err);
+int fake_letters_next(struct store *store, struct lane *lane, uint64_t after,
+    struct letter_list *list, struct err *err);
+int fake_letters_read(struct store *store, struct letter_list *list, struct err *err);
+enum write_result fake_letters_write(struct store *store, struct lane *lane,
+    struct letter_list *list, struct batch *batch, bool closes, struct write_report *report,
+    struct err *err);
+int fake_letters_close(struct store *store, const struct letter_list *list, struct err *err);
+int fake_letters_count(struct store *store, struct lane **lanes, size_t count,
+    struct letter_count *counts, size_t *counted, struct err *err);
+void commit_letters(struct transaction *tx);
+void mark_letters(void);
+/* Nothing is marked, and nothing waits that could go on. */
+bool letters_rest(void);
 
 /* ---- model.c: one by one, and the comparison ---- */
 void compare_with_model(void);

@@ -310,22 +310,6 @@ fake_start(struct store *store, struct lane *lane, struct position start, const 
 }
 
 static int
-fake_parked_load(struct store *store, struct lane *lane, struct err *err)
-{
-	(void)lane;
-	return store_reach(fake_of(store), "store.parked_load", err);
-}
-
-static int
-fake_letters_due(struct store *store, struct lane **lanes, size_t count, bool applied, bool *due,
-    struct err *err)
-{
-	(void)lanes, (void)applied;
-	memset(due, 0, count * sizeof(*due));
-	return store_reach(fake_of(store), "store.letters_due", err);
-}
-
-static int
 fake_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err)
 {
@@ -530,6 +514,11 @@ static const struct store_ops ops = {
 	.start = fake_start,
 	.parked_load = fake_parked_load,
 	.letters_due = fake_letters_due,
+	.letters_next = fake_letters_next,
+	.letters_read = fake_letters_read,
+	.letters_write = fake_letters_write,
+	.letters_close = fake_letters_close,
+	.letters_count = fake_letters_count,
 	.orders = fake_orders,
 	.move = fake_move,
 	.mark = fake_mark,

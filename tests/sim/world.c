@@ -193,6 +193,7 @@ pass(int64_t us)
 		operated_us = world.now_us;
 		for (unsigned l = 0; l < world.lanes; l++)
 			operate(l);
+		mark_letters();
 	}
 }
 
@@ -397,7 +398,7 @@ is_quiet(void)
 		if (world.sessions[i].tx.open)
 			return false;
 	}
-	return true;
+	return letters_rest();
 }
 
 static void

@@ -69,7 +69,7 @@ leave(struct writing *w, const struct lane *lane, const char *why, struct entry 
 {
 	struct batch_lane *bl = batch_lane_find(w->batch, lane);
 
-	if (bl->leave_why != NULL)
+	if (bl == NULL || bl->leave_why != NULL)
 		return;
 	bl->leave_why = why;
 	bl->leave_at = at;
@@ -113,7 +113,7 @@ leave_poison(struct writing *w)
 	bool any = false;
 
 	for (struct entry *e = w->batch->first; e != NULL; e = e->next_kept) {
-		if (e->refusal.reason == NULL || e->done_before || !halts(e))
+		if (e->refusal.reason == NULL || e->done_before || entry_is_parked(e) || !halts(e))
 			continue;
 		leave(w, e->lane, LANE_WHY_ON_POISON, e, true);
 		any = true;
@@ -228,6 +228,7 @@ apply_round(struct writing *w, struct step **steps, unsigned round, struct step 
 			return locked(w, s->bucket, NULL);
 		case 0:
 			if (s->bucket->has_list_entry || has_barrier(s->first_change) ||
+			    s->bucket->table->config->on_poison == ON_POISON_PARK ||
 			    chance(world.odds.one_by_one))
 				return stop(w, WRITE_ONE_BY_ONE);
 			s->bucket->refused = true;
@@ -307,16 +308,48 @@ apply_entry(struct writing *w, struct entry *e)
 	return true;
 }
 
+int
+write_alone(struct fake_store *s, struct batch *batch, struct entry *e, struct write_report *report)
+{
+	struct writing w = { .store = s, .batch = batch, .report = report };
+
+	if (!apply_entry(&w, e))
+		return -1;
+	return e->refusal.reason == NULL;
+}
+
+/* What is behind a letter becomes one. */
+static bool
+apply_in_order(struct writing *w, struct entry *e, struct parked *blocked)
+{
+	if (parked_blocks_entry(blocked, e)) {
+		e->refusal = (struct refusal){
+			.reason = REASON_PARKED, .of_write = true, .parks = true, .text = "behind"
+		};
+		parked_add_entry(blocked, e);
+		return true;
+	}
+	if (!apply_entry(w, e))
+		return false;
+	if (e->refusal.reason != NULL && batch_parks(w->batch, e))
+		parked_add_entry(blocked, e);
+	return true;
+}
+
 static bool
 apply_rows(struct writing *w)
 {
+	struct parked blocked = { .keys = NULL };
+	bool fine = true;
+
 	if (!w->batch->one_by_one)
 		return apply_folded(w);
-	for (struct entry *e = w->batch->first; e != NULL; e = e->next_kept) {
-		if (!e->done_before && e->refusal.reason == NULL && !apply_entry(w, e))
-			return false;
+	for (struct entry *e = w->batch->first; e != NULL && fine; e = e->next_kept) {
+		if (!e->done_before && e->refusal.reason == NULL)
+			fine = apply_in_order(w, e, &blocked);
 	}
-	return true;
+	parked_deinit(&blocked);
+	return fine;
 }
 
 /* ---- dead letters, and all of it ---- */
@@ -325,6 +358,8 @@ static void
 add_letter(struct transaction *tx, const struct entry *e)
 {
 	const struct stream *s = &world.streams[e->lane->index];
+	struct stored_letter *l;
+	struct park_key keys[PARK_KEYS];
 	unsigned i = 0;
 
 	while (i < s->added && position_compare(s->entries[i].id, e->id) != 0)
@@ -332,8 +367,19 @@ add_letter(struct transaction *tx, const struct entry *e)
 	CHECK(i < s->added);
 	tx->letters = reallocarray(tx->letters, tx->letter_count + 1, sizeof(*tx->letters));
 	CHECK(tx->letters != NULL);
-	tx->letters[tx->letter_count++] =
-	    (struct letter){ (unsigned)e->lane->index, i, e->refusal.reason };
+	l = &tx->letters[tx->letter_count++];
+	*l = (struct stored_letter){ .lane = (unsigned)e->lane->index,
+		.entry = i,
+		.reason = e->refusal.reason,
+		.state = e->refusal.parks ? STORED_PARKED : STORED_DEAD };
+	for (size_t c = 0; c < e->change_count && e->refusal.parks; c++) {
+		unsigned count = park_keys(&e->changes[c], keys);
+
+		for (unsigned j = 0; j < count; j++) {
+			CHECK(l->key_count < LETTER_KEYS_MAX);
+			l->keys[l->key_count++] = keys[j];
+		}
+	}
 }
 
 static void
@@ -380,7 +426,8 @@ write_open(struct writing *w, struct err *err)
 	call_begins(w->store->process, "store.write rows");
 	if (store_still(w->store, err) != 0)
 		return stop(w, WRITE_ERROR);
-	if (leave_poison(w) || batch_check_poison(w->batch, world.config.poison_rate))
+	if (leave_poison(w) || batch_check_poison(w->batch, world.config.poison_rate) ||
+	    batch_check_parked(w->batch, world.config.max_parked))
 		return stop(w, WRITE_LEAVE);
 	add_letters(w);
 	return store_commit(w->store, err) == 0 || stop(w, WRITE_ERROR);

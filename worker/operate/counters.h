@@ -29,6 +29,7 @@ struct table_counters {
 	_Atomic uint64_t folded;  /* merged into another of their batch */
 	_Atomic uint64_t older;	  /* refused by version */
 	_Atomic uint64_t dead;
+	_Atomic uint64_t dead_open;   /* letters now, on lanes of ours, as last counted */
 	_Atomic uint64_t invalidated; /* keys */
 };
 
@@ -40,7 +41,8 @@ struct counters {
 	size_t table_count;
 	_Atomic uint64_t batches, entries, changes, folded, rows, statements;
 	_Atomic uint64_t retries, fenced, mismatches, older;
-	_Atomic uint64_t dead_by_reason[DEAD_REASONS]; /* by dead_reason_index */
+	_Atomic uint64_t dead_by_reason[DEAD_REASONS];	    /* by dead_reason_index */
+	_Atomic uint64_t dead_open_by_reason[DEAD_REASONS]; /* the same as of tables */
 	_Atomic uint64_t invalidated, invalidations_skipped, invalidations_repeated;
 	_Atomic uint64_t invalidations_refused; /* the key holds something else */
 	_Atomic uint64_t

@@ -66,6 +66,16 @@ print_work(const struct snapshot *s, struct buf *out)
 	for (int i = 0; dead_reason_name(i) != NULL; i++)
 		series_value(out, "sluice_dead_letters_total", "reason", dead_reason_name(i),
 		    t->dead_by_reason[i]);
+	series_head(out, "sluice_dead_letters_open", "gauge",
+	    "Letters open on the lanes of this process, by reason; counted each 10 s, at most "
+	    "10,000 a worker.");
+	for (int i = 0; dead_reason_name(i) != NULL; i++)
+		series_value(out, "sluice_dead_letters_open", "reason", dead_reason_name(i),
+		    t->dead_open_by_reason[i]);
+	series_counter(out, "sluice_dead_letters_replayed_total", "Dead letters applied.",
+	    t->replayed);
+	series_counter(out, "sluice_dead_letters_refused_again_total",
+	    "Dead letters refused when they were to be applied.", t->replays_refused);
 	series_counter(out, "sluice_invalidated_total", "Cache keys invalidated.", t->invalidated);
 	series_counter(out, "sluice_invalidations_skipped_total",
 	    "Cache keys not touched because they name a lane or a key of sluice.",
@@ -128,7 +138,7 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 /* Lanes as series: one each, or one a source, or one in all. */
 struct lane_row {
 	struct buf label;
-	uint64_t lag, length, bytes, entries, dead, alarms;
+	uint64_t lag, length, bytes, entries, dead, alarms, parked_keys;
 	unsigned in_state[LANE_HALTED + 1];
 	double oldest_pending_seconds;
 };
@@ -164,6 +174,7 @@ lane_row_add(struct lane_row *row, const struct snapshot_lane *lane)
 	row->bytes += lane->stream_bytes;
 	row->entries += lane->entries;
 	row->dead += lane->dead;
+	row->parked_keys += lane->parked_keys;
 	row->in_state[lane->state]++;
 	row->alarms += lane->alarm != NULL;
 	if (lane->oldest_pending_seconds > row->oldest_pending_seconds)
@@ -196,6 +207,8 @@ static const struct column_series lane_series[] = {
 	    offsetof(struct lane_row, entries) },
 	{ "sluice_lane_dead_letters_total", "counter", "Entries that became dead letters.",
 	    offsetof(struct lane_row, dead) },
+	{ "sluice_lane_parked_keys", "gauge", "Keys that wait behind dead letters.",
+	    offsetof(struct lane_row, parked_keys) },
 	{ "sluice_lane_stream_entries", "gauge", "Entries in the stream.",
 	    offsetof(struct lane_row, length) },
 	{ "sluice_lane_stream_bytes", "gauge", "Memory of the stream.",
@@ -213,6 +226,8 @@ static const struct column_series table_series[] = {
 	    offsetof(struct snapshot_table, older) },
 	{ "sluice_table_dead_letters_total", "counter", "Dead letters, by table.",
 	    offsetof(struct snapshot_table, dead) },
+	{ "sluice_table_dead_letters_open", "gauge", "Letters open, by table.",
+	    offsetof(struct snapshot_table, dead_open) },
 	{ "sluice_table_invalidated_total", "counter", "Cache keys invalidated, by table.",
 	    offsetof(struct snapshot_table, invalidated) },
 };
@@ -301,6 +316,7 @@ table_add(struct snapshot_table *to, const struct snapshot_table *from)
 	to->folded += from->folded;
 	to->older += from->older;
 	to->dead += from->dead;
+	to->dead_open += from->dead_open;
 	to->invalidated += from->invalidated;
 }
 

@@ -40,6 +40,7 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->stream_bytes = SEE(lane->stream_bytes);
 	out->entries = SEE(lane->entries);
 	out->dead = SEE(lane->dead);
+	out->parked_keys = SEE(lane->shown_parked);
 	/* clocks of producers may run ahead of ours */
 	if (oldest_ms > 0 && oldest_ms < s->taken_wall_ms)
 		out->oldest_pending_seconds = (double)(s->taken_wall_ms - oldest_ms) / 1000;
@@ -109,6 +110,8 @@ take_counters(struct snapshot *s, struct counters *c)
 	for (int i = 0; i < INVALIDATION_ANSWERS; i++)
 		total->invalidation_answers[i] += SEE(c->invalidation_answers[i]);
 	total->one_by_one += SEE(c->one_by_one);
+	total->replayed += SEE(c->replayed);
+	total->replays_refused += SEE(c->replays_refused);
 	total->memory_bytes += SEE(c->memory_bytes);
 	total->lanes_owned += SEE(c->lanes_owned);
 	total->lanes_share += SEE(c->lanes_share);
@@ -118,12 +121,15 @@ take_counters(struct snapshot *s, struct counters *c)
 	for (int i = 0; i < DEAD_REASONS; i++) {
 		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);
 		total->dead += SEE(c->dead_by_reason[i]);
+		total->dead_open_by_reason[i] += SEE(c->dead_open_by_reason[i]);
+		total->dead_open += SEE(c->dead_open_by_reason[i]);
 	}
 	for (size_t i = 0; i < c->table_count && i < s->table_count; i++) {
 		s->tables[i].changes += SEE(c->tables[i].changes);
 		s->tables[i].folded += SEE(c->tables[i].folded);
 		s->tables[i].older += SEE(c->tables[i].older);
 		s->tables[i].dead += SEE(c->tables[i].dead);
+		s->tables[i].dead_open += SEE(c->tables[i].dead_open);
 		s->tables[i].invalidated += SEE(c->tables[i].invalidated);
 	}
 	take_histogram(&s->batch_rows, &c->batch_rows);

@@ -20,13 +20,13 @@ struct snapshot_lane {
 	enum lane_state state;
 	const char *why, *alarm; /* a LANE_WHY or NULL */
 	struct position position, done;
-	uint64_t lag, stream_length, stream_bytes, entries, dead;
+	uint64_t lag, stream_length, stream_bytes, entries, dead, parked_keys;
 	double oldest_pending_seconds; /* 0: nothing pending */
 };
 
 struct snapshot_table {
 	const char *name;
-	uint64_t changes, folded, older, dead, invalidated;
+	uint64_t changes, folded, older, dead, dead_open, invalidated;
 };
 
 struct snapshot_histogram {
@@ -61,6 +61,7 @@ struct snapshot_total {
 	uint64_t batches, entries, changes, folded, rows, statements, retries, fenced, mismatches,
 	    older;
 	uint64_t dead, dead_by_reason[DEAD_REASONS];
+	uint64_t dead_open, dead_open_by_reason[DEAD_REASONS], replayed, replays_refused;
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
 	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS];
 	uint64_t memory_bytes, lag, stream_bytes;

@@ -44,6 +44,7 @@ print_lanes(const struct snapshot *s, struct json *j)
 		json_real(j, "oldest_pending_seconds", lane->oldest_pending_seconds);
 		json_number(j, "entries", lane->entries);
 		json_number(j, "dead", lane->dead);
+		json_number(j, "parked_keys", lane->parked_keys);
 		json_number(j, "stream_entries", lane->stream_length);
 		json_number(j, "stream_bytes", lane->stream_bytes);
 		json_close(j, '}');
@@ -62,6 +63,7 @@ print_tables(const struct snapshot *s, struct json *j)
 		json_number(j, "folded", table->folded);
 		json_number(j, "older", table->older);
 		json_number(j, "dead", table->dead);
+		json_number(j, "dead_open", table->dead_open);
 		json_number(j, "invalidated", table->invalidated);
 		json_close(j, '}');
 	}
@@ -85,6 +87,22 @@ print_breakers(const struct snapshot *s, struct json *j)
 	json_close(j, '}');
 }
 
+/* Letters that are open now, by what there are any of. */
+static void
+print_open(const struct snapshot *s, struct json *j)
+{
+	json_open(j, "dead_open_by_reason", '{');
+	for (int i = 0; dead_reason_name(i) != NULL; i++)
+		if (s->total.dead_open_by_reason[i] > 0)
+			json_number(j, dead_reason_name(i), s->total.dead_open_by_reason[i]);
+	json_close(j, '}');
+	json_open(j, "dead_open_by_table", '{');
+	for (size_t i = 0; i < s->table_count; i++)
+		if (s->tables[i].dead_open > 0)
+			json_number(j, s->tables[i].name, s->tables[i].dead_open);
+	json_close(j, '}');
+}
+
 static void
 print_totals(const struct snapshot *s, struct json *j)
 {
@@ -98,6 +116,9 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "rows", t->rows);
 	json_number(j, "older", t->older);
 	json_number(j, "dead", t->dead);
+	json_number(j, "dead_open", t->dead_open);
+	json_number(j, "replayed", t->replayed);
+	json_number(j, "replays_refused", t->replays_refused);
 	json_number(j, "statements", t->statements);
 	json_number(j, "retries", t->retries);
 	json_number(j, "fenced", t->fenced);
@@ -120,6 +141,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	for (int i = 0; dead_reason_name(i) != NULL; i++)
 		json_number(j, dead_reason_name(i), t->dead_by_reason[i]);
 	json_close(j, '}');
+	print_open(s, j);
 }
 
 static void
@@ -187,6 +209,8 @@ status_print_health(const struct snapshot *s, struct buf *out)
 		    (uint64_t)s->total.lanes_in[state]);
 	json_close(&j, '}');
 	json_number(&j, "alarms", (uint64_t)s->total.alarms);
+	json_number(&j, "dead_open", s->total.dead_open);
+	print_open(s, &j);
 	json_close(&j, '}');
 	buf_add_char(out, '\n');
 	buf_deinit(&reasons);

@@ -363,7 +363,10 @@ letter_parked_read(struct sql *sql, const char *lane, struct parked *parked, str
 	struct buf select;
 
 	buf_init(&select);
-	buf_add_str(&select, "SELECT DISTINCT key_hash FROM sluice_parked WHERE lane=");
+	/* nothing waits for a letter that somebody has deleted by hand */
+	buf_add_str(&select,
+	    "SELECT DISTINCT p.key_hash FROM sluice_parked p JOIN sluice_dead_letter l"
+	    " ON l.id=p.letter WHERE p.lane=");
 	sql_add_binary(&select, str_of(lane));
 	if (ask(sql, &select, &result, err) != 0)
 		return -1;
