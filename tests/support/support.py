@@ -226,8 +226,10 @@ class MariaDB(Process):
         self.dir = os.path.join(directory, f"mariadb{next(self.numbers)}")
         os.makedirs(self.dir)
         subprocess.run(["cp", "-a", "--reflink=auto", datadir or mariadb_template(), self.dir + "/data"], check=True)
+        # a tmpdir of its own: a server that starts removes the temporary tables of all that share one, and those die of it
+        os.makedirs(self.dir + "/tmp")
         # the socket's path is relative to the data directory: absolute ones can be too long
-        super().__init__([*command, f"--datadir={self.dir}/data", f"--port={self.port}", "--socket=s", f"--pid-file={self.dir}/pid",
+        super().__init__([*command, f"--datadir={self.dir}/data", f"--port={self.port}", "--socket=s", f"--tmpdir={self.dir}/tmp", f"--pid-file={self.dir}/pid",
                           "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
                           "--innodb-flush-log-at-trx-commit=2", "--max-connections=200", *options], self.dir + "/log")
 
