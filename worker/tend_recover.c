@@ -299,7 +299,6 @@ tend_leaving(struct worker *w, struct batch *b)
 {
 	struct batch_lane *bl;
 
-	w->store->ops->forget(w->store, b);
 	w->store->ops->forget(w->store, w->filling);
 	for (bl = b->lanes; bl != NULL; bl = bl->next) {
 		if (bl->leave_why == NULL)
@@ -307,6 +306,7 @@ tend_leaving(struct worker *w, struct batch *b)
 		batch_drop_lane(w->filling, bl->lane, NULL);
 		leave_lane(w, b, bl);
 	}
+	w->store->ops->forget(w->store, b); /* with what it said about refused entries */
 	batch_rebuild(b, b->schema);
 	if (!batch_is_empty(b))
 		return;

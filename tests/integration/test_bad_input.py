@@ -182,6 +182,10 @@ def test_on_poison_halt_stops_before_the_entry(t):
     code, out, err = t.lane("skip", here, worse)
     equal(code, 0, out + err)
     t.settle()
+    refused = t.redis.xadd(here, {"id": 6, "credits": "many"}).decode()  # by the server
+    process.logged("event=lane_halted", f"at entry {refused}: bad_value: table users")
+    equal(t.lane("skip", here, refused)[0], 0)
+    t.settle()
     equal((ids(), t.dead()), ([1, 2, 3, 5], ()))
 
 

@@ -135,4 +135,8 @@ def test_on_mysql_hidden_triggers_and_cascades_are_kept_in_order(t):
     process = triggered(t)
     equal(warned(process, "TRIGGER"), ["seen"])
     equal(process.stop(), 0)
+    for where in ("seen", "*"):
+        process = one_batch(t, poor(t, "seen", more=[f"TRIGGER ON {t.db}.{where}"]), [{"_table": "seen", "id": 1, "v": 4}], ["seen"])
+        equal(process.events("table_not_folded"), [], where)
+        equal(process.stop(), 0)
     entangled(t, lambda t: poor(t, "a", "m", "z"))

@@ -77,12 +77,13 @@ take_name(const char **at, char *out, size_t size)
 		return true;
 	}
 	for (c++; *c != '\0' && len + 1 < size; c++) {
-		if (*c == '`' && *++c != '`')
+		if (c[0] == '`' && c[1] != '`')
 			break;
+		c += c[0] == '`';
 		out[len++] = *c;
 	}
 	out[len] = '\0';
-	*at = c;
+	*at = *c != '\0' ? c + 1 : c;
 	return true;
 }
 
@@ -123,8 +124,10 @@ take_grant(struct load *load, const char *line)
 	on += 4;
 	if (!lists(privileges, "TRIGGER") && !lists(privileges, "ALL"))
 		return;
-	if (!take_name(&on, database, sizeof(database)) || *on++ != '.' ||
-	    !take_name(&on, table, sizeof(table)) ||
+	if (!take_name(&on, database, sizeof(database)) || on[0] != '.')
+		return;
+	on++;
+	if (!take_name(&on, table, sizeof(table)) ||
 	    !is_like(load->config->mysql.database, database))
 		return;
 	for (size_t i = 0; i < load->count; i++) {
