@@ -6,6 +6,7 @@
 #include "worker/account.h"
 #include "worker/tend.h"
 #include "worker/worker_batches.h"
+#include "worker/worker_confirm.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 
 #define BLOCK_MS 1000 /* the longest XREAD; also how soon a lane that was just owned is read */
 #define PING_MS 3000
+#define UNSURE_MS 100 /* until what must be looked at first is */
 #define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
 #define SCHEMA_MS 200 /* schema loads are at least so far apart */
 
@@ -50,10 +52,16 @@ worker_turn(struct worker *w, int block_ms)
 		return;
 	}
 	tend_lanes(w);
+	if (tend_is_unsure(w)) {
+		fill(w, least(block_ms, UNSURE_MS));
+		return;
+	}
 	invalidate(w, 0);
 	if (may_write(w))
 		start_write(w);
-	if (w->writing != NULL && breaker_ready(&w->counters.mysql))
+	if (w->writing != NULL && w->confirm_ms > clock_ms())
+		fill(w, least(block_ms, w->confirm_ms - clock_ms()));
+	else if (w->writing != NULL && breaker_ready(&w->counters.mysql))
 		write_batch(w);
 	else if (w->writing != NULL)
 		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
@@ -106,24 +114,6 @@ store_ready(struct worker *w)
 
 /* ---- writing ---- */
 
-/* max_rows_per_second is of the process; each worker has its share. */
-static bool
-rate_allows(struct worker *w)
-{
-	int64_t now = clock_ms();
-	size_t lanes = config_lane_count(w->config), workers = (size_t)w->config->workers;
-	double rate =
-	    (double)w->config->max_rows_per_second / (double)(workers < lanes ? workers : lanes);
-
-	if (w->config->max_rows_per_second == 0)
-		return true;
-	w->rate_credit += rate * (double)(now - w->rate_ms) / 1000.0;
-	if (w->rate_credit > rate)
-		w->rate_credit = rate;
-	w->rate_ms = now;
-	return w->rate_credit > 0;
-}
-
 /*
  * How long to go on filling while the store is free.  Nothing is held back when the last COMMIT is
  * longer ago than max_delay; under a steady stream batches are that far apart, or full.
@@ -145,7 +135,7 @@ may_write(struct worker *w)
 {
 	if (w->writing != NULL || batch_is_empty(w->filling) || worker_spare(w) == NULL)
 		return false;
-	return seal_wait_ms(w) == 0 && rate_allows(w);
+	return seal_wait_ms(w) == 0 && worker_rate_allows(w);
 }
 
 static void
@@ -169,6 +159,8 @@ written(struct worker *w, struct batch *b, const struct write_report *report)
 			bl->lane->position = bl->to;
 			bl->lane->done = bl->done;
 			bl->lane->mismatches = 0;
+			bl->lane->checkpoints.last = (struct checkpoint){ bl->to, bl->last_hash };
+			bl->lane->checkpoints.changed = false;
 		}
 		bl->lane->hold_tries = 0;
 		bl->lane->probe = false;
@@ -239,6 +231,8 @@ write_batch(struct worker *w)
 	struct write_report report = { 0 };
 	struct err err = { 0 };
 
+	if (!worker_confirmed(w, b))
+		return;
 	if (b->state == BATCH_SEALED) { /* else it turned out to be committed: tend_recover */
 		switch (try_write(w, &report, &err)) {
 		case WRITE_OK:
@@ -291,7 +285,7 @@ invalidated(struct worker *w)
 		if (lane->state == LANE_FREE || position_compare(bl->after, lane->answered) > 0)
 			continue;
 		if (position_compare(bl->last, lane->answered) > 0)
-			lane->answered = bl->last;
+			worker_answer(lane, bl);
 		lane->unreleased_bytes -= (int64_t)bl->bytes < lane->unreleased_bytes ?
 		    (int64_t)bl->bytes :
 		    lane->unreleased_bytes;
@@ -450,7 +444,7 @@ request(struct worker *w, int block_ms, struct err *err)
 	if (w->source->ops->requested(w->source) || is_full(w) || is_paused(w) || SEE(*w->stop))
 		return 0;
 	for (i = 0; i < w->lane_count && count < 1024; i++)
-		if (w->lanes[i]->state == LANE_OPEN)
+		if (w->lanes[i]->state == LANE_OPEN && !w->lanes[i]->look_again)
 			open[count++] = w->lanes[i];
 	if (count == 0)
 		return 0;

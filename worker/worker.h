@@ -39,6 +39,7 @@ struct worker {
 	bool schema_stale;	    /* load it before the next write */
 	int64_t schema_ms, written_ms; /* clock_ms of the last schema load, of the last COMMIT */
 	int64_t tended_ms, pinged_ms, census_ms;
+	int64_t confirm_ms; /* wait_replicas: not before this clock_ms again */
 	double rate_credit; /* rows that max_rows_per_second still allows now */
 	int64_t rate_ms;
 	bool rewind; /* the cache was away: read again from done */
@@ -62,6 +63,10 @@ bool worker_run(struct worker *w);
 void worker_drop_read(struct worker *w);
 /* Drop what was read of one lane and not yet written. */
 void worker_drop_lane(struct worker *w, struct lane *lane);
+/* Drop what was read of one lane and isn't committed; the store must be settled. */
+void worker_drop_unwritten(struct worker *w, struct lane *lane);
+/* The keys that are being invalidated no longer count for the lane: its rows went back. */
+void worker_forget_invalidating(struct worker *w, const struct lane *lane);
 /* Drop only the batch being written; the caller moved the cursors. */
 void worker_drop_writing(struct worker *w);
 /* The batch being written turned out to be committed. */

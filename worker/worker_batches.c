@@ -99,6 +99,57 @@ worker_drop_lane(struct worker *w, struct lane *lane)
 		worker_drop_writing(w);
 }
 
+bool
+worker_rate_allows(struct worker *w)
+{
+	int64_t now = clock_ms();
+	size_t lanes = config_lane_count(w->config), workers = (size_t)w->config->workers;
+	double rate =
+	    (double)w->config->max_rows_per_second / (double)(workers < lanes ? workers : lanes);
+
+	if (w->config->max_rows_per_second == 0)
+		return true;
+	w->rate_credit += rate * (double)(now - w->rate_ms) / 1000.0;
+	if (w->rate_credit > rate)
+		w->rate_credit = rate;
+	w->rate_ms = now;
+	return w->rate_credit > 0;
+}
+
+void
+worker_answer(struct lane *lane, const struct batch_lane *bl)
+{
+	if (position_compare(bl->after, lane->answered) == 0) {
+		lane->passed += bl->entries;
+	} else {
+		lane->passed_from = bl->last;
+		lane->passed = 0;
+	}
+	lane->answered = bl->last;
+	lane->answered_hash = checkpoint_hash(bl->last_entry);
+}
+
+void
+worker_drop_unwritten(struct worker *w, struct lane *lane)
+{
+	if (w->writing == NULL || w->writing->state == BATCH_SEALED) {
+		worker_drop_lane(w, lane);
+		return;
+	}
+	w->store->ops->forget(w->store, w->filling);
+	batch_drop_lane(w->filling, lane, NULL);
+}
+
+void
+worker_forget_invalidating(struct worker *w, const struct lane *lane)
+{
+	struct batch_lane *bl =
+	    w->invalidating != NULL ? batch_lane_find(w->invalidating, lane) : NULL;
+
+	if (bl != NULL)
+		bl->after = (struct position){ UINT64_MAX, UINT64_MAX };
+}
+
 static void
 rebuild(struct worker *w, struct batch *b)
 {

@@ -111,19 +111,30 @@ commit_rows(const struct transaction *tx)
 	}
 }
 
+/* Each entry once: applied, or a dead letter.  One that forked may have been applied before. */
+static void
+commit_letter(const struct letter *letter)
+{
+	struct stream_entry *e = &world.streams[letter->lane].entries[letter->entry];
+	bool forks = letter->reason != NULL && strcmp(letter->reason, REASON_FORK) == 0;
+	char id[POSITION_TEXT];
+
+	position_text(e->id, id);
+	if (!forks && e->applied)
+		sim_fail("lane %u: %s is applied twice", letter->lane, id);
+	if (e->dead != NULL && (!forks || strcmp(e->dead, REASON_FORK) == 0))
+		sim_fail("lane %u: %s is a dead letter twice", letter->lane, id);
+	if (!forks)
+		e->applied = true;
+	if (e->dead == NULL)
+		e->dead = letter->reason;
+}
+
 static void
 commit_letters(const struct transaction *tx)
 {
-	for (size_t i = 0; i < tx->letter_count; i++) {
-		struct stream_entry *e =
-		    &world.streams[tx->letters[i].lane].entries[tx->letters[i].entry];
-		char id[POSITION_TEXT];
-
-		if (e->dead != NULL)
-			sim_fail("lane %u: %s is a dead letter twice", tx->letters[i].lane,
-			    position_text(e->id, id));
-		e->dead = tx->letters[i].reason;
-	}
+	for (size_t i = 0; i < tx->letter_count; i++)
+		commit_letter(&tx->letters[i]);
 }
 
 static void
@@ -131,10 +142,12 @@ commit_skips(const struct transaction *tx, unsigned lane)
 {
 	struct stream *s = &world.streams[lane];
 
+	/* an order goes past what was applied in a future that MySQL has lost */
+	world.excused[lane] |= world.went_back;
 	for (unsigned i = 0; i < s->added; i++) {
 		struct stream_entry *e = &s->entries[i];
 
-		if (position_compare(e->id, tx->skipped_from[lane]) > 0 &&
+		if (is_visible(s, i) && position_compare(e->id, tx->skipped_from[lane]) > 0 &&
 		    position_compare(e->id, tx->skipped_to[lane]) <= 0)
 			e->skipped = true;
 	}

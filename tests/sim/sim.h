@@ -3,6 +3,7 @@
 
 #include "common/arena.h"
 #include "common/random.h"
+#include "worker/source/stream_keep.h"
 #include "worker/worker.h"
 
 #include <setjmp.h>
@@ -29,6 +30,7 @@ enum {
 	PROCESSES_MAX = 3,
 	SESSIONS_MAX = 24,
 	ENTRIES_MAX = 320,
+	OTHERS_MAX = 12, /* per lane: entries of the other side of a fork */
 	FIELDS_MAX = 10,
 	TEXT_MAX = 8
 };
@@ -52,7 +54,7 @@ struct row {
 
 struct letter {
 	unsigned lane, entry;
-	const char *reason;
+	const char *reason; /* NULL: it was applied, or is a dead letter, as its batch's entry */
 };
 
 struct ledger {
@@ -63,6 +65,7 @@ struct ledger {
 	const char *halted, *alarm;
 	unsigned lanes_of_source;
 	struct lane_order order;
+	struct checkpoints checkpoints;
 };
 
 /* What one session has changed and not yet committed.  What it has touched it has locked. */
@@ -93,6 +96,9 @@ struct stream_entry {
 	int64_t at_us; /* when it is added */
 	struct field *raw;
 	size_t raw_count, bytes;
+	bool other;	  /* only there on the other side of the fork */
+	bool lost;	  /* gone with its side, or trimmed before MySQL forgot it */
+	bool applied;	  /* a batch with it was committed */
 	bool skipped;	  /* by order */
 	const char *dead; /* its committed dead letter's reason */
 };
@@ -101,6 +107,19 @@ struct stream {
 	struct stream_entry *entries;
 	unsigned count, added, trimmed; /* entries[trimmed … added) are there now */
 	char identity[64];
+	struct position board;	/* our group's place */
+	struct position lifted; /* no new entry at or below */
+};
+
+/* What goes back when MySQL loses its last commits. */
+struct snapshot {
+	bool taken;
+	int64_t at_us;
+	struct row rows[TABLES][ROWS_MAX];
+	struct ledger ledger[LANES_MAX];
+	const char *dead[LANES_MAX][ENTRIES_MAX + OTHERS_MAX];
+	bool skipped[LANES_MAX][ENTRIES_MAX + OTHERS_MAX],
+	    applied[LANES_MAX][ENTRIES_MAX + OTHERS_MAX];
 };
 
 /* ---- processes: one worker each ---- */
@@ -125,7 +144,10 @@ struct fake_source {
 	struct position cursors[LANES_MAX];
 	unsigned max_rows;
 	int64_t answer_us, until_us;
-	unsigned deliveries; /* the worker's */
+	unsigned deliveries;   /* the worker's */
+	struct delivery *page; /* of a range, which a crash leaves behind */
+	bool looked[LANES_MAX];
+	struct stream_keep kept[LANES_MAX];
 };
 
 struct fake_cache {
@@ -200,6 +222,16 @@ struct world {
 	uint64_t ticks, changed_tick[TABLES][KEYS_MAX], gone_tick[TABLES][KEYS_MAX];
 	struct position changed_at[TABLES][KEYS_MAX];
 	uint64_t calls;
+
+	/* MySQL goes back at back_us to where it was at snap_us; the streams to where they were at cut_us,
+	 * at fork_us.  0: never. */
+	int64_t snap_us, back_us, cut_us, fork_us;
+	bool forked;
+	struct snapshot snapshot;
+	bool went_back, kept;	 /* keep covers what MySQL lost */
+	bool excused[LANES_MAX]; /* keys of entries that are gone can't be derived */
+	bool tell_rollback[LANES_MAX], tell_fork[LANES_MAX]; /* an alarm must be raised */
+	bool told_rollback[LANES_MAX], told_fork[LANES_MAX]; /* it was */
 };
 
 extern struct world world;
@@ -247,6 +279,23 @@ int apply(const struct operation *op, struct row *row, struct row *log, int *cod
 bool row_equal(const struct row *a, const struct row *b);
 const char *row_text(unsigned table, const struct row *row);
 
+/* ---- history.c: servers that lose what they had ---- */
+void choose_histories(void);
+/* Does the server have this entry now? */
+bool is_visible(const struct stream *s, unsigned i);
+/* Where the stream has this entry, as it was delivered. */
+unsigned entry_index(const struct entry *e);
+const char *history(void);
+/* Of its newest entry; the same where it was lifted above that. */
+struct position last_entry(const struct stream *s);
+struct position last_place(const struct stream *s);
+/* Time has passed. */
+void histories_pass(void);
+/* What the processes' alarms say. */
+void hear_alarms(const struct process *p);
+/* What the source makes of another history. */
+void fake_verify(const struct lane *lane, const struct ledger_row *row, struct source_look *look);
+
 /* ---- sessions.c: transactions and who may see what ---- */
 int session_open(const struct process *owner);
 void session_kill(int session);
@@ -274,6 +323,9 @@ int store_still(struct fake_store *s, struct err *err);
 int store_wait(struct fake_store *s, struct err *err);
 bool move_lane(int session, unsigned lane, uint64_t epoch, struct position from, struct position to,
     struct position done);
+void keep_checkpoints(int session, const struct lane *lane, struct checkpoint last);
+enum write_result fake_letters(struct store *store, struct lane *lane, struct entry *first,
+    struct err *err);
 bool source_is_ready(const struct fake_source *s);
 void key_goes(unsigned table, unsigned row);
 void check_done(unsigned lane, struct position done);
