@@ -54,7 +54,7 @@ write_page(struct worker *w, struct lane *lane, struct delivery *page, struct po
     struct err *err)
 {
 	struct checkpoints before = lane->checkpoints;
-	struct entry *last = NULL;
+	struct entry *last = page->first;
 	enum write_result result;
 
 	for (struct entry *e = page->first; e != NULL; e = e->next) {

@@ -17,6 +17,7 @@ enum {
 	STATEMENT_ROWS_MAX = 1000,
 	PACKET_SPARE = 1024, /* what the protocol puts around a statement */
 	PACKET_MIN = 64 << 10,
+	NO_SUCH_TABLE = 1146,
 };
 
 struct mysql_store {
@@ -163,7 +164,14 @@ static int
 mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err)
 {
-	return ledger_orders_take(mysql_of(store)->sql, lanes, count, orders, err);
+	struct mysql_store *m = mysql_of(store);
+
+	if (ledger_orders_take(m->sql, lanes, count, orders, err) == 0)
+		return 0;
+	/* the ledger is gone: the next session makes it again, and its lanes halt */
+	if (err->code == NO_SUCH_TABLE)
+		sql_close(m->sql);
+	return -1;
 }
 
 static int

@@ -10,7 +10,6 @@ enum {
 	SETTLE_WAIT_S = 2, /* a killed session is gone in milliseconds unless it is rolling back */
 	CODE_DEADLOCK = 1213,
 	CODE_OPTION_PREVENTS = 1290, /* --read-only, --super-read-only */
-	CODE_NO_SUCH_TABLE = 1146,
 	CODE_READ_ONLY_TRANSACTION = 1792,
 	CODE_READ_ONLY_MODE = 1836,
 };
@@ -29,8 +28,7 @@ session_query(struct sql *sql, struct str statement, struct sql_result *result, 
 		return 0;
 	if (err->class == ERR_POISON)
 		err->class = ERR_RETRY;
-	/* a table of ours that is gone is made again by the next one */
-	if (is_read_only(err->code) || err->code == CODE_NO_SUCH_TABLE)
+	if (is_read_only(err->code))
 		sql_close(sql);
 	return -1;
 }
