@@ -141,6 +141,9 @@ struct config {
 	int poison_rate; /* dead letters among a lane's last 1,000 entries; 0: never halt */
 	int max_parked;	 /* keys of a lane that wait behind dead letters */
 	int64_t invalidate_lag_max_bytes;
+	int keep_ms;		 /* entries stay so long in their stream behind `done` */
+	int64_t keep_bytes;	 /* and a stream at most so large for it; 0: no limit */
+	int wait_replicas;	 /* of Redis, before a batch is written; 0: none */
 	int shutdown_timeout_ms; /* SIGTERM: how long to finish */
 	bool eviction_allowed;	 /* eviction: allow */
 	bool show_keys;

@@ -90,7 +90,6 @@ const struct option options[] = {
 	NOT_YET("redis", "sentinel", "Sentinel"),
 	NOT_YET("redis", "sentinels", "Sentinel"),
 	NOT_YET("redis", "cluster", "Cluster"),
-	LATER("redis", "wait_replicas"),
 
 	{ "", "cache", OPTION_SERVER, AT(config, cache),
 	    .example = "{ url: \"redis://127.0.0.1:6380\" }",
@@ -158,9 +157,6 @@ const struct option options[] = {
 	LATER("sources[]", "topics"),
 	LATER("sources[]", "topic"),
 	LATER("sources[]", "kafka"),
-	LATER("sources[]", "keep"),
-	LATER("sources[]", "keep_bytes"),
-	LATER("sources[]", "wait_replicas"),
 	LATER("sources[]", "truncate"),
 	LATER("sources[]", "trim"),
 
@@ -264,6 +260,20 @@ const struct option options[] = {
 	{ "", "invalidate_lag_max", OPTION_SIZE, AT(config, invalidate_lag_max_bytes),
 	    .fallback = "1GiB", RANGE(MIB, 1024 * GIB),
 	    .doc = "Stream bytes that may wait for a cache that is away before rows stop too." },
+	{ "", "keep", OPTION_DURATION, AT(config, keep_ms), .fallback = "0",
+	    RANGE(0, 14 * 24 * HOUR),
+	    .doc =
+		"How long entries stay in their stream after they are written and invalidated, so "
+		"that a MySQL failover that loses commits loses no change: longer than the "
+		"replica that may be promoted lags behind." },
+	{ "", "keep_bytes", OPTION_SIZE, AT(config, keep_bytes), .fallback = "0",
+	    RANGE(0, 1024 * GIB),
+	    .doc =
+		"Memory of a stream above which kept entries go early, the oldest first; 0 is no "
+		"limit." },
+	{ "", "wait_replicas", OPTION_INT, AT(config, wait_replicas), .fallback = "0", RANGE(0, 16),
+	    .doc = "Replicas of Redis that must have what was read before it is written to MySQL; "
+		   "with fewer the batch waits." },
 	{ "", "shutdown_timeout", OPTION_DURATION, AT(config, shutdown_timeout_ms),
 	    .fallback = "20s", RANGE(0, HOUR),
 	    .doc = "How long SIGTERM may take to finish what is begun." },
@@ -284,9 +294,6 @@ const struct option options[] = {
 	{ "log", "format", OPTION_WORD, AT(config, log_format), .fallback = "logfmt",
 	    .words = log_formats, .doc = "How a line is written." },
 	LATER("", "kafka"),
-	LATER("", "keep"),
-	LATER("", "keep_bytes"),
-	LATER("", "wait_replicas"),
 	LATER("", "refresh"),
 	LATER("", "outbox"),
 	LATER("", "announce"),

@@ -40,6 +40,16 @@ log_dead(struct worker *w, const struct entry *e)
 	    "%s", e->refusal.text != NULL ? e->refusal.text : "", NULL);
 }
 
+void
+account_letters(struct worker *w, const struct entry *first)
+{
+	for (const struct entry *e = first; e != NULL; e = e->next_kept) {
+		COUNT(e->lane->dead, 1);
+		COUNT(w->counters.dead_by_reason[dead_reason_index(e->refusal.reason)], 1);
+		log_dead(w, e);
+	}
+}
+
 static void
 count_batch(struct worker *w, struct batch *b, const struct write_report *report)
 {

@@ -177,6 +177,7 @@ add_entry(struct batch *b, struct entry *e, struct position after)
 
 	CHECK(bl->entries == 0 || position_compare(e->id, bl->last) > 0);
 	bl->last = e->id;
+	bl->last_entry = e;
 	bl->entries++;
 	bl->bytes += e->bytes;
 	keep_entry(b, e);
@@ -319,6 +320,7 @@ batch_place(struct batch *b)
 		bl->from = bl->lane->position;
 		bl->writes = position_compare(bl->last, bl->from) > 0;
 		bl->to = bl->writes ? bl->last : bl->from;
+		bl->last_hash = bl->writes ? checkpoint_hash(bl->last_entry) : 0;
 		bl->done = bl->lane->answered;
 		bl->leave_why = bl->leave_table = bl->leave_text = NULL;
 		bl->leave_at = NULL;

@@ -55,10 +55,12 @@ struct bucket {
 struct batch_lane {
 	struct lane *lane;
 	struct position after, last; /* the lane's cursor before its first entry; its last entry */
-	struct position from, to;    /* ledger position before and after; set by batch_place */
-	struct position done;	     /* what this transaction records as done; set by batch_place */
-	unsigned parked_generation;  /* of the lane's parked keys when its first entry was folded */
-	bool writes;		     /* to > from (else only invalidated again) */
+	const struct entry *last_entry;
+	uint64_t last_hash;	    /* its checkpoint_hash, where it is to be written */
+	struct position from, to;   /* ledger position before and after; set by batch_place */
+	struct position done;	    /* what this transaction records as done; set by batch_place */
+	unsigned parked_generation; /* of the lane's parked keys when its first entry was folded */
+	bool writes;		    /* to > from (else only invalidated again) */
 	unsigned entries;
 	size_t bytes;
 	/* filled by the store when the lane must leave the batch */

@@ -105,6 +105,7 @@ struct refusal {
 #define REASON_CHECK "check"
 #define REASON_TRIGGER "trigger"
 #define REASON_TOO_LARGE "too_large" /* above max_allowed_packet */
+#define REASON_FORK "fork"	     /* its stream forked: whether it was applied can't be known */
 #define REASON_REFUSED "refused"     /* any other data error of MySQL */
 #define REASON_PARKED "parked"	     /* nothing wrong with it: it waits behind another letter */
 

@@ -28,7 +28,8 @@ lane_why_of(const char *text)
 	static const char *const words[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY,
 		LANE_WHY_TABLE, LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_MAX_PARKED,
 		LANE_WHY_REPLAY, LANE_WHY_ENTRY_TOO_LARGE, LANE_WHY_LEDGER_LOST, LANE_WHY_GAP,
-		LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE };
+		LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE,
+		LANE_WHY_STORE_ROLLBACK, LANE_WHY_ROLLBACK, LANE_WHY_FORK };
 
 	if (text[0] == '\0')
 		return NULL;
@@ -100,6 +101,8 @@ lane_free(struct lane *lane)
 	parked_clear(&lane->parked);
 	parked_clear(&lane->replay_blocked);
 	lane->replay_due = lane->replaying = false;
+	lane->look_again = lane->recall = false;
+	lane->lost_to = (struct position){ 0, 0 };
 	SHOW(lane->alarm, NULL);
 	SHOW(lane->lag, 0);
 	SHOW(lane->stream_length, 0);
@@ -123,6 +126,14 @@ lane_halt(struct lane *lane, const char *why)
 	CHECK(why != NULL);
 	lane->hold_until_ms = 0;
 	set_state(lane, LANE_HALTED, why);
+}
+
+void
+lane_answered_at(struct lane *lane, struct position answered)
+{
+	lane->answered = lane->passed_from = answered;
+	lane->passed = 0;
+	lane->answered_hash = 0;
 }
 
 void

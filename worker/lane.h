@@ -3,6 +3,7 @@
 
 #include "config/config.h"
 #include "worker/change.h"
+#include "worker/checkpoint.h"
 #include "worker/parked.h"
 #include "worker/position.h"
 
@@ -44,6 +45,9 @@ const char *lane_state_name(enum lane_state state);
 #define LANE_WHY_IDENTITY "identity"
 #define LANE_WHY_LANES_CHANGED "lanes_changed"
 #define LANE_WHY_WRONG_TYPE "wrong_type"
+#define LANE_WHY_STORE_ROLLBACK "store_rollback"
+#define LANE_WHY_ROLLBACK "rollback"
+#define LANE_WHY_FORK "fork"
 
 #define LANE_NAME_MAX 255
 
@@ -67,10 +71,18 @@ struct lane {
 	enum lane_state state;
 	uint64_t epoch;
 	struct position position, done, answered, cursor;
-	struct position recording; /* what `record` is about to make `done` */
-	char identity[64];	   /* as the ledger row has it */
-	const char *marked;	   /* what halts it, as the ledger row says; NULL: nothing */
-	int mismatches;		   /* compare-and-set, running */
+	struct position recording;   /* what `record` is about to make `done` */
+	uint64_t answered_hash;	     /* of the entry at `answered`; 0: not known */
+	struct position passed_from; /* so many entries are between this place and `answered` */
+	uint64_t passed;
+	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */
+	struct position lost_from, lost_to; /* the store lost these commits; lost_to 0-0: none that
+					       an alarm doesn't tell of */
+	bool recall;	   /* owned anew: the notice board may know of commits that we don't */
+	bool look_again;   /* not to be read before the source was looked at with a store at hand */
+	char identity[64]; /* as the ledger row has it */
+	const char *marked;	/* what halts it, as the ledger row says; NULL: nothing */
+	int mismatches;		/* compare-and-set, running */
 	bool fresh;		/* the ledger row is ours of this moment: nothing was ever here */
 	int64_t hold_until_ms;	/* HELD */
 	int hold_tries;		/* consecutive holds, for the back-off */
@@ -115,6 +127,8 @@ void lane_hold(struct lane *lane, const char *why, int64_t until_ms);
 void lane_halt(struct lane *lane, const char *why);
 /* The LANE_WHY word equal to this text (as read from a ledger row), or NULL for "". */
 const char *lane_why_of(const char *text);
+/* It is answered up to here, by other news than a batch of ours. */
+void lane_answered_at(struct lane *lane, struct position answered);
 /* Publish position and done for pages. */
 void lane_show(struct lane *lane);
 

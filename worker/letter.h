@@ -38,6 +38,7 @@ struct letter {
 	uint64_t id;
 	struct position place; /* of its entry */
 	enum letter_state state;
+	bool forked;	       /* nobody knows whether it was applied before (reason `fork`) */
 	bool follows;	       /* nothing wrong with it: it was behind another */
 	struct park_key *keys; /* what it parks; none: nothing waits for it */
 	unsigned key_count;

@@ -24,6 +24,22 @@ claim_lane(struct worker *w, struct lane *lane)
 	return false;
 }
 
+/* By order: no entry of ours need stand there. */
+static int
+move_lane(struct worker *w, struct lane *lane, struct position to, struct err *err)
+{
+	struct checkpoints before = lane->checkpoints;
+
+	if (checkpoints_hash_at(&before, lane->position) != 0)
+		checkpoints_add(&lane->checkpoints, lane->position,
+		    checkpoints_hash_at(&before, lane->position));
+	checkpoints_add(&lane->checkpoints, to, 0);
+	if (w->store->ops->move(w->store, lane, to, err) == 0)
+		return 0;
+	lane->checkpoints = before;
+	return -1;
+}
+
 /* Start a halted lane from what the ledger says now, or behind the order's place. */
 static int
 resume_lane(struct worker *w, struct lane *lane, const struct lane_order *order, struct err *err)
@@ -38,7 +54,7 @@ resume_lane(struct worker *w, struct lane *lane, const struct lane_order *order,
 	    (order->kind == ORDER_SKIP && position_compare(order->position, lane->position) < 0))
 		return 0;
 	if (order->has_position && position_compare(order->position, lane->position) != 0 &&
-	    (w->store->ops->move(w->store, lane, order->position, err) != 0 ||
+	    (move_lane(w, lane, order->position, err) != 0 ||
 		tend_read_place(w, lane, &ours, err) != 0))
 		return -1;
 	if (!ours)
@@ -83,9 +99,10 @@ obey_orders(struct worker *w, struct err *err)
 	struct lane_order orders[1024];
 	size_t i, count = 0;
 
-	/* an order goes past what was read and not yet written: that comes first */
+	/* an order goes past what was read and not yet written: that comes first, and so does a look
+	 * that is due */
 	for (i = 0; i < w->lane_count; i++)
-		if (w->lanes[i]->state != LANE_FREE &&
+		if (w->lanes[i]->state != LANE_FREE && !w->lanes[i]->recall &&
 		    (w->writing == NULL || batch_lane_find(w->writing, w->lanes[i]) == NULL))
 			lanes[count++] = w->lanes[i];
 	if (count == 0)
@@ -127,6 +144,17 @@ mark_halted(struct worker *w)
 			tend_mark(w, w->lanes[i]);
 }
 
+/* Before the record that makes it `done`, and so before anything is trimmed up to it. */
+static void
+take_checkpoint(struct lane *lane)
+{
+	const struct checkpoints *c = &lane->checkpoints;
+
+	if (lane->answered_hash != 0 && !lane->look_again &&
+	    (c->count == 0 || position_compare(c->list[0].id, lane->answered) < 0))
+		checkpoints_add(&lane->checkpoints, lane->answered, lane->answered_hash);
+}
+
 int
 tend_record(struct worker *w, struct err *err)
 {
@@ -136,7 +164,10 @@ tend_record(struct worker *w, struct err *err)
 	for (i = 0; i < w->lane_count; i++) {
 		struct lane *lane = w->lanes[i];
 
-		if (lane->state == LANE_FREE || position_compare(lane->answered, lane->done) <= 0)
+		if (lane->state == LANE_FREE)
+			continue;
+		take_checkpoint(lane);
+		if (position_compare(lane->answered, lane->done) <= 0 && !lane->checkpoints.changed)
 			continue;
 		lane->recording = lane->answered;
 		lanes[count++] = lane;
@@ -156,6 +187,7 @@ tend_record(struct worker *w, struct err *err)
 	}
 	for (i = 0; i < count; i++) {
 		lanes[i]->done = lanes[i]->recording;
+		lanes[i]->checkpoints.changed = false;
 		lane_show(lanes[i]);
 	}
 	return 0;
@@ -172,14 +204,22 @@ release_lanes(struct worker *w)
 		struct source_look look = { 0 };
 		struct err err = { 0 };
 
-		if (w->lanes[i]->state == LANE_FREE)
+		/* what wasn't looked at may be another stream: nothing of it is trimmed */
+		if (w->lanes[i]->state == LANE_FREE || w->lanes[i]->look_again)
 			continue;
 		if (w->source->ops->release(w->source, w->lanes[i], &look, &err) != 0) {
 			worker_source_failed(w, &err);
 			return;
 		}
-		if (w->lanes[i]->state == LANE_OPEN)
-			tend_obey_look(w, w->lanes[i], &look);
+		if (w->lanes[i]->state != LANE_OPEN ||
+		    tend_obey_look(w, w->lanes[i], &look, &err) == 0)
+			continue;
+		w->lanes[i]->look_again = true;
+		if (!w->source->ops->is_open(w->source)) {
+			worker_source_failed(w, &err);
+			return;
+		}
+		tend_log(w, LOG_WARN, "look_failed", w->lanes[i], err.text, "looks again");
 	}
 }
 
@@ -244,10 +284,21 @@ tend_failed(struct worker *w, const struct err *err)
 	    NULL);
 }
 
+/* Where the source is gone the store's work goes on. */
+static void
+look_again(struct worker *w)
+{
+	struct err err = { 0 };
+
+	if (tend_look_again(w, &err) != 0)
+		worker_source_failed(w, &err);
+}
+
 void
 tend_lanes(struct worker *w)
 {
 	struct err err = { 0 };
+	bool failed;
 
 	wake_held(w);
 	if (tend_share(w, &err) != 0) {
@@ -258,9 +309,11 @@ tend_lanes(struct worker *w)
 		return;
 	w->tended_ms = clock_ms();
 	/* done first: an order must not go over what is written and not yet known as invalidated */
-	if (tend_record(w, &err) != 0 || obey_orders(w, &err) != 0 ||
-	    tend_find_marked(w, &err) != 0 || tend_count_letters(w, &err) != 0 ||
-	    look_at_schema(w, &err) != 0) {
+	failed = tend_record(w, &err) != 0;
+	if (!failed)
+		look_again(w);
+	if (failed || obey_orders(w, &err) != 0 || tend_find_marked(w, &err) != 0 ||
+	    tend_count_letters(w, &err) != 0 || look_at_schema(w, &err) != 0) {
 		tend_failed(w, &err);
 		return;
 	}

@@ -13,6 +13,7 @@
  *	tend_share.c	the pool: which lanes to take and to give
  *	tend.c		once a second: orders, holds, done, notice board
  *	tend_replay.c	dead letters applied again
+ *	tend_look.c	what a look at the source asks for: alarms, and what a lost history leaves behind
  *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
  *	tend_parents.c	children whose parents may come by another lane
  */
@@ -62,6 +63,10 @@ bool tend_replay(struct worker *w);
 /* Is a lane held for that? */
 bool tend_is_replaying(const struct worker *w);
 
+/* A lane must be looked at before it is read or written on (the source was opened while the store
+ * was away). */
+bool tend_is_unsure(const struct worker *w);
+
 /* ---- between the files ---- */
 
 /* Read the lane's parked keys; whatever pass through its letters there was begins anew. */
@@ -77,6 +82,9 @@ void tend_log(struct worker *w, enum log_level level, const char *event, const s
 void tend_mark(struct worker *w, struct lane *lane);
 /* The lane stands where its row says; it is read from `done`. */
 void tend_place(struct lane *lane, const struct ledger_row *row);
+/* The ledger's are the truth: a page of dead letters whose COMMIT was in doubt may have left one, or
+ * the store lost some.  Where it knows another server's history than we do, the lane is looked at again. */
+void tend_learn_checkpoints(struct lane *lane, const struct ledger_row *row);
 /* Another owner has it. */
 void tend_lose(struct worker *w, struct lane *lane, const char *why);
 /* Read the row of a lane of ours and stand there, unless another owner raised its epoch: then the
@@ -91,7 +99,19 @@ int tend_take(struct worker *w, struct lane **lanes, size_t count, struct err *e
  */
 bool tend_wait_for_parents(struct worker *w, struct lane *lane, struct position orphan);
 void tend_count_owned(struct worker *w);
-/* Do what a look at the source asks for: alarm, hold, halt, or nothing. */
-void tend_obey_look(struct worker *w, struct lane *lane, const struct source_look *look);
+/* An alarm that lets the lane go on. */
+void tend_alarm(struct worker *w, struct lane *lane, const char *why, const char *text);
+/*
+ * Do what a look at the source asks for: alarm, hold, halt, or nothing.  What is in question becomes
+ * dead letters first, for which the store must be settled.  -1: store or source failed; look again.
+ */
+int tend_obey_look(struct worker *w, struct lane *lane, const struct source_look *look,
+    struct err *err);
+/* Look at a lane of ours and obey.  -1: the source is gone; where the store failed, look_again stays. */
+int tend_look(struct worker *w, struct lane *lane, struct err *err);
+/* Look at the open lanes that look_again names; let `done` reach a place without an entry. */
+int tend_look_again(struct worker *w, struct err *err);
+/* The ledger is at `to`, behind what we know that was committed: the store lost it. */
+void tend_rolled_back(struct worker *w, struct lane *lane, struct position to);
 
 #endif

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOLD_MS 5000 /* a key of the wrong type */
-
 void
 tend_log(struct worker *w, enum log_level level, const char *event, const struct lane *lane,
     const char *why, const char *next)
@@ -47,18 +45,6 @@ tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text
 	    "waits for `sluice lane resume` or `skip`", NULL);
 }
 
-static void
-alarm_lane(struct worker *w, struct lane *lane, const char *why, const char *text)
-{
-	if (atomic_load(&lane->alarm) == why)
-		return;
-	atomic_store(&lane->alarm, why);
-	tend_mark(w, lane);
-	log_event(LOG_ERROR, "lane_alarm", "worker", "%d", w->index, "lane", "%s", lane->name,
-	    "why", "%s", why, "error", "%s", text, "next", "%s",
-	    "goes on; `sluice lane ack` clears it", NULL);
-}
-
 /* ---- becoming the owner ---- */
 
 void
@@ -66,10 +52,25 @@ tend_place(struct lane *lane, const struct ledger_row *row)
 {
 	lane->epoch = row->epoch;
 	lane->position = row->position;
-	lane->done = lane->answered = lane->cursor = row->done;
+	lane->done = lane->cursor = row->done;
+	lane->checkpoints = row->checkpoints;
+	lane_answered_at(lane, row->done);
 	lane->unreleased_bytes = 0;
 	snprintf(lane->identity, sizeof(lane->identity), "%s", row->identity);
 	lane_show(lane);
+}
+
+void
+tend_learn_checkpoints(struct lane *lane, const struct ledger_row *row)
+{
+	char history[HISTORY_MAX + 1];
+
+	memcpy(history, lane->checkpoints.history, sizeof(history));
+	lane->checkpoints = row->checkpoints;
+	if (row->checkpoints.history[0] == '\0')
+		checkpoints_set_history(&lane->checkpoints, history);
+	else if (strcmp(row->checkpoints.history, history) != 0)
+		lane->look_again = true;
 }
 
 void
@@ -77,6 +78,7 @@ tend_lose(struct worker *w, struct lane *lane, const char *why)
 {
 	COUNT(w->counters.fenced, 1);
 	tend_log(w, LOG_WARN, "lane_lost", lane, why, "another owner goes on with it");
+	worker_forget_invalidating(w, lane);
 	worker_drop_lane(w,
 	    lane); /* what is left of it must not meet the lane when it comes back */
 	w->source->ops->close_lane(w->source, lane);
@@ -100,6 +102,8 @@ tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err
 	if (row.epoch == lane->epoch) {
 		if (tend_load_parked(w, lane, err) != 0)
 			return -1;
+		tend_learn_checkpoints(lane, &row);
+		row.checkpoints = lane->checkpoints;
 		tend_place(lane, &row);
 		*ours = true;
 		return 0;
@@ -124,47 +128,6 @@ start_lane(struct worker *w, struct lane *lane, struct ledger_row *row,
 	if (w->store->ops->start(w->store, lane, look->start, identity, err) != 0)
 		return -1;
 	return w->store->ops->load(w->store, lane, true, row, err);
-}
-
-/* What stood between done and position is gone with the keys that could be derived from it. */
-static void
-skip_lost(struct lane *lane, const struct source_look *look)
-{
-	if (!look->nothing_left || position_compare(lane->cursor, lane->answered) != 0 ||
-	    position_compare(lane->cursor, lane->position) >= 0)
-		return;
-	lane->cursor = lane->answered = lane->position;
-	lane->unreleased_bytes = 0;
-}
-
-/* What the look says about a lane of ours. */
-void
-tend_obey_look(struct worker *w, struct lane *lane, const struct source_look *look)
-{
-	switch (look->result) {
-	case LOOK_OK:
-	case LOOK_FRESH:
-		return;
-	case LOOK_LEDGER_LOST:
-		tend_halt(w, lane, LANE_WHY_LEDGER_LOST, look->text);
-		return;
-	case LOOK_IDENTITY:
-		tend_halt(w, lane, LANE_WHY_IDENTITY, look->text);
-		return;
-	case LOOK_WRONG_TYPE:
-		lane_hold(lane, LANE_WHY_WRONG_TYPE, clock_ms() + HOLD_MS);
-		tend_log(w, LOG_ERROR, "lane_held", lane, look->text, "looks again in 5 s");
-		return;
-	case LOOK_GAP:
-		skip_lost(lane, look);
-		if (look->cannot_lift || lane->source->on_gap == ON_GAP_HALT) {
-			atomic_store(&lane->alarm, LANE_WHY_GAP);
-			tend_halt(w, lane, LANE_WHY_GAP, look->text);
-		} else {
-			alarm_lane(w, lane, LANE_WHY_GAP, look->text);
-		}
-		return;
-	}
 }
 
 /* The lock is ours: ledger row, then the source beside it, then read. */
@@ -209,11 +172,21 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	if (row.halted[0] != '\0') {
 		lane_halt(lane, lane_why_of(row.halted));
 		lane->marked = atomic_load(&lane->why);
-	} else {
-		tend_obey_look(w, lane, &look);
+		/* when it goes on */
+		lane->look_again =
+		    look.in_question || look.result == LOOK_ROLLBACK || look.result == LOOK_FORK;
+		if (look.result == LOOK_GAP ||
+		    (look.result == LOOK_STORE_ROLLBACK &&
+			strcmp(row.halted, LANE_WHY_LEDGER_LOST) != 0))
+			tend_alarm(w, lane,
+			    look.result == LOOK_GAP ? LANE_WHY_GAP : LANE_WHY_STORE_ROLLBACK,
+			    look.text);
+	} else if (tend_obey_look(w, lane, &look, err) != 0) {
+		lane_free(lane);
+		return -1;
 	}
-	if (row.found &&
-	    (look.result == LOOK_OK || look.result == LOOK_FRESH || look.result == LOOK_GAP) &&
+	if (row.found && look.result != LOOK_LEDGER_LOST && look.result != LOOK_IDENTITY &&
+	    look.result != LOOK_WRONG_TYPE &&
 	    w->source->ops->settle(w->source, lane, row.identity, err) != 0) {
 		lane_free(lane);
 		return -1;
@@ -265,6 +238,8 @@ tend_take(struct worker *w, struct lane **lanes, size_t count, struct err *err)
 			continue;
 		if (adopt_lane(w, lanes[i], &look_err) == 0)
 			continue;
+		/* what was seen of it is old when it is tried again */
+		w->source->ops->close_lane(w->source, lanes[i]);
 		if (!w->store->ops->is_open(w->store)) {
 			*err = look_err;
 			return -1;

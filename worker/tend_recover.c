@@ -65,6 +65,11 @@ tend_mismatch(struct worker *w, struct err *err)
 		if (row.found && row.epoch == lane->epoch &&
 		    position_compare(row.position, lane->position) == 0)
 			continue;
+		if (row.found && row.epoch == lane->epoch &&
+		    position_compare(row.position, lane->position) < 0) {
+			tend_rolled_back(w, lane, row.position);
+			continue;
+		}
 		lane->mismatches++;
 		if (row.found && row.epoch == lane->epoch && lane->mismatches < MISMATCHES_MAX)
 			continue;
@@ -120,7 +125,7 @@ learn_done(struct lane *lane, struct position done)
 {
 	lane->done = done;
 	if (position_compare(done, lane->answered) > 0)
-		lane->answered = done;
+		lane_answered_at(lane, done);
 }
 
 /* Own the lanes we had, again; fills places for those that are still ours and packs them together. */
@@ -149,7 +154,11 @@ own_again(struct worker *w, struct lane **lanes, struct place *places, size_t *c
 		}
 		if (tend_load_parked(w, lanes[i], err) != 0)
 			return -1;
+		if (position_compare(row.position, lanes[i]->position) < 0)
+			tend_rolled_back(w, lanes[i], row.position);
 		lanes[i]->epoch = row.epoch;
+		lanes[i]->recall = lanes[i]->look_again = true;
+		tend_learn_checkpoints(lanes[i], &row);
 		lanes[kept] = lanes[i];
 		places[kept++] = (struct place){ row.position, row.done };
 	}
@@ -192,24 +201,19 @@ tend_recover(struct worker *w, struct err *err)
 int
 tend_source_opened(struct worker *w, struct err *err)
 {
+	bool settled = w->store->ops->is_open(w->store) && !w->unsettled;
 	size_t i;
 
 	wait_anew(w);
 	for (i = 0; i < w->lane_count; i++) {
 		struct lane *lane = w->lanes[i];
-		struct source_look look = { 0 };
-		struct ledger_row row = { 0 };
 
-		if (lane->state != LANE_OPEN)
+		if (lane->state == LANE_FREE)
 			continue;
-		row.found = true;
-		row.epoch = lane->epoch;
-		row.position = lane->position;
-		row.done = lane->done;
-		snprintf(row.identity, sizeof(row.identity), "%s", lane->identity);
-		if (w->source->ops->look(w->source, lane, &row, &look, err) != 0)
+		/* without the store nothing can be settled */
+		lane->look_again = true;
+		if (settled && tend_look(w, lane, err) != 0)
 			return -1;
-		tend_obey_look(w, lane, &look);
 	}
 	return 0;
 }

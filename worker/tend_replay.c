@@ -253,6 +253,10 @@ why_not(const struct lane *lane, const struct letter *l)
 
 		if (c->op == CHANGE_INVALIDATE || c->table->version == VERSION_GIVEN)
 			continue;
+		if (l->forked)
+			return "not applied: nobody knows whether it was before its stream forked, "
+			       "and the table has no given versions; `dead replay --force` applies "
+			       "it anyway";
 		if (position_compare(l->place, lane->position) != 0 ||
 		    parked_blocks_entry(&lane->parked, e))
 			return "not applied: later changes of its key may have been, and the table "

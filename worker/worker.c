@@ -8,6 +8,7 @@
 #include "worker/tend.h"
 #include "worker/waiting.h"
 #include "worker/worker_batches.h"
+#include "worker/worker_confirm.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 #define BLOCK_MS 1000 /* the longest XREAD; also how soon a lane that was just owned is read */
 #define PING_MS 3000
 #define REPLAY_BLOCK_MS 20
+#define UNSURE_MS 100 /* until what must be looked at first is */
 #define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
 #define WAKE_MS 1000  /* how often at least a wait is shown to last */
 #define SCHEMA_MS 200 /* schema loads are at least so far apart */
@@ -57,6 +59,10 @@ worker_turn(struct worker *w, int block_ms)
 	}
 	source_ready(w); /* lanes can be taken in the same turn */
 	tend_lanes(w);
+	if (tend_is_unsure(w)) {
+		fill(w, least(block_ms, UNSURE_MS));
+		return;
+	}
 	invalidate(w, 0);
 	if (tend_replay(w)) {
 		invalidate(w, 0);
@@ -64,7 +70,9 @@ worker_turn(struct worker *w, int block_ms)
 	}
 	if (may_write(w))
 		start_write(w);
-	if (w->writing != NULL && breaker_ready(&w->counters.mysql))
+	if (w->writing != NULL && w->confirm_ms > clock_ms())
+		fill(w, least(block_ms, w->confirm_ms - clock_ms()));
+	else if (w->writing != NULL && breaker_ready(&w->counters.mysql))
 		write_batch(w);
 	else if (w->writing != NULL)
 		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
@@ -163,6 +171,8 @@ written(struct worker *w, struct batch *b, const struct write_report *report)
 			bl->lane->position = bl->to;
 			bl->lane->done = bl->done;
 			bl->lane->mismatches = 0;
+			bl->lane->checkpoints.last = (struct checkpoint){ bl->to, bl->last_hash };
+			bl->lane->checkpoints.changed = false;
 		}
 		bl->lane->hold_tries = 0;
 		bl->lane->probe = false;
@@ -211,6 +221,8 @@ write_batch(struct worker *w)
 	struct write_report report = { 0 };
 	struct err err = { 0 };
 
+	if (!worker_confirmed(w, b))
+		return;
 	if (b->state == BATCH_SEALED) { /* else it turned out to be committed: tend_recover */
 		switch (try_write(w, &report, &err)) {
 		case WRITE_OK:
@@ -263,7 +275,7 @@ invalidated(struct worker *w)
 		if (lane->state == LANE_FREE || position_compare(bl->after, lane->answered) > 0)
 			continue;
 		if (position_compare(bl->last, lane->answered) > 0)
-			lane->answered = bl->last;
+			worker_answer(lane, bl);
 		lane->unreleased_bytes -= (int64_t)bl->bytes < lane->unreleased_bytes ?
 		    (int64_t)bl->bytes :
 		    lane->unreleased_bytes;
@@ -433,7 +445,7 @@ request(struct worker *w, int block_ms, struct err *err)
 	if (w->source->ops->requested(w->source) || is_full(w) || is_paused(w) || SEE(*w->stop))
 		return 0;
 	for (i = 0; i < w->lane_count && count < 1024; i++)
-		if (w->lanes[i]->state == LANE_OPEN)
+		if (w->lanes[i]->state == LANE_OPEN && !w->lanes[i]->look_again)
 			open[count++] = w->lanes[i];
 	if (count == 0)
 		return 0;

@@ -55,6 +55,7 @@ struct worker {
 	int64_t schema_looked_ms;      /* of the last look whether it changed */
 	int64_t tended_ms, pinged_ms, census_ms, letters_counted_ms;
 	int64_t waiting_shown_ms; /* when the pages last saw what waits behind MySQL */
+	int64_t confirm_ms;	  /* wait_replicas: not before this clock_ms again */
 	double rate_credit;	  /* rows that max_rows_per_second still allows now */
 	int64_t rate_ms;
 	bool rewind; /* the cache was away: read again from done */
@@ -83,6 +84,10 @@ bool worker_run(struct worker *w);
 void worker_drop_read(struct worker *w);
 /* Drop what was read of one lane and not yet written. */
 void worker_drop_lane(struct worker *w, struct lane *lane);
+/* Drop what was read of one lane and isn't committed; the store must be settled. */
+void worker_drop_unwritten(struct worker *w, struct lane *lane);
+/* The keys that are being invalidated no longer count for the lane: its rows went back. */
+void worker_forget_invalidating(struct worker *w, const struct lane *lane);
 /* Drop only the batch being written; the caller moved the cursors. */
 void worker_drop_writing(struct worker *w);
 /* The batch being written turned out to be committed. */

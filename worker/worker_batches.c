@@ -107,6 +107,40 @@ worker_drop_lane(struct worker *w, struct lane *lane)
 }
 
 void
+worker_answer(struct lane *lane, const struct batch_lane *bl)
+{
+	if (position_compare(bl->after, lane->answered) == 0) {
+		lane->passed += bl->entries;
+	} else {
+		lane->passed_from = bl->last;
+		lane->passed = 0;
+	}
+	lane->answered = bl->last;
+	lane->answered_hash = checkpoint_hash(bl->last_entry);
+}
+
+void
+worker_drop_unwritten(struct worker *w, struct lane *lane)
+{
+	if (w->writing == NULL || w->writing->state == BATCH_SEALED) {
+		worker_drop_lane(w, lane);
+		return;
+	}
+	w->store->ops->forget(w->store, w->filling);
+	batch_drop_lane(w->filling, lane, NULL);
+}
+
+void
+worker_forget_invalidating(struct worker *w, const struct lane *lane)
+{
+	struct batch_lane *bl =
+	    w->invalidating != NULL ? batch_lane_find(w->invalidating, lane) : NULL;
+
+	if (bl != NULL)
+		bl->after = (struct position){ UINT64_MAX, UINT64_MAX };
+}
+
+void
 worker_rebuild(struct worker *w, struct batch *b)
 {
 	w->store->ops->forget(w->store, b);

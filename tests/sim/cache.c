@@ -59,7 +59,7 @@ check_done(unsigned lane, struct position done)
 
 	for (unsigned t = 0; t < TABLES; t++) {
 		for (unsigned r = 0; r < KEYS_MAX; r++) {
-			if (!is_cached(t) || lane_of(t, r) != lane ||
+			if (!is_cached(t) || lane_of(t, r) != lane || world.excused[lane] ||
 			    position_compare(world.changed_at[t][r], done) > 0 ||
 			    world.changed_tick[t][r] <= world.gone_tick[t][r])
 				continue;

@@ -292,7 +292,7 @@ make_stream(unsigned lane, unsigned count)
 	int64_t span_us = world.calm_us - world.now_us, at_us = world.now_us;
 	struct position id = { (uint64_t)(at_us / 1000), 0 };
 
-	s->entries = arena_zalloc(&world.arena, (count + 1) * sizeof(*s->entries));
+	s->entries = arena_zalloc(&world.arena, (count + OTHERS_MAX + 1) * sizeof(*s->entries));
 	for (s->count = 0; s->count < count; s->count++) {
 		struct stream_entry *e = &s->entries[s->count];
 

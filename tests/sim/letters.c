@@ -108,6 +108,7 @@ add_letter(struct lane *lane, size_t i, struct letter_list *list)
 	l->place = l->entry.id = e->id;
 	l->state = state_of(from);
 	l->follows = strcmp(from->reason, REASON_PARKED) == 0;
+	l->forked = from->forked;
 	l->key_count = from->state == STORED_APPLIED ? 0 : from->key_count;
 	l->keys = arena_alloc(&list->arena, sizeof(from->keys));
 	memcpy(l->keys, from->keys, sizeof(from->keys));
@@ -353,39 +354,87 @@ commit_step(const struct letter_step *step)
 		check_gone(l);
 }
 
+/* Each entry once: applied, or a dead letter.  One that forked may have been either before. */
+static void
+commit_entry(const struct stored_letter *l)
+{
+	struct stream_entry *e = &world.streams[l->lane].entries[l->entry];
+	bool forks = l->reason != NULL && strcmp(l->reason, REASON_FORK) == 0;
+	char id[POSITION_TEXT];
+
+	position_text(e->id, id);
+	if (!forks && e->applied)
+		sim_fail("lane %u: %s is applied twice", l->lane, id);
+	if (e->dead != NULL && (!forks || strcmp(e->dead, REASON_FORK) == 0))
+		sim_fail("lane %u: %s is a dead letter twice", l->lane, id);
+	if (!forks) {
+		e->applied = true;
+		*add_log() = (struct logged){ .lane = l->lane, .entry = l->entry };
+	}
+	if (e->dead == NULL)
+		e->dead = l->reason;
+}
+
+static void
+commit_letter(const struct stored_letter *l)
+{
+	const struct stream_entry *e = &world.streams[l->lane].entries[l->entry];
+	char id[POSITION_TEXT];
+
+	trace("letter %zu of lane %u: entry %s, %s, %u keys", world.letter_count + 1, l->lane,
+	    position_text(e->id, id), l->reason, l->key_count);
+	for (size_t f = 0; f < e->raw_count; f++)
+		trace("  %.*s = %.*s", STR_ARGS(e->raw[f].name), STR_ARGS(e->raw[f].value.text));
+	world.letters = reallocarray(world.letters, world.letter_count + 1, sizeof(*world.letters));
+	CHECK(world.letters != NULL);
+	world.letters[world.letter_count] = *l;
+	world.letters[world.letter_count++].forked = strcmp(l->reason, REASON_FORK) == 0;
+}
+
 void
 commit_letters(struct transaction *tx)
 {
-	for (unsigned lane = 0; lane < world.lanes; lane++) {
-		struct position from = world.ledger[lane].position;
-
-		if (!tx->moved[lane] || position_compare(tx->ledger[lane].position, from) <= 0 ||
-		    position_compare(tx->skipped_to[lane], tx->skipped_from[lane]) > 0)
-			continue;
-		*add_log() =
-		    (struct logged){ .lane = lane, .from = from, .to = tx->ledger[lane].position };
-	}
 	for (size_t i = 0; i < tx->step_count; i++)
 		commit_step(&tx->steps[i]);
 	for (size_t i = 0; i < tx->letter_count; i++) {
-		const struct stored_letter *l = &tx->letters[i];
-		struct stream_entry *e = &world.streams[l->lane].entries[l->entry];
-		char id[POSITION_TEXT];
-
-		if (e->dead != NULL)
-			sim_fail("lane %u: %s is a dead letter twice", l->lane,
-			    position_text(e->id, id));
-		e->dead = l->reason;
-		trace("letter %zu of lane %u: entry %s, %s, %u keys", world.letter_count + 1,
-		    l->lane, position_text(e->id, id), l->reason, l->key_count);
-		for (size_t f = 0; f < e->raw_count; f++)
-			trace("  %.*s = %.*s", STR_ARGS(e->raw[f].name),
-			    STR_ARGS(e->raw[f].value.text));
-		world.letters =
-		    reallocarray(world.letters, world.letter_count + 1, sizeof(*world.letters));
-		CHECK(world.letters != NULL);
-		world.letters[world.letter_count++] = *l;
+		commit_entry(&tx->letters[i]);
+		if (tx->letters[i].reason != NULL)
+			commit_letter(&tx->letters[i]);
 	}
+}
+
+/* ---- MySQL goes back ---- */
+
+void
+letters_remember(struct snapshot *snap)
+{
+	snap->letter_count = world.letter_count;
+	snap->log_count = world.log_count;
+	snap->letters = calloc(world.letter_count + 1, sizeof(*snap->letters));
+	CHECK(snap->letters != NULL);
+	if (world.letter_count > 0)
+		memcpy(snap->letters, world.letters, world.letter_count * sizeof(*snap->letters));
+}
+
+void
+letters_forget(struct snapshot *snap)
+{
+	free(snap->letters);
+	snap->letters = NULL;
+}
+
+/* The marks of that time are gone with it, and so is what would tell the keys of what was applied. */
+void
+letters_go_back(struct snapshot *snap)
+{
+	for (size_t i = snap->log_count; i < world.log_count; i++)
+		world.excused[world.log[i].lane] |= world.log[i].is_letter;
+	if (snap->letter_count > 0)
+		memcpy(world.letters, snap->letters, snap->letter_count * sizeof(*world.letters));
+	world.letter_count = snap->letter_count;
+	world.log_count = snap->log_count;
+	world.last_marks_us = 0;
+	letters_forget(snap);
 }
 
 /* ---- who marks them ---- */

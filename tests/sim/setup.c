@@ -166,6 +166,7 @@ world_set_up(uint64_t seed, bool traced)
 	}
 	world.process[0].start_us = world.now_us;
 	make_entries();
+	choose_histories();
 	trace("seed %llu: %u lanes, %u processes, calm after %.1f s", (unsigned long long)seed,
 	    world.lanes, world.processes, (double)(world.calm_us - world.now_us) / 1e6);
 }
@@ -175,6 +176,7 @@ world_tear_down(void)
 {
 	for (int i = 0; i < SESSIONS_MAX; i++)
 		session_kill(i);
+	letters_forget(&world.snapshot);
 	free(world.letters);
 	free(world.log);
 	arena_deinit(&world.arena);

@@ -3,6 +3,7 @@
 
 #include "common/arena.h"
 #include "common/random.h"
+#include "worker/source/stream_keep.h"
 #include "worker/worker.h"
 
 #include <setjmp.h>
@@ -30,6 +31,7 @@ enum {
 	SESSIONS_MAX = 24,
 	MEMBERS_MAX = 64,
 	ENTRIES_MAX = 320,
+	OTHERS_MAX = 12, /* per lane: entries of the other side of a fork */
 	FIELDS_MAX = 10,
 	TEXT_MAX = 8
 };
@@ -69,7 +71,8 @@ enum stored_state {
 };
 struct stored_letter {
 	unsigned lane, entry;
-	const char *reason;
+	const char *reason; /* NULL: its entry was applied with its batch */
+	bool forked;	    /* nobody knows whether its entry was applied before */
 	enum stored_state state;
 	struct park_key keys[LETTER_KEYS_MAX]; /* rows of sluice_parked, until it is closed */
 	unsigned key_count;
@@ -88,9 +91,8 @@ struct letter_step {
 
 /* What was committed, in that order: the model plays it again. */
 struct logged {
-	unsigned lane;
-	struct position from, to; /* the lane's entries behind from and up to to were written */
-	bool is_letter;		  /* or this was done to a letter */
+	unsigned lane, entry; /* this entry was written, with its batch */
+	bool is_letter;	      /* or this was done to a letter */
 	struct letter_step step;
 	bool forced;
 };
@@ -103,6 +105,7 @@ struct ledger {
 	const char *halted, *alarm;
 	unsigned lanes_of_source;
 	struct lane_order order;
+	struct checkpoints checkpoints;
 };
 
 /* What one session has changed and not yet committed.  What it has touched it has locked. */
@@ -136,6 +139,9 @@ struct stream_entry {
 	int64_t at_us; /* when it is added */
 	struct field *raw;
 	size_t raw_count, bytes;
+	bool other;	  /* only there on the other side of the fork */
+	bool lost;	  /* gone with its side, or trimmed before MySQL forgot it */
+	bool applied;	  /* a batch with it was committed */
 	bool skipped;	  /* by order */
 	const char *dead; /* its committed dead letter's reason */
 };
@@ -144,6 +150,21 @@ struct stream {
 	struct stream_entry *entries;
 	unsigned count, added, trimmed; /* entries[trimmed … added) are there now */
 	char identity[64];
+	struct position board;	/* our group's place */
+	struct position lifted; /* no new entry at or below */
+};
+
+/* What goes back when MySQL loses its last commits. */
+struct snapshot {
+	bool taken;
+	int64_t at_us;
+	struct row rows[TABLES][ROWS_MAX];
+	struct ledger ledger[LANES_MAX];
+	const char *dead[LANES_MAX][ENTRIES_MAX + OTHERS_MAX];
+	bool skipped[LANES_MAX][ENTRIES_MAX + OTHERS_MAX],
+	    applied[LANES_MAX][ENTRIES_MAX + OTHERS_MAX];
+	struct stored_letter *letters;
+	size_t letter_count, log_count;
 };
 
 /* ---- processes: one worker each ---- */
@@ -170,7 +191,10 @@ struct fake_source {
 	struct position cursors[LANES_MAX];
 	unsigned max_rows;
 	int64_t answer_us, until_us;
-	unsigned deliveries; /* the worker's */
+	unsigned deliveries;   /* the worker's */
+	struct delivery *page; /* of a range, which a crash leaves behind */
+	bool looked[LANES_MAX];
+	struct stream_keep kept[LANES_MAX];
 };
 
 struct fake_cache {
@@ -260,6 +284,16 @@ struct world {
 	size_t log_count;
 	int64_t last_marks_us; /* 0: not yet */
 	uint64_t calls;
+
+	/* MySQL goes back at back_us to where it was at snap_us; the streams to where they were at cut_us,
+	 * at fork_us.  0: never. */
+	int64_t snap_us, back_us, cut_us, fork_us;
+	bool forked;
+	struct snapshot snapshot;
+	bool went_back, kept;	 /* keep covers what MySQL lost */
+	bool excused[LANES_MAX]; /* keys of entries that are gone can't be derived */
+	bool tell_rollback[LANES_MAX], tell_fork[LANES_MAX]; /* an alarm must be raised */
+	bool told_rollback[LANES_MAX], told_fork[LANES_MAX]; /* it was */
 };
 
 extern struct world world;
@@ -307,6 +341,23 @@ int apply(const struct operation *op, struct row *row, struct row *log, int *cod
 bool row_equal(const struct row *a, const struct row *b);
 const char *row_text(unsigned table, const struct row *row);
 
+/* ---- history.c: servers that lose what they had ---- */
+void choose_histories(void);
+/* Does the server have this entry now? */
+bool is_visible(const struct stream *s, unsigned i);
+/* Where the stream has this entry, as it was delivered. */
+unsigned entry_index(const struct entry *e);
+const char *history(void);
+/* Of its newest entry; the same where it was lifted above that. */
+struct position last_entry(const struct stream *s);
+struct position last_place(const struct stream *s);
+/* Time has passed. */
+void histories_pass(void);
+/* What the processes' alarms say. */
+void hear_alarms(const struct process *p);
+/* What the source makes of another history. */
+void fake_verify(const struct lane *lane, const struct ledger_row *row, struct source_look *look);
+
 /* ---- sessions.c: transactions and who may see what ---- */
 int session_open(const struct process *owner);
 void session_kill(int session);
@@ -344,6 +395,9 @@ int store_still(struct fake_store *s, struct err *err);
 int store_wait(struct fake_store *s, struct err *err);
 bool move_lane(int session, unsigned lane, uint64_t epoch, struct position from, struct position to,
     struct position done);
+void keep_checkpoints(int session, const struct lane *lane, struct checkpoint last);
+enum write_result fake_letters(struct store *store, struct lane *lane, struct entry *first,
+    struct err *err);
 bool source_is_ready(const struct fake_source *s);
 void key_goes(unsigned table, unsigned row);
 void check_done(unsigned lane, struct position done);
@@ -367,6 +421,10 @@ int fake_letters_close(struct store *store, const struct letter_list *list, stru
 int fake_letters_count(struct store *store, struct lane **lanes, size_t count,
     struct letter_count *counts, size_t *counted, struct err *err);
 void commit_letters(struct transaction *tx);
+/* What of them goes back when MySQL loses its last commits. */
+void letters_remember(struct snapshot *snap);
+void letters_go_back(struct snapshot *snap);
+void letters_forget(struct snapshot *snap);
 void mark_letters(void);
 /* Nothing is marked, and nothing waits that could go on. */
 bool letters_rest(void);

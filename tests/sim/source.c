@@ -62,7 +62,23 @@ fake_close(struct source *source)
 	s->open = s->requested = false;
 }
 
+static struct delivery *delivery_new(struct fake_source *s);
+static struct entry *make_entry(struct arena *a, struct lane *lane,
+    const struct stream_entry *from);
+static unsigned first_behind(const struct stream *s, struct position place);
+static void fake_recycle(struct source *source, struct delivery **delivery);
+
 /* ---- beside the lane ---- */
+
+/* We know it ourselves, or the notice board tells a new owner. */
+static bool
+goes_back(const struct fake_source *s, const struct stream *stream, const struct lane *lane,
+    const struct ledger_row *row)
+{
+	return lane->lost_to.major != 0 ||
+	    ((!s->looked[lane->index] || lane->recall) &&
+		position_compare(stream->board, row->position) > 0);
+}
 
 static int
 fake_look(struct source *source, struct lane *lane, const struct ledger_row *row,
@@ -70,6 +86,7 @@ fake_look(struct source *source, struct lane *lane, const struct ledger_row *row
 {
 	struct fake_source *s = fake_of(source);
 	const struct stream *stream = &world.streams[lane->index];
+	char text[CHECKPOINTS_TEXT], at[POSITION_TEXT];
 
 	*look = (struct source_look){ .result = LOOK_OK };
 	if (reach(s, "source.look", err) != 0)
@@ -77,15 +94,25 @@ fake_look(struct source *source, struct lane *lane, const struct ledger_row *row
 	snprintf(look->identity, sizeof(look->identity), "%s", stream->identity);
 	if (!row->found) {
 		look->result = stream->identity[0] != '\0' ? LOOK_LEDGER_LOST : LOOK_FRESH;
-	} else if (stream->identity[0] != '\0' && strcmp(stream->identity, row->identity) != 0) {
+	} else if (stream->identity[0] != '\0' && row->identity[0] != '\0' &&
+	    strcmp(stream->identity, row->identity) != 0) {
 		sim_fail("lane %d: the ledger knows another identity", lane->index);
-	} else if (stream->trimmed > 0 &&
+	} else if (goes_back(s, stream, lane, row)) {
+		look->result = LOOK_STORE_ROLLBACK;
+	} else if (position_compare(last_place(stream), row->position) < 0) {
+		look->result = LOOK_ROLLBACK;
+	} else if (stream->trimmed > 0 && !world.forked && !world.went_back &&
 	    position_compare(stream->entries[stream->trimmed - 1].id, row->done) > 0) {
 		look->result = LOOK_GAP;
 		if (position_compare(stream->entries[stream->trimmed - 1].id,
 			world.ledger[lane->index].done) > 0)
 			sim_fail("lane %d: entries beyond done are gone", lane->index);
 	}
+	fake_verify(lane, row, look);
+	s->looked[lane->index] = true;
+	trace("p%d  lane %d: look %d at %s%s, checkpoints %s", s->process->index, lane->index,
+	    (int)look->result, position_text(row->position, at),
+	    look->in_question ? ", in question" : "", checkpoints_text(&row->checkpoints, text));
 	call_ends(s->process, "source.look");
 	return 0;
 }
@@ -112,22 +139,120 @@ fake_new_identity(struct source *source, struct lane *lane, char identity[64])
 	snprintf(identity, 64, "id-%d-%u-%d", p->index, p->life, lane->index);
 }
 
+/* As stream_release: what is lost is told by an open lane, and only then anything moves on. */
+static bool
+tells_loss(struct fake_source *s, struct lane *lane, struct source_look *look)
+{
+	struct stream *stream = &world.streams[lane->index];
+	struct ledger_row row = { .found = true,
+		.position = lane->position,
+		.done = lane->done,
+		.checkpoints = lane->checkpoints };
+
+	if (!s->looked[lane->index])
+		return true;
+	if (goes_back(s, stream, lane, &row))
+		look->result = LOOK_STORE_ROLLBACK;
+	else if (position_compare(last_place(stream), lane->position) < 0)
+		look->result = LOOK_ROLLBACK;
+	if (look->result == LOOK_OK)
+		return false;
+	fake_verify(lane, &row, look);
+	return true;
+}
+
+/* Who has not heard yet that MySQL went back trims what he knew as done: only `keep` saves that. */
+static void
+trim(const struct lane *lane, struct stream *stream, struct position place)
+{
+	while (stream->trimmed < stream->added &&
+	    position_compare(stream->entries[stream->trimmed].id, place) < 0) {
+		struct stream_entry *e = &stream->entries[stream->trimmed];
+		bool settled = e->applied || e->dead != NULL || e->skipped || e->lost ||
+		    (e->other && !world.forked);
+
+		if (position_compare(lane->done, world.ledger[lane->index].done) > 0 &&
+		    (!world.went_back || (world.kept && !settled)))
+			sim_fail("lane %d: trimmed beyond done", lane->index);
+		if (!settled)
+			e->lost = world.excused[lane->index] = true;
+		stream->trimmed++;
+	}
+}
+
 static int
 fake_release(struct source *source, struct lane *lane, struct source_look *look, struct err *err)
 {
 	struct fake_source *s = fake_of(source);
 	struct stream *stream = &world.streams[lane->index];
+	struct position place;
 
 	*look = (struct source_look){ .result = LOOK_OK };
 	if (reach(s, "source.release", err) != 0)
 		return -1;
-	while (stream->trimmed < stream->added &&
-	    position_compare(stream->entries[stream->trimmed].id, lane->done) < 0) {
-		if (position_compare(lane->done, world.ledger[lane->index].done) > 0)
-			sim_fail("lane %d: trimmed beyond done", lane->index);
-		stream->trimmed++;
-	}
+	if (tells_loss(s, lane, look))
+		return 0;
+	if (stream_keep_place(&s->kept[lane->index], world.now_us / 1000, world.config.keep_ms,
+		lane->done, &place))
+		trim(lane, stream, place);
+	stream->board = lane->done;
 	call_ends(s->process, "source.release");
+	return 0;
+}
+
+static int
+fake_range(struct source *source, struct lane *lane, struct position after, struct position to,
+    struct delivery **page, struct err *err)
+{
+	struct fake_source *s = fake_of(source);
+	const struct stream *stream = &world.streams[lane->index];
+	struct delivery *d;
+	struct entry **tail;
+
+	*page = NULL;
+	if (reach(s, "source.range", err) != 0)
+		return -1;
+	d = delivery_new(s);
+	tail = &d->first;
+	for (unsigned i = first_behind(stream, after); i < stream->added && d->count < 3; i++) {
+		if (!is_visible(stream, i) || position_compare(stream->entries[i].id, to) > 0)
+			continue;
+		*tail = make_entry(&d->arena, lane, &stream->entries[i]);
+		tail = &(*tail)->next;
+		d->count++;
+	}
+	if (d->first == NULL)
+		fake_recycle(source, &d);
+	*page = s->page = d;
+	return 0;
+}
+
+static int
+fake_lift(struct source *source, struct lane *lane, bool *cannot, struct err *err)
+{
+	struct fake_source *s = fake_of(source);
+	struct stream *stream = &world.streams[lane->index];
+
+	*cannot = false;
+	if (reach(s, "source.lift", err) != 0)
+		return -1;
+	stream_keep_forget(&s->kept[lane->index]);
+	if (position_compare(lane->position, last_place(stream)) > 0)
+		stream->lifted = lane->position;
+	return 0;
+}
+
+/* Sometimes replicas are late. */
+static int
+fake_confirm(struct source *source, struct lane *lane, int replicas, struct err *err)
+{
+	struct fake_source *s = fake_of(source);
+
+	(void)lane, (void)replicas;
+	if (reach(s, "source.confirm", err) != 0)
+		return -1;
+	if (chance(8192))
+		return err_set(err, ERR_RETRY, 0, "a replica is late");
 	return 0;
 }
 
@@ -189,7 +314,8 @@ first_behind(const struct stream *s, struct position place)
 {
 	unsigned i = s->trimmed;
 
-	while (i < s->added && position_compare(s->entries[i].id, place) <= 0)
+	while (i < s->added &&
+	    (position_compare(s->entries[i].id, place) <= 0 || !is_visible(s, i)))
 		i++;
 	return i;
 }
@@ -240,25 +366,36 @@ is_wanted(const struct fake_source *s, size_t i)
 }
 
 static struct delivery *
-deliver(struct fake_source *s)
+delivery_new(struct fake_source *s)
 {
 	struct delivery *d = calloc(1, sizeof(*d));
-	struct entry **tail = &d->first;
 
 	CHECK(d != NULL);
 	arena_init(&d->arena, 0);
+	s->deliveries++;
+	return d;
+}
+
+static struct delivery *
+deliver(struct fake_source *s)
+{
+	struct delivery *d = delivery_new(s);
+	struct entry **tail = &d->first;
+
 	for (size_t i = 0; i < s->asked_count; i++) {
 		const struct stream *stream = &world.streams[s->asked[i]->index];
 		unsigned at = first_behind(stream, s->cursors[i]);
 
 		for (unsigned n = 0; is_wanted(s, i) && at < stream->added && n < s->max_rows;
-		    n++) {
-			*tail = make_entry(&d->arena, s->asked[i], &stream->entries[at++]);
+		    at++) {
+			if (!is_visible(stream, at))
+				continue;
+			n++;
+			*tail = make_entry(&d->arena, s->asked[i], &stream->entries[at]);
 			tail = &(*tail)->next;
 			d->count++;
 		}
 	}
-	s->deliveries++;
 	return d;
 }
 
@@ -270,6 +407,8 @@ fake_recycle(struct source *source, struct delivery **delivery)
 	if (d == NULL)
 		return;
 	*delivery = NULL;
+	if (fake_of(source)->page == d)
+		fake_of(source)->page = NULL;
 	fake_of(source)->deliveries--;
 	arena_deinit(&d->arena);
 	free(d);
@@ -290,6 +429,8 @@ fake_receive(struct source *source, struct delivery **delivery, struct err *err)
 	if (world.now_us < s->answer_us)
 		return cut(s, err, "no answer in time");
 	call_ends(s->process, "source.receive");
+	if (!s->open)
+		return cut(s, err, "the server is another one meanwhile");
 	s->requested = false;
 	d = deliver(s);
 	trace("p%d source.receive: %zu entries", s->process->index, d->count);
@@ -310,7 +451,11 @@ fake_fd(const struct source *source)
 static void
 fake_close_lane(struct source *source, struct lane *lane)
 {
-	trace("p%d leaves lane %d", fake_of(source)->process->index, lane->index);
+	struct fake_source *s = fake_of(source);
+
+	trace("p%d leaves lane %d", s->process->index, lane->index);
+	s->looked[lane->index] = false;
+	stream_keep_forget(&s->kept[lane->index]);
 }
 
 static void
@@ -318,6 +463,7 @@ fake_free(struct source **source)
 {
 	struct fake_source *s = fake_of(*source);
 
+	fake_recycle(*source, &s->page);
 	*source = NULL;
 	CHECK(s->deliveries == 0);
 }
@@ -336,6 +482,9 @@ static const struct source_ops ops = {
 	.fd = fake_fd,
 	.recycle = fake_recycle,
 	.release = fake_release,
+	.range = fake_range,
+	.lift = fake_lift,
+	.confirm = fake_confirm,
 	.newest = fake_newest,
 	.close_lane = fake_close_lane,
 	.free = fake_free,

@@ -265,7 +265,8 @@ show_row(const struct ledger *l, struct ledger_row *row)
 		.epoch = l->epoch,
 		.position = l->position,
 		.done = l->done,
-		.lanes_of_source = l->lanes_of_source };
+		.lanes_of_source = l->lanes_of_source,
+		.checkpoints = l->checkpoints };
 	snprintf(row->identity, sizeof(row->identity), "%s", l->identity);
 	snprintf(row->halted, sizeof(row->halted), "%s", l->halted != NULL ? l->halted : "");
 	snprintf(row->alarm, sizeof(row->alarm), "%s", l->alarm != NULL ? l->alarm : "");
@@ -350,6 +351,18 @@ move_lane(int session, unsigned lane, uint64_t epoch, struct position from, stru
 	return true;
 }
 
+void
+keep_checkpoints(int session, const struct lane *lane, struct checkpoint last)
+{
+	struct checkpoints *kept = &world.sessions[session].tx.ledger[lane->index].checkpoints;
+
+	if (lane->checkpoints.changed || last.hash != 0)
+		*kept = lane->checkpoints;
+	if (last.hash != 0)
+		kept->last = last;
+	kept->changed = false;
+}
+
 static int
 fake_move(struct store *store, struct lane *lane, struct position to, struct err *err)
 {
@@ -368,6 +381,7 @@ fake_move(struct store *store, struct lane *lane, struct position to, struct err
 	}
 	if (position_compare(to, lane->position) < 0)
 		sim_fail("lane %u: an order moves it back", number);
+	keep_checkpoints(s->session, lane, (struct checkpoint){ 0 });
 	world.sessions[s->session].tx.skipped_from[number] = lane->position;
 	world.sessions[s->session].tx.skipped_to[number] = to;
 	return store_commit(s, err);
@@ -414,6 +428,7 @@ fake_record(struct store *store, struct lane **lanes, size_t count, struct err *
 			session_roll_back(s->session);
 			return WRITE_MISMATCH;
 		}
+		keep_checkpoints(s->session, lane, (struct checkpoint){ 0 });
 	}
 	return store_commit(s, err) == 0 ? WRITE_OK : WRITE_ERROR;
 }
@@ -528,6 +543,7 @@ static const struct store_ops ops = {
 	.prepare = fake_prepare,
 	.forget = fake_forget,
 	.write = fake_write,
+	.letters = fake_letters,
 	.free = fake_free,
 };
 

@@ -120,7 +120,9 @@ skip_place(unsigned lane, struct position *place)
 	const struct stream *s = &world.streams[lane];
 	unsigned i = 0;
 
-	while (i < s->added && position_compare(s->entries[i].id, world.ledger[lane].position) <= 0)
+	while (i < s->added &&
+	    (position_compare(s->entries[i].id, world.ledger[lane].position) <= 0 ||
+		!is_visible(s, i)))
 		i++;
 	if (i > 0 && chance(8192))
 		i = below(i);
@@ -176,6 +178,7 @@ pass(int64_t us)
 		trace("nothing goes wrong from now on");
 	}
 	add_due();
+	histories_pass();
 	if (world.now_us - aged_us >= AGE_US) {
 		aged_us = world.now_us;
 		sessions_age();
@@ -305,6 +308,7 @@ call_begins(struct process *p, const char *what)
 {
 	world.calls++;
 	trace("p%d %s", p->index, what);
+	hear_alarms(p);
 	pass(5 + below(100));
 	if (atomic_load(&p->stop) == 1 && world.now_us > p->give_up_us)
 		atomic_store(&p->stop, 2);
@@ -386,8 +390,10 @@ is_quiet(void)
 	for (unsigned l = 0; l < world.lanes; l++) {
 		const struct stream *s = &world.streams[l];
 		const struct ledger *ledger = &world.ledger[l];
-		struct position last =
-		    s->count > 0 ? s->entries[s->count - 1].id : ledger->position;
+		struct position last = last_entry(s);
+
+		if (s->count == 0 || (world.forked && position_compare(ledger->position, last) > 0))
+			last = ledger->position;
 
 		if (s->added < s->count || !ledger->found ||
 		    position_compare(ledger->position, last) != 0 ||
@@ -410,8 +416,7 @@ fail_unrest(void)
 
 		printf("lane %u: position %s done %s last %s lock %d\n", l,
 		    position_text(world.ledger[l].position, position),
-		    position_text(world.ledger[l].done, done),
-		    s->count > 0 ? position_text(s->entries[s->count - 1].id, last) : "none",
+		    position_text(world.ledger[l].done, done), position_text(last_place(s), last),
 		    world.lane_lock[l]);
 		for (unsigned i = 0; i < world.processes; i++) {
 			struct process *p = &world.process[i];

@@ -31,9 +31,14 @@ check_no_hole(const struct batch *b, const struct batch_lane *bl)
 	const struct stream *s = &world.streams[bl->lane->index];
 	unsigned there = 0, ours = 0;
 
-	for (unsigned i = 0; i < s->added; i++)
-		there += position_compare(s->entries[i].id, bl->from) > 0 &&
-		    position_compare(s->entries[i].id, bl->to) <= 0;
+	for (unsigned i = 0; i < s->added; i++) {
+		if (position_compare(s->entries[i].id, bl->from) <= 0 ||
+		    position_compare(s->entries[i].id, bl->to) > 0)
+			continue;
+		if (s->entries[i].lost)
+			return; /* it may have been read before */
+		there += !s->entries[i].other || world.forked;
+	}
 	for (const struct entry *e = b->first; e != NULL; e = e->next_kept)
 		ours += e->lane == bl->lane && !e->done_before;
 	if (there != ours)
@@ -56,6 +61,8 @@ advance(struct writing *w, struct err *err)
 		if (!move_lane(w->store->session, lane, bl->lane->epoch, bl->from, bl->to,
 			bl->done))
 			return stop(w, WRITE_MISMATCH);
+		keep_checkpoints(w->store->session, bl->lane,
+		    (struct checkpoint){ bl->to, bl->last_hash });
 	}
 	for (struct batch_lane *bl = w->batch->lanes; bl != NULL; bl = bl->next)
 		check_no_hole(w->batch, bl);
@@ -357,19 +364,14 @@ apply_rows(struct writing *w)
 static void
 add_letter(struct transaction *tx, const struct entry *e)
 {
-	const struct stream *s = &world.streams[e->lane->index];
 	struct stored_letter *l;
 	struct park_key keys[PARK_KEYS];
-	unsigned i = 0;
 
-	while (i < s->added && position_compare(s->entries[i].id, e->id) != 0)
-		i++;
-	CHECK(i < s->added);
 	tx->letters = reallocarray(tx->letters, tx->letter_count + 1, sizeof(*tx->letters));
 	CHECK(tx->letters != NULL);
 	l = &tx->letters[tx->letter_count++];
 	*l = (struct stored_letter){ .lane = (unsigned)e->lane->index,
-		.entry = i,
+		.entry = entry_index(e),
 		.reason = e->refusal.reason,
 		.state = e->refusal.parks ? STORED_PARKED : STORED_DEAD };
 	for (size_t c = 0; c < e->change_count && e->refusal.parks; c++) {
@@ -386,10 +388,10 @@ static void
 add_letters(struct writing *w)
 {
 	for (const struct entry *e = w->batch->first; e != NULL; e = e->next_kept) {
-		if (e->refusal.reason == NULL || e->done_before)
+		if (e->done_before)
 			continue;
 		add_letter(&world.sessions[w->store->session].tx, e);
-		w->report->dead++;
+		w->report->dead += e->refusal.reason != NULL;
 	}
 }
 
@@ -460,4 +462,29 @@ fake_write(struct store *store, struct batch *batch, struct write_report *report
 	    batch->entries, batch->steps, batch->rounds);
 	call_ends(w.store->process, "store.write");
 	return WRITE_OK;
+}
+
+/* Entries that nobody can say of whether they were applied. */
+enum write_result
+fake_letters(struct store *store, struct lane *lane, struct entry *first, struct err *err)
+{
+	struct fake_store *s = (struct fake_store *)store;
+	unsigned number = (unsigned)lane->index;
+
+	if (store_reach(s, "store.letters", err) != 0)
+		return WRITE_ERROR;
+	if (!session_lock_lane(s->session, number)) {
+		session_roll_back(s->session);
+		err_set(err, ERR_RETRY, ER_LOCK_WAIT, "lock wait timeout on the ledger");
+		return WRITE_ERROR;
+	}
+	if (!move_lane(s->session, number, lane->epoch, lane->position, lane->position,
+		lane->done)) {
+		session_roll_back(s->session);
+		return WRITE_MISMATCH;
+	}
+	keep_checkpoints(s->session, lane, (struct checkpoint){ 0 });
+	for (const struct entry *e = first; e != NULL; e = e->next_kept)
+		add_letter(&world.sessions[s->session].tx, e);
+	return store_commit(s, err) == 0 ? WRITE_OK : WRITE_ERROR;
 }

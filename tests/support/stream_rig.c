@@ -186,7 +186,8 @@ take(size_t lanes)
 		return 0;
 	for (struct entry *e = d->first; e != NULL; e = e->next, count++) {
 		assert_true(position_compare(e->id, e->lane->cursor) > 0);
-		e->lane->cursor = e->lane->position = e->lane->done = e->id;
+		e->lane->cursor = e->lane->position = e->lane->done = e->lane->answered = e->id;
+		e->lane->passed++;
 	}
 	assert_int_equal(count, d->count);
 	assert_true(arena_bytes(&d->arena) <= MEMORY / 3 + (256 << 10));

@@ -323,23 +323,23 @@ what_a_later_release_brings_is_refused_by_name(void **state)
 {
 	(void)state;
 	expect(SERVERS
-	    "sources: [{ streams: s, table: t, format: debezium, keep: 1h }]\n"
+	    "sources: [{ streams: s, table: t, format: debezium, trim: acked }]\n"
 	    "tables:\n"
 	    "  t:\n"
 	    "    truncate: allow\n"
 	    "    refresh: {}\n"
 	    "    invalidate: [{ key: \"u:{id}\", mode: scan, stale_for: 5s, when: [a] }]\n"
 	    "kafka: { brokers: k }\n"
-	    "wait_replicas: 1\n",
+	    "quarantine: 1s\n",
 	    "3:43: sources[0].format: debezium is not in this release\n"
-	    "3:53: sources[0].keep is not in this release\n"
+	    "3:53: sources[0].trim is not in this release\n"
 	    "6:5: tables.t.truncate is not in this release\n"
 	    "7:5: tables.t.refresh is not in this release\n"
 	    "8:41: tables.t.invalidate[0].mode: scan is not in this release\n"
 	    "8:47: tables.t.invalidate[0].stale_for is not in this release\n"
 	    "8:62: tables.t.invalidate[0].when is not in this release\n"
 	    "9:1: kafka is not in this release\n"
-	    "10:1: wait_replicas is not in this release\n");
+	    "10:1: quarantine is not in this release\n");
 }
 
 static void

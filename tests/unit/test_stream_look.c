@@ -42,7 +42,10 @@ gap(const struct stream_info *info, const struct stream_memory *memory, uint64_t
 	struct lane lane = lane_at(5, cursor);
 	char mine[256];
 
-	return stream_gap(info, memory, &lane, lane.position, text != NULL ? text : mine, 256);
+	bool anew;
+
+	return stream_gap(info, memory, &lane, lane.position, &anew, text != NULL ? text : mine,
+	    256);
 }
 
 static void
@@ -161,22 +164,18 @@ a_stream_begun_anew_is_a_gap_even_where_its_entries_were_read(void **state)
 }
 
 static void
-a_stream_that_is_gone_or_behind_the_ledger_is_a_gap(void **state)
+a_stream_that_is_gone_is_a_gap(void **state)
 {
 	struct stream_info info = { .known = true };
 	struct stream_memory none = { 0 };
 	struct lane lane = lane_at(0, 0);
 	char text[256];
+	bool anew;
 
 	(void)state;
 	assert_true(gap(&info, &at_five, 5, text));
-	info = healthy;
-	info.last_generated = info.first = (struct position){ 4, 0 };
-	assert_true(gap(&info, &at_five, 5, text));
-	assert_non_null(strstr(text, "4-0"));
 	/* nothing was ever read: there is nothing to lose */
-	info = (struct stream_info){ .known = true };
-	assert_false(stream_gap(&info, &none, &lane, lane.position, text, sizeof(text)));
+	assert_false(stream_gap(&info, &none, &lane, lane.position, &anew, text, sizeof(text)));
 }
 
 static void
@@ -291,6 +290,105 @@ an_identity_key_that_is_gone_is_a_gap_unless_nothing_was_read(void **state)
 	facts.identity_trace = IDENTITY_ABSENT;
 	row.position = row.done = (struct position){ 0, 0 };
 	assert_int_equal(decide(&facts, &row, &look), LOOK_OK);
+}
+
+static void
+a_board_ahead_of_the_ledger_is_a_store_rollback_for_a_new_owner(void **state)
+{
+	struct stream_facts facts = { .info = healthy,
+		.groups = { .known = true, .ours = true, .delivered = { 8, 0 } } };
+	struct ledger_row row = { .found = true, .position = { 6, 0 }, .done = { 5, 0 } };
+	struct stream_memory memory = stream_recall(&facts, row.done);
+	struct lane lane = lane_at(5, 5);
+	struct source_look look = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(stream_decide(&facts, &memory, &lane, &row, &look, &err), 0);
+	assert_int_equal(look.result, LOOK_STORE_ROLLBACK);
+	assert_false(look.loses);
+	assert_non_null(strstr(look.text, "from 8-0 to 6-0"));
+	/* who was its owner all the time knows that another client moved the group */
+	assert_int_equal(decide(&facts, &row, &look), LOOK_OK);
+	/* unless the store was away meanwhile, and with it perhaps the lane */
+	lane.recall = true;
+	assert_int_equal(stream_decide(&facts, &at_five, &lane, &row, &look, &err), 0);
+	assert_int_equal(look.result, LOOK_STORE_ROLLBACK);
+	/* done trails position: that a board is ahead of it means nothing */
+	row.position = (struct position){ 8, 0 };
+	assert_int_equal(stream_decide(&facts, &memory, &lane, &row, &look, &err), 0);
+	assert_int_equal(look.result, LOOK_OK);
+}
+
+static void
+what_was_trimmed_before_the_ledger_went_back_is_named(void **state)
+{
+	struct stream_facts facts = { .info = healthy, .groups.known = true };
+	struct ledger_row row = { .found = true, .position = { 2, 0 }, .done = { 2, 0 } };
+	struct lane lane = lane_at(2, 2);
+	struct source_look look = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	lane.lost_from = (struct position){ 2, 0 };
+	lane.lost_to = (struct position){ 9, 0 };
+	assert_int_equal(stream_decide(&facts, &at_five, &lane, &row, &look, &err), 0);
+	assert_int_equal(look.result, LOOK_STORE_ROLLBACK);
+	assert_true(look.loses);
+	assert_non_null(strstr(look.text, "between 2-0 and 5-0"));
+	/* nothing was ever trimmed */
+	facts.info.first = (struct position){ 3, 0 };
+	facts.info.length = facts.info.added = 8;
+	assert_int_equal(stream_decide(&facts, &at_five, &lane, &row, &look, &err), 0);
+	assert_false(look.loses);
+}
+
+static void
+a_stream_that_ends_before_the_ledger_is_a_rollback(void **state)
+{
+	struct stream_facts facts = { .info = healthy, .groups.known = true };
+	struct ledger_row row = { .found = true, .position = { 12, 0 }, .done = { 12, 0 } };
+	struct source_look look;
+
+	(void)state;
+	assert_int_equal(decide(&facts, &row, &look), LOOK_ROLLBACK);
+	assert_non_null(strstr(look.text, "ends at 10-0, the ledger is at 12-0"));
+}
+
+static void
+fewer_entries_than_were_counted_is_a_stream_begun_anew_whatever_is_in_front(void **state)
+{
+	struct stream_info info = healthy;
+	struct lane lane = lane_at(5, 5);
+	char text[256];
+	bool anew;
+
+	(void)state;
+	info.added = 4;
+	info.length = 4;
+	info.first = (struct position){ 1, 0 };
+	assert_true(stream_gap(&info, &at_five, &lane, lane.position, &anew, text, sizeof(text)));
+	assert_true(anew);
+}
+
+static void
+kept_entries_in_front_are_counted_past(void **state)
+{
+	struct stream_info info = healthy;
+	struct stream_memory memory;
+
+	(void)state;
+	info.first = (struct position){ 1, 0 };
+	info.length = 10;
+	memory = stream_remember(&info, (struct position){ 8, 0 });
+	assert_false(memory.counted);
+	assert_true(memory.witnessed);
+	stream_count_on(&memory, &at_five, (struct position){ 5, 0 }, 3);
+	assert_true(memory.counted);
+	assert_int_equal(memory.count, 8);
+	memory = stream_remember(&info, (struct position){ 8, 0 });
+	stream_count_on(&memory, &at_five, (struct position){ 4, 0 }, 3);
+	assert_false(memory.counted);
 }
 
 static void
@@ -422,6 +520,22 @@ a_server_that_may_evict_streams_is_refused_unless_allowed(void **state)
 }
 
 static void
+a_replication_id_is_hexadecimal_or_none(void **state)
+{
+	char history[HISTORY_MAX + 1];
+
+	(void)state;
+	info_history(STR("role:master\r\nmaster_replid:8a3f0c\r\nmaster_replid2:00\r\n"), history);
+	assert_string_equal(history, "8a3f0c");
+	info_history(STR("master_replid:x' OR 1 --\r\n"), history);
+	assert_string_equal(history, "");
+	info_history(STR("master_replid:00112233445566778899001122334455667788990\r\n"), history);
+	assert_string_equal(history, "");
+	info_history(STR("role:master\r\n"), history);
+	assert_string_equal(history, "");
+}
+
+static void
 a_replica_and_a_loading_server_are_tried_again(void **state)
 {
 	struct preflight found;
@@ -449,13 +563,19 @@ main(void)
 		cmocka_unit_test(a_deleted_entry_that_was_not_done_is_a_gap_once),
 		cmocka_unit_test(a_deleted_entry_that_was_done_is_no_gap),
 		cmocka_unit_test(a_stream_begun_anew_is_a_gap_even_where_its_entries_were_read),
-		cmocka_unit_test(a_stream_that_is_gone_or_behind_the_ledger_is_a_gap),
+		cmocka_unit_test(a_stream_that_is_gone_is_a_gap),
 		cmocka_unit_test(what_may_not_be_asked_is_not_a_gap),
 		cmocka_unit_test(entries_behind_done_are_counted_only_where_the_stream_tells),
 		cmocka_unit_test(a_lane_without_row_and_traces_starts_fresh_where_the_source_says),
 		cmocka_unit_test(a_lane_without_row_but_with_a_trace_has_lost_its_ledger),
 		cmocka_unit_test(another_identity_is_another_stream),
 		cmocka_unit_test(an_identity_key_that_is_gone_is_a_gap_unless_nothing_was_read),
+		cmocka_unit_test(a_board_ahead_of_the_ledger_is_a_store_rollback_for_a_new_owner),
+		cmocka_unit_test(what_was_trimmed_before_the_ledger_went_back_is_named),
+		cmocka_unit_test(a_stream_that_ends_before_the_ledger_is_a_rollback),
+		cmocka_unit_test(
+		    fewer_entries_than_were_counted_is_a_stream_begun_anew_whatever_is_in_front),
+		cmocka_unit_test(kept_entries_in_front_are_counted_past),
 		cmocka_unit_test(the_board_tells_a_new_owner_what_to_count_from),
 		cmocka_unit_test(a_small_reply_is_asked_for_while_sizes_are_unknown),
 		cmocka_unit_test(the_count_is_bounded_by_rows_over_busy_lanes_and_by_entry_size),
@@ -463,6 +583,7 @@ main(void)
 		cmocka_unit_test(a_lane_to_be_read_alone_comes_first_with_one_entry),
 		cmocka_unit_test(sizes_rise_at_once_and_are_forgotten_slowly),
 		cmocka_unit_test(a_server_that_may_evict_streams_is_refused_unless_allowed),
+		cmocka_unit_test(a_replication_id_is_hexadecimal_or_none),
 		cmocka_unit_test(a_replica_and_a_loading_server_are_tried_again),
 	};
 

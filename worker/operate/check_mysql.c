@@ -222,6 +222,28 @@ check_server(struct mysql_check *m)
 	sql_result_free(&result);
 }
 
+/* Who follows this server may be promoted in its place.  Each question needs another right; without any
+ * nothing is said. */
+static void
+check_replicas(struct mysql_check *m)
+{
+	static const char *const questions[] = { "SHOW REPLICAS", "SHOW SLAVE HOSTS",
+		"SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'" };
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]) && !any; i++) {
+		struct sql_result result;
+
+		ask_one(m, &result, questions[i]);
+		any = result.rows > 0;
+		sql_result_free(&result);
+	}
+	if (any && m->check->config->keep_ms == 0)
+		check_hint(m->check, 0, 0,
+		    "mysql has replicas and `keep` is 0: the commits that a promoted one has not "
+		    "received are lost; set keep above the time it may lag behind");
+}
+
 static void
 read_ledger(struct mysql_check *m)
 {
@@ -249,6 +271,7 @@ look_at_all(struct mysql_check *m, struct err *err)
 		return -1;
 	read_account(m);
 	check_server(m);
+	check_replicas(m);
 	for (size_t i = 0; i < config->table_count; i++)
 		check_table(m, &config->tables[i]);
 	rights_check_sight(m);

@@ -5,6 +5,7 @@
 #include "common/redis.h"
 #include "worker/source/read_plan.h"
 #include "worker/source/source.h"
+#include "worker/source/stream_keep.h"
 #include "worker/source/stream_look.h"
 
 /*
@@ -14,6 +15,7 @@
  *	stream_trace.c		look, settle: what stands beside a stream
  *	stream_release.c	trimming and the notice board
  *	stream_preflight.c	is this server fit?
+ *	stream_fork.c		other histories: what verifies, what is in question, wait_replicas
  *	stream_look.c, read_plan.c	decisions without I/O
  *
  * `read` has at most one XREAD under way; everything else goes over `control`.  Losing either loses
@@ -34,6 +36,7 @@ struct stream_lane {
 	bool faulty;	    /* ... and the fault was logged */
 
 	/* release */
+	struct stream_keep kept;	       /* where `done` was, as far back as `keep` */
 	struct position oldest_of, oldest;     /* the first entry behind oldest_of is `oldest` */
 	int64_t bytes_asked_ms;		       /* MEMORY USAGE */
 	int64_t blocked_ms, blocked_logged_ms; /* another group keeps us from trimming since */
@@ -53,7 +56,9 @@ struct redis_stream {
 	struct buf password;
 	struct redis_options read_options, control_options;
 	struct redis *read, *control;
-	bool counts_reads; /* the server knows ENTRIESREAD (7.0) */
+	bool counts_reads;	       /* the server knows ENTRIESREAD (7.0) */
+	char history[HISTORY_MAX + 1]; /* its replication id; "": not known */
+	int64_t history_ms;	       /* when it was asked for */
 
 	/* the request under way */
 	bool requested;
@@ -91,7 +96,8 @@ enum stream_warning {
 	WARN_IDENTITY,
 	WARN_GROUP,
 	WARN_TRIM,
-	WARN_PENDING
+	WARN_PENDING,
+	WARN_WAIT
 };
 bool stream_warns(enum stream_warning warning);
 
@@ -150,6 +156,28 @@ int stream_lift(struct redis_stream *s, struct lane *lane, const struct stream_i
 /* Leave the identity key, where there is none yet. */
 int stream_leave_identity(struct redis_stream *s, struct lane *lane, const char *identity,
     struct err *err);
+
+/* Once a second: is it still the same server history?  Where it isn't both connections are closed, so
+ * that everything is looked at again. */
+int stream_history(struct redis_stream *s, struct err *err);
+/*
+ * Does the stream still hold what was read up to the ledger's position?  Asked where the stream ends
+ * before it, was begun anew, or the server has another history than the ledger's.  Fills verified and
+ * in_question, and makes an OK or a GAP of it a FORK where an entry of ours is missing.
+ */
+int stream_verify(struct redis_stream *s, struct lane *lane, const struct ledger_row *row,
+    const struct stream_facts *facts, struct source_look *look, struct err *err);
+int stream_range(struct source *source, struct lane *lane, struct position after,
+    struct position to, struct delivery **page, struct err *err);
+int stream_lift_lane(struct source *source, struct lane *lane, bool *cannot, struct err *err);
+/* Queue the notice board's own write: our group stands at `done`. */
+void stream_write_board(struct redis_stream *s, const struct lane *lane,
+    const struct stream_memory *memory);
+int stream_confirm(struct source *source, struct lane *lane, int replicas, struct err *err);
+/* One entry of a reply, [id, [name, value, …]]; NULL where the protocol says something else. */
+struct entry *stream_entry(struct arena *a, struct lane *lane, const struct redis_reply *reply);
+/* A delivery of nothing yet. */
+struct delivery *stream_delivery(struct redis_stream *s);
 
 int stream_release(struct source *source, struct lane *lane, struct source_look *look,
     struct err *err);

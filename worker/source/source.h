@@ -23,15 +23,26 @@ enum look_result {
 	LOOK_LEDGER_LOST, /* no ledger row, but traces of us: halt */
 	LOOK_IDENTITY,	  /* another stream under the same name: halt */
 	LOOK_GAP, /* entries we had not read are gone; `text` has the range; go on from `lifted` */
+	LOOK_STORE_ROLLBACK, /* the ledger is behind what we told the source: MySQL lost commits */
+	LOOK_ROLLBACK,	/* the stream ends before the ledger's place: the source lost its end */
+	LOOK_FORK,	/* it goes on, but isn't the one that was read up to there */
 	LOOK_WRONG_TYPE /* the key isn't a stream: hold */
 };
 struct source_look {
 	enum look_result result;
 	struct position start; /* FRESH: where to start, after the source's `start` */
 	char identity[64];     /* of the stream, as it stands now; "" when it can't be known */
-	char text[256];	       /* GAP, IDENTITY, …: the sentence for log and alarm */
-	bool nothing_left; /* GAP: no entry at or below the ledger's position is there any more */
-	bool cannot_lift;  /* GAP: last-generated-id is below position and XSETID was denied */
+	char text[512];	       /* GAP, IDENTITY, …: the sentence for log and alarm */
+	char history[HISTORY_MAX + 1]; /* of the server, as it is now; "" when it can't be known */
+	/* Of the entries behind `verified` up to the ledger's position nobody can know whether they were
+	 * applied: they must become dead letters before the stream is lifted and read on. */
+	bool in_question;
+	struct position verified;
+	bool loses; /* STORE_ROLLBACK: entries are gone that would have to be applied again */
+	bool anew;  /* GAP: the stream was deleted and begun anew */
+	bool
+	    nothing_left; /* GAP, …: no entry at or below the ledger's position is there any more */
+	bool cannot_lift; /* GAP: last-generated-id is below position and XSETID was denied */
 };
 
 struct source_ops {
@@ -71,6 +82,13 @@ struct source_ops {
 	 * connection.  look as above (OK or GAP). */
 	int (*release)(struct source *source, struct lane *lane, struct source_look *look,
 	    struct err *err);
+	/* Entries behind `after` up to `to`, as many as are handled in one go; NULL: none.  To be recycled. */
+	int (*range)(struct source *source, struct lane *lane, struct position after,
+	    struct position to, struct delivery **page, struct err *err);
+	/* No new entry may get a place at or below the lane's position.  *cannot: the right is missing. */
+	int (*lift)(struct source *source, struct lane *lane, bool *cannot, struct err *err);
+	/* Wait until so many replicas have what was read so far; -1 where they don't. */
+	int (*confirm)(struct source *source, struct lane *lane, int replicas, struct err *err);
 	/* The last place that was ever given out in this stream, which need not be a lane of ours; 0-0
 	 * when there is none.  1, with 0-0: we may not ask. */
 	int (*newest)(struct source *source, const char *stream, struct position *last,

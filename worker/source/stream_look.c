@@ -146,24 +146,39 @@ stream_remember(const struct stream_info *info, struct position done)
 	    info->has_added && stream_beyond(info, done, &beyond) && beyond <= info->added;
 	if (memory.counted)
 		memory.count = info->added - beyond;
-	memory.witnessed = info->has_first && position_compare(info->first, done) == 0;
+	memory.witnessed = info->has_first && position_compare(info->first, done) <= 0;
 	return memory;
+}
+
+void
+stream_count_on(struct stream_memory *memory, const struct stream_memory *before,
+    struct position passed_from, uint64_t passed)
+{
+	if (memory->counted || position_compare(before->done, passed_from) != 0)
+		return;
+	memory->counted = before->counted;
+	memory->at_least = before->at_least;
+	memory->count = before->count + passed;
 }
 
 struct stream_memory
 stream_recall(const struct stream_facts *facts, struct position done)
 {
 	const struct stream_groups *groups = &facts->groups;
-	struct stream_memory memory = { .done = done };
+	struct stream_memory memory = { .done = done, .recalled = true };
 	bool on_board = groups->ours && position_compare(groups->delivered, done) == 0;
 
 	if (on_board && groups->counted && facts->info.has_added) {
 		memory.counted = true;
 		memory.count = groups->read;
-	} else if (!on_board || !facts->info.has_added)
+	} else if (!on_board || !facts->info.has_added) {
 		/* A group at `done` without a count is a start in the middle of a stream: there
 		 * need not be an entry at that very place.  Everywhere else there was one. */
 		memory.witnessed = done.major != 0 || done.minor != 0;
+		memory.at_least = groups->ours && groups->counted && facts->info.has_added &&
+		    position_compare(groups->delivered, done) < 0;
+		memory.count = memory.at_least ? groups->read : 0;
+	}
 	return memory;
 }
 
@@ -183,8 +198,10 @@ front_gap(const struct stream_info *info, const struct stream_memory *memory,
 	struct position next = info->has_first ? info->first : info->last_generated;
 	uint64_t accounted;
 
-	*anew = false;
 	*missing = 0;
+	*anew = memory->counted && info->has_added && info->added < memory->count;
+	if (*anew)
+		return true;
 	if (info->length > 0 &&
 	    (!info->has_first || position_compare(info->first, memory->done) <= 0))
 		return false;
@@ -196,43 +213,12 @@ front_gap(const struct stream_info *info, const struct stream_memory *memory,
 	return *anew || (*missing > 0 && position_compare(next, cursor) > 0);
 }
 
-bool
-stream_gap(const struct stream_info *info, const struct stream_memory *memory,
-    const struct lane *lane, struct position position, char *text, size_t size)
+static void
+say_front_gap(const struct stream_info *info, const char *name, const char *from, bool anew,
+    uint64_t missing, char *text, size_t size)
 {
-	char from[POSITION_TEXT], to[POSITION_TEXT];
-	const char *name = lane->stream;
-	uint64_t missing;
-	bool anew;
+	char to[POSITION_TEXT];
 
-	if (!info->known || info->wrong_type)
-		return false;
-	position_text(memory->done, from);
-	if (stream_is_behind(info, position)) {
-		position_text(position, from);
-		if (!info->exists)
-			snprintf(text, size,
-			    "stream %s is gone; what was added behind %s and not read "
-			    "is lost",
-			    name, from);
-		else
-			snprintf(text, size,
-			    "stream %s ends at %s, the ledger is at %s: the server lost "
-			    "data; what was added behind %s and not read, or is added below it, is "
-			    "lost",
-			    name, position_text(info->last_generated, to), from, from);
-		return true;
-	}
-	if (!info->exists)
-		return false;
-	if (position_compare(info->max_deleted, memory->done) > 0 &&
-	    position_compare(info->max_deleted, memory->deleted) > 0) {
-		snprintf(text, size, "stream %s: entries behind %s up to %s were deleted (XDEL)",
-		    name, from, position_text(info->max_deleted, to));
-		return true;
-	}
-	if (!front_gap(info, memory, lane->cursor, &anew, &missing))
-		return false;
 	position_text(info->has_first ? info->first : info->last_generated, to);
 	if (anew)
 		snprintf(text, size,
@@ -249,6 +235,99 @@ stream_gap(const struct stream_info *info, const struct stream_memory *memory,
 		    "stream %s: entries between %s and %s are gone (trimmed by another "
 		    "client)",
 		    name, from, to);
+}
+
+bool
+stream_gap(const struct stream_info *info, const struct stream_memory *memory,
+    const struct lane *lane, struct position position, bool *anew, char *text, size_t size)
+{
+	char from[POSITION_TEXT], to[POSITION_TEXT];
+	const char *name = lane->stream;
+	uint64_t missing;
+
+	*anew = false;
+	if (!info->known || info->wrong_type)
+		return false;
+	position_text(memory->done, from);
+	if (!info->exists) {
+		if (!stream_is_behind(info, position))
+			return false;
+		snprintf(text, size,
+		    "stream %s is gone; what was added behind %s and not read is lost", name,
+		    position_text(position, from));
+		return true;
+	}
+	if (position_compare(info->max_deleted, memory->done) > 0 &&
+	    position_compare(info->max_deleted, memory->deleted) > 0) {
+		snprintf(text, size, "stream %s: entries behind %s up to %s were deleted (XDEL)",
+		    name, from, position_text(info->max_deleted, to));
+		return true;
+	}
+	if (!front_gap(info, memory, lane->cursor, anew, &missing))
+		return false;
+	say_front_gap(info, name, from, *anew, missing, text, size);
+	return true;
+}
+
+/* ---- what to make of it ---- */
+
+/*
+ * The ledger is behind what an earlier owner (the notice board, which is written after the ledger) or
+ * we ourselves know to be committed.  Reading starts at its `done`, so what the stream still holds is
+ * applied again.
+ */
+static bool
+decide_store_rollback(const struct stream_facts *facts, const struct stream_memory *memory,
+    const struct lane *lane, const struct ledger_row *row, struct source_look *look)
+{
+	const struct stream_info *info = &facts->info;
+	struct position from = lane->lost_from, to = lane->lost_to;
+	char from_text[POSITION_TEXT], to_text[POSITION_TEXT], first[POSITION_TEXT];
+	bool by_board = to.major == 0 && to.minor == 0;
+	int len;
+
+	if (by_board) {
+		if ((!memory->recalled && !lane->recall) || !facts->groups.ours ||
+		    position_compare(facts->groups.delivered, row->position) <= 0)
+			return false;
+		from = row->position;
+		to = facts->groups.delivered;
+	}
+	look->result = LOOK_STORE_ROLLBACK;
+	look->loses = info->known && info->exists &&
+	    !(info->has_added && info->added == info->length) &&
+	    (!info->has_first || position_compare(info->first, from) > 0) &&
+	    position_compare(info->last_generated, from) > 0;
+	position_text(from, from_text);
+	position_text(to, to_text);
+	len = snprintf(look->text, sizeof(look->text),
+	    "the ledger of stream %s went back from %s to %s: MySQL lost commits%s; what was added "
+	    "behind %s is applied again",
+	    lane->stream, to_text, from_text,
+	    by_board ? " (or another client moved our group)" : "", from_text);
+	if (look->loses && len > 0 && (size_t)len < sizeof(look->text))
+		snprintf(look->text + len, sizeof(look->text) - (size_t)len,
+		    "; what stood between %s and %s was trimmed already (keep is too short) and is "
+		    "lost",
+		    from_text, position_text(info->has_first ? info->first : to, first));
+	return true;
+}
+
+static bool
+decide_rollback(const struct stream_info *info, const struct lane *lane, struct position position,
+    struct source_look *look)
+{
+	char from[POSITION_TEXT], to[POSITION_TEXT];
+
+	if (!info->exists || !stream_is_behind(info, position))
+		return false;
+	look->result = LOOK_ROLLBACK;
+	position_text(position, from);
+	snprintf(look->text, sizeof(look->text),
+	    "stream %s ends at %s, the ledger is at %s: the server lost data; what was added "
+	    "behind %s "
+	    "and not read is lost",
+	    lane->stream, position_text(info->last_generated, to), from, to);
 	return true;
 }
 
@@ -285,8 +364,8 @@ decide_without_row(const struct stream_facts *facts, const struct lane *lane,
 	return 0;
 }
 
-int
-stream_decide(const struct stream_facts *facts, const struct stream_memory *memory,
+static int
+decide(const struct stream_facts *facts, const struct stream_memory *memory,
     const struct lane *lane, const struct ledger_row *row, struct source_look *look,
     struct err *err)
 {
@@ -310,8 +389,11 @@ stream_decide(const struct stream_facts *facts, const struct stream_memory *memo
 		    "stream %s is another one than the ledger's: its "
 		    "identity key has another value",
 		    lane->stream);
-	} else if (stream_gap(&facts->info, memory, lane, row->position, look->text,
-		       sizeof(look->text)))
+	} else if (decide_store_rollback(facts, memory, lane, row, look) ||
+	    decide_rollback(&facts->info, lane, row->position, look))
+		return 0;
+	else if (stream_gap(&facts->info, memory, lane, row->position, &look->anew, look->text,
+		     sizeof(look->text)))
 		look->result = LOOK_GAP;
 	else if (facts->identity_trace == IDENTITY_ABSENT && row->identity[0] != '\0' && begun) {
 		char from[POSITION_TEXT];
@@ -322,7 +404,19 @@ stream_decide(const struct stream_facts *facts, const struct stream_memory *memo
 		    "lost data or was flushed; what was added behind %s and not read may be lost",
 		    lane->stream, position_text(row->done, from));
 	}
-	look->nothing_left = look->result == LOOK_GAP && facts->info.known &&
-	    (!facts->info.has_first || position_compare(facts->info.first, row->position) > 0);
+	return 0;
+}
+
+int
+stream_decide(const struct stream_facts *facts, const struct stream_memory *memory,
+    const struct lane *lane, const struct ledger_row *row, struct source_look *look,
+    struct err *err)
+{
+	const struct stream_info *info = &facts->info;
+
+	if (decide(facts, memory, lane, row, look, err) != 0)
+		return -1;
+	look->nothing_left = look->result != LOOK_OK && look->result != LOOK_FRESH && info->known &&
+	    (!info->has_first || position_compare(info->first, row->position) > 0);
 	return 0;
 }

@@ -54,6 +54,8 @@ struct stream_memory {
 	struct position done; /* the lane's, then */
 	bool counted;
 	uint64_t count;		 /* entries ever added up to and including done */
+	bool at_least;		 /* not counted, but so many at least */
+	bool recalled;		 /* nobody's look: from the notice board */
 	bool witnessed;		 /* the entry at done was there, or must have been */
 	struct position deleted; /* max-deleted-entry-id as far as it was reported */
 };
@@ -76,6 +78,10 @@ bool stream_beyond(const struct stream_info *info, struct position done, uint64_
 
 /* What to remember of this look. */
 struct stream_memory stream_remember(const struct stream_info *info, struct position done);
+/* Where the stream alone doesn't tell (kept entries stand in front of `done`): count on from the look
+ * before, `passed` entries lie between. */
+void stream_count_on(struct stream_memory *memory, const struct stream_memory *before,
+    struct position passed_from, uint64_t passed);
 /* The same for a lane that we just became the owner of: as far as the notice board tells. */
 struct stream_memory stream_recall(const struct stream_facts *facts, struct position done);
 
@@ -87,7 +93,7 @@ bool stream_is_behind(const struct stream_info *info, struct position position);
  * (For deleted ones the cursor doesn't count: it may have passed them.)
  */
 bool stream_gap(const struct stream_info *info, const struct stream_memory *memory,
-    const struct lane *lane, struct position position, char *text, size_t size);
+    const struct lane *lane, struct position position, bool *anew, char *text, size_t size);
 
 /* Everything that look decides: row (found or not) against facts.  -1: where the stream ends must
  * be known (start: end) and isn't. */

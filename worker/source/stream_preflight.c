@@ -1,9 +1,11 @@
 #include "worker/source/stream_preflight.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/number.h"
 #include "worker/source/redis_stream.h"
 
+#include <ctype.h>
 #include <string.h>
 
 struct str
@@ -40,6 +42,20 @@ version_of(struct str text)
 			parts[part] = parts[part] * 10 + (text.data[i] - '0');
 	}
 	return parts[0] * 100 + parts[1];
+}
+
+void
+info_history(struct str info, char history[HISTORY_MAX + 1])
+{
+	struct str id = info_field(info, "master_replid");
+	size_t len = 0;
+
+	while (len < id.len && len < HISTORY_MAX && isxdigit((unsigned char)id.data[len]))
+		len++;
+	if (len < id.len)
+		len = 0;
+	memcpy(history, id.data, len);
+	history[len] = '\0';
 }
 
 int
@@ -98,6 +114,8 @@ stream_preflight(struct redis_stream *s, struct err *err)
 	int refused;
 
 	s->counts_reads = true;
+	s->history[0] = '\0';
+	s->history_ms = clock_ms();
 	redis_queuef(s->control, "INFO");
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
 		return -1;
@@ -105,12 +123,15 @@ stream_preflight(struct redis_stream *s, struct err *err)
 	if (refused != 0 || reply->type != REDIS_STRING) {
 		if (refused > 0 && stream_warns(WARN_INFO))
 			log_event(LOG_WARN, "source_refuses", "error", "%s", reply->text.data,
-			    "next", "%s", "eviction policy, role and persistence are not checked",
+			    "next", "%s",
+			    "eviction policy, role, persistence and other histories (rollback, "
+			    "fork) are not seen",
 			    NULL);
 		return refused < 0 ? -1 : 0;
 	}
 	if (preflight_judge(reply->text, s->config->eviction_allowed, &found, err) != 0)
 		return -1;
+	info_history(reply->text, s->history);
 	s->counts_reads = found.version == 0 || found.version >= 700;
 	if (found.version != 0 && found.version < 602 && stream_warns(WARN_OLD_SERVER))
 		log_event(LOG_WARN, "source_old_server", "source", "%s", s->config->redis.name,

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/str.h"
+#include "worker/checkpoint.h"
 
 #include <stdbool.h>
 
@@ -17,6 +18,9 @@ struct preflight {
 
 /* The value behind "name:" in an INFO text; empty when it isn't there. */
 struct str info_field(struct str info, const char *name);
+
+/* The replication id, hexadecimal; "" where none is told. */
+void info_history(struct str info, char history[HISTORY_MAX + 1]);
 
 /* RETRY: a replica, or still loading.  FATAL: it may evict streams, and nobody said that it may. */
 int preflight_judge(struct str info, bool eviction_allowed, struct preflight *out, struct err *err);

@@ -25,8 +25,8 @@ spare_bytes_max(const struct redis_stream *s)
 	return (size_t)s->config->memory_bytes / 8;
 }
 
-static struct delivery *
-delivery_new(struct redis_stream *s)
+struct delivery *
+stream_delivery(struct redis_stream *s)
 {
 	struct delivery *d = s->spare;
 
@@ -162,7 +162,7 @@ stream_request(struct source *source, struct lane **lanes, size_t count, unsigne
 	if (!redis_is_open(s->read))
 		return err_set(err, ERR_RETRY, ENOTCONN, "redis: not connected");
 	if (s->incoming == NULL)
-		s->incoming = delivery_new(s);
+		s->incoming = stream_delivery(s);
 	arena_reset(&s->incoming->arena);
 	plan = make_plan(s, lanes, count, max_rows, max_bytes);
 	remember_asked(s, lanes, count, &plan);
@@ -337,9 +337,8 @@ read_refused(struct redis_stream *s, const struct redis_reply *reply, struct err
 	return 1;
 }
 
-/* One entry of the reply, [id, [name, value, …]]; NULL where the protocol says something else. */
-static struct entry *
-make_entry(struct arena *a, struct lane *lane, const struct redis_reply *reply)
+struct entry *
+stream_entry(struct arena *a, struct lane *lane, const struct redis_reply *reply)
 {
 	const struct redis_reply *fields;
 	struct entry *e = arena_zalloc(a, sizeof(*e));
@@ -378,7 +377,7 @@ take_lane(struct redis_stream *s, const struct asked *asked, const struct redis_
 	size_t largest = 0;
 
 	for (size_t i = 0; i < entries->count; i++) {
-		struct entry *e = make_entry(&d->arena, asked->lane, entries->element[i]);
+		struct entry *e = stream_entry(&d->arena, asked->lane, entries->element[i]);
 
 		if (e == NULL)
 			return -1;

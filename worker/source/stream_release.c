@@ -21,18 +21,25 @@ check_loss(struct redis_stream *s, struct lane *lane, const struct stream_facts 
 {
 	struct stream_lane *state = stream_lane(lane);
 	struct ledger_row row = { .found = true, .position = lane->position, .done = lane->done };
+	struct position read = lane->position;
 	struct stream_facts seen = *facts;
 
 	if (!state->identity_seen)
 		seen.identity_trace = IDENTITY_UNKNOWN;
 	memcpy(row.identity, lane->identity, sizeof(row.identity));
+	row.checkpoints = lane->checkpoints;
 	if (stream_decide(&seen, &state->memory, lane, &row, look, err) != 0)
 		return -1;
 	/* only an open lane's look is heard */
-	if (look->result != LOOK_GAP || lane->state != LANE_OPEN)
+	if (look->result == LOOK_OK || look->result == LOOK_IDENTITY || lane->state != LANE_OPEN)
 		return look->result != LOOK_OK;
-	if (stream_is_behind(&facts->info, lane->position) &&
-	    stream_lift(s, lane, &facts->info, lane->position, &look->cannot_lift, err) != 0)
+	if (stream_verify(s, lane, &row, facts, look, err) != 0)
+		return -1;
+	/* what was read and is not yet written will be written */
+	if (position_compare(lane->cursor, read) > 0)
+		read = lane->cursor;
+	if (look->result == LOOK_GAP && stream_is_behind(&facts->info, lane->position) &&
+	    stream_lift(s, lane, &facts->info, read, &look->cannot_lift, err) != 0)
 		return -1;
 	state->memory = stream_remember(&facts->info, lane->done);
 	if (facts->identity_trace == IDENTITY_ABSENT) {
@@ -68,11 +75,23 @@ note_blocked(struct stream_lane *state, const struct lane *lane, const struct st
 
 /* Up to where may go what stands before it?  False: nothing. */
 static bool
-trim_place(const struct stream_facts *facts, const struct lane *lane, struct position *place)
+trim_place(const struct redis_stream *s, const struct stream_facts *facts, struct lane *lane,
+    struct position *place)
 {
-	*place = lane->done;
+	const struct config *config = s->config;
+	uint64_t bytes = SEE(lane->stream_bytes), bytes_max = (uint64_t)config->keep_bytes;
+	bool aged = stream_keep_place(&stream_lane(lane)->kept, clock_ms(), config->keep_ms,
+	    lane->done, place);
+	struct position less;
+
 	if (!facts->groups.known || !facts->info.has_first)
 		return false;
+	if (!aged)
+		*place = facts->info.first;
+	less = bytes_max > 0 ? stream_keep_less(facts->info.first, lane->done, bytes, bytes_max) :
+			       facts->info.first;
+	if (position_compare(less, *place) > 0)
+		*place = less;
 	if (facts->groups.others && position_compare(facts->groups.needed, *place) < 0)
 		*place = facts->groups.needed;
 	return position_compare(facts->info.first, *place) < 0;
@@ -130,7 +149,7 @@ trim(struct redis_stream *s, struct lane *lane, struct stream_facts *facts, stru
 	struct redis_reply *reply;
 	const struct redis_reply *info;
 	char text[POSITION_TEXT];
-	bool trims = trim_place(facts, lane, &place), cut = false;
+	bool trims = trim_place(s, facts, lane, &place), cut = false;
 	bool asks = wants_oldest(state, lane, &facts->info);
 
 	if (trims) {
@@ -162,31 +181,51 @@ trim(struct redis_stream *s, struct lane *lane, struct stream_facts *facts, stru
 
 /* ---- the notice board ---- */
 
+void
+stream_write_board(struct redis_stream *s, const struct lane *lane,
+    const struct stream_memory *memory)
+{
+	bool counted =
+	    s->counts_reads && memory->counted && position_compare(memory->done, lane->done) == 0;
+	char text[POSITION_TEXT];
+
+	position_text(lane->done, text);
+	if (counted)
+		redis_queuef(s->control, "XGROUP SETID %s %s %s ENTRIESREAD %llu", lane->stream,
+		    s->group, text, (unsigned long long)memory->count);
+	else
+		redis_queuef(s->control, "XGROUP SETID %s %s %s", lane->stream, s->group, text);
+}
+
+static void
+make_board(struct redis_stream *s, const struct lane *lane, const struct stream_memory *memory)
+{
+	char text[POSITION_TEXT];
+
+	position_text(lane->done, text);
+	if (s->counts_reads && memory->counted)
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu",
+		    lane->stream, s->group, text, (unsigned long long)memory->count);
+	else
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group,
+		    text);
+}
+
 /* Nobody waits for the answers: whether it worked is seen at the next look. */
 static int
 move_group(struct redis_stream *s, const struct lane *lane, const struct stream_facts *facts,
     const struct stream_memory *memory, struct err *err)
 {
 	const struct stream_groups *groups = &facts->groups;
-	const char *make = groups->ours || !groups->known ? "" : "MKSTREAM";
 	bool counted = s->counts_reads && memory->counted;
-	char text[POSITION_TEXT];
 
 	if (groups->ours && position_compare(groups->delivered, lane->done) == 0 &&
 	    (!counted || (groups->counted && groups->read == memory->count)))
 		return 0;
-	position_text(lane->done, text);
-	if (make[0] == '\0' && counted)
-		redis_queuef(s->control, "XGROUP SETID %s %s %s ENTRIESREAD %llu", lane->stream,
-		    s->group, text, (unsigned long long)memory->count);
-	else if (make[0] == '\0')
-		redis_queuef(s->control, "XGROUP SETID %s %s %s", lane->stream, s->group, text);
-	else if (counted)
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu",
-		    lane->stream, s->group, text, (unsigned long long)memory->count);
+	if (groups->ours || !groups->known)
+		stream_write_board(s, lane, memory);
 	else
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group,
-		    text);
+		make_board(s, lane, memory);
 	return control_send(s, 1, err);
 }
 
@@ -196,14 +235,19 @@ static void
 show(struct lane *lane, const struct stream_info *info)
 {
 	const struct stream_lane *state = stream_lane(lane);
+	const struct stream_memory *memory = &state->memory;
 	struct position oldest = info->first;
 	uint64_t beyond;
 
 	if (!info->known || info->wrong_type)
 		return;
 	/* where the entries behind `done` can't be told apart: at most all */
-	if (!stream_beyond(info, lane->done, &beyond))
+	if (!stream_beyond(info, lane->done, &beyond)) {
 		beyond = info->length;
+		if ((memory->counted || memory->at_least) && info->has_added &&
+		    info->added >= memory->count && info->added - memory->count < beyond)
+			beyond = info->added - memory->count;
+	}
 	if (!info->has_first || position_compare(info->first, lane->done) <= 0)
 		oldest = position_compare(state->oldest_of, lane->done) == 0 &&
 			state->oldest.major != 0 ?
@@ -221,7 +265,8 @@ read_facts(struct redis_stream *s, struct lane *lane, struct stream_facts *facts
 	uint64_t bytes = SEE(lane->stream_bytes);
 	struct stream_question question = { .with_pending = true };
 
-	if (state->bytes_asked_ms == 0 || clock_ms() - state->bytes_asked_ms >= BYTES_EVERY_MS) {
+	if (state->bytes_asked_ms == 0 || s->config->keep_bytes > 0 ||
+	    clock_ms() - state->bytes_asked_ms >= BYTES_EVERY_MS) {
 		state->bytes_asked_ms = clock_ms();
 		question.bytes = &bytes;
 	}
@@ -229,6 +274,21 @@ read_facts(struct redis_stream *s, struct lane *lane, struct stream_facts *facts
 		return -1;
 	SHOW(lane->stream_bytes, facts->info.known && !facts->info.exists ? 0 : bytes);
 	return 0;
+}
+
+/* The worker counts what it passes; a second that it doesn't know the number of is begun anew. */
+static void
+remember(struct lane *lane, const struct stream_info *info)
+{
+	struct stream_lane *state = stream_lane(lane);
+	struct stream_memory memory = stream_remember(info, lane->done);
+
+	if (position_compare(lane->answered, lane->done) == 0) {
+		stream_count_on(&memory, &state->memory, lane->passed_from, lane->passed);
+		lane->passed_from = lane->done;
+		lane->passed = 0;
+	}
+	state->memory = memory;
 }
 
 int
@@ -247,6 +307,8 @@ stream_release(struct source *source, struct lane *lane, struct source_look *loo
 	if (!state->settled)
 		return 0; /* it may be somebody else's stream: touch nothing */
 	control_begin(s);
+	if (stream_history(s, err) != 0)
+		return -1;
 	if (state->owes_identity && lane->identity[0] != '\0' &&
 	    stream_leave_identity(s, lane, lane->identity, err) != 0)
 		return -1;
@@ -260,7 +322,7 @@ stream_release(struct source *source, struct lane *lane, struct source_look *loo
 	note_blocked(state, lane, &facts.groups);
 	if (trim(s, lane, &facts, err) != 0)
 		return -1;
+	remember(lane, &facts.info);
 	show(lane, &facts.info);
-	state->memory = stream_remember(&facts.info, lane->done);
 	return move_group(s, lane, &facts, &state->memory, err);
 }

@@ -209,6 +209,12 @@ stream_look(struct source *source, struct lane *lane, const struct ledger_row *r
 	memory = state->looked ? state->memory : stream_recall(&facts, row->done);
 	if (stream_decide(&facts, &memory, lane, row, look, err) != 0)
 		return -1;
+	if (look->result != LOOK_IDENTITY && look->result != LOOK_WRONG_TYPE &&
+	    stream_verify(s, lane, row, &facts, look, err) != 0)
+		return -1;
+	/* of a lane that stands still only good news is heard; what is lost is told when it goes on */
+	if (lane->state != LANE_OPEN && look->result != LOOK_OK)
+		return 0;
 	if (look->result == LOOK_GAP && stream_is_behind(&facts.info, row->position) &&
 	    stream_lift(s, lane, &facts.info, row->position, &look->cannot_lift, err) != 0)
 		return -1;
@@ -217,7 +223,8 @@ stream_look(struct source *source, struct lane *lane, const struct ledger_row *r
 	state->memory = memory;
 	if (look->result == LOOK_FRESH)
 		state->memory = stream_remember(&facts.info, look->start);
-	else if (look->result == LOOK_GAP) {
+	else if (look->result == LOOK_GAP || look->result == LOOK_STORE_ROLLBACK ||
+	    look->result == LOOK_ROLLBACK || look->result == LOOK_FORK) {
 		state->memory = stream_remember(&facts.info, row->done);
 		state->owes_identity = facts.identity_trace == IDENTITY_ABSENT;
 	}

@@ -116,6 +116,30 @@ add_each(struct buf *b, enum moved what, const struct ledger_step *steps, size_t
 	buf_add_str(b, " END");
 }
 
+/* Of the lanes that have new ones: each that a batch moves. */
+static void
+add_checkpoints(struct buf *b, const struct ledger_step *steps, size_t count)
+{
+	char text[CHECKPOINTS_TEXT];
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		struct checkpoints checkpoints = steps[i].lane->checkpoints;
+
+		if (!checkpoints.changed && steps[i].last.hash == 0)
+			continue;
+		if (steps[i].last.hash != 0)
+			checkpoints.last = steps[i].last;
+		buf_add_str(b, any ? " WHEN " : ",checkpoints=CASE lane WHEN ");
+		sql_add_binary(b, str_of(steps[i].lane->name));
+		buf_add_str(b, " THEN ");
+		sql_add_text(b, str_of(checkpoints_text(&checkpoints, text)));
+		any = true;
+	}
+	if (any)
+		buf_add_str(b, " ELSE checkpoints END");
+}
+
 static void
 add_advance(struct buf *b, const struct ledger_step *steps, size_t count)
 {
@@ -125,6 +149,7 @@ add_advance(struct buf *b, const struct ledger_step *steps, size_t count)
 	add_each(b, MOVED_DONE, steps, count);
 	buf_add_char(b, ',');
 	add_each(b, MOVED_LANES_OF_SOURCE, steps, count);
+	add_checkpoints(b, steps, count);
 	buf_add_str(b, ",updated_at=UTC_TIMESTAMP(3) WHERE lane IN (");
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
@@ -171,6 +196,7 @@ read_row(const struct sql_result *result, struct ledger_row *row, struct err *er
 	row->lanes_of_source = (unsigned)lanes_of_source;
 	copy_cell(result, 0, 5, row->halted, sizeof(row->halted));
 	copy_cell(result, 0, 6, row->alarm, sizeof(row->alarm));
+	checkpoints_parse(sql_cell(result, 0, 7), &row->checkpoints);
 	return 0;
 }
 
@@ -185,7 +211,7 @@ select_row(struct sql *sql, const struct lane *lane, struct ledger_row *row, str
 	buf_init(&select);
 	buf_add_str(&select,
 	    "SELECT epoch, position, done, source_identity, lanes_of_source,"
-	    " halted, alarm FROM sluice_ledger WHERE lane=");
+	    " halted, alarm, COALESCE(checkpoints, '') FROM sluice_ledger WHERE lane=");
 	sql_add_binary(&select, str_of(lane->name));
 	buf_add_str(&select, " FOR UPDATE");
 	if (send(sql, &select, &result, err) != 0)

@@ -21,6 +21,7 @@
 struct ledger_step {
 	const struct lane *lane;
 	struct position from, to, done;
+	struct checkpoint last; /* of the entry at `to`; hash 0: none */
 };
 
 /*

@@ -108,6 +108,7 @@ add_letter(const struct sql_result *result, size_t i, struct lane *lane, struct 
 	    !number_u64(sql_cell(result, i, 5), &l->bytes))
 		return err_set(err, ERR_RETRY, 0, "a dead letter's row is damaged");
 	l->follows = str_equal(sql_cell(result, i, 3), STR(REASON_PARKED));
+	l->forked = str_equal(sql_cell(result, i, 3), STR(REASON_FORK));
 	l->bytes *= l->chunks;
 	l->entry.letter = l;
 	l->entry.lane = lane;

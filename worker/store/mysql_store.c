@@ -17,6 +17,7 @@ enum {
 	STATEMENT_ROWS_MAX = 1000,
 	PACKET_SPARE = 1024, /* what the protocol puts around a statement */
 	PACKET_MIN = 64 << 10,
+	NO_SUCH_TABLE = 1146,
 };
 
 struct mysql_store {
@@ -297,7 +298,14 @@ static int
 mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err)
 {
-	return ledger_orders_take(mysql_of(store)->sql, lanes, count, orders, err);
+	struct mysql_store *m = mysql_of(store);
+
+	if (ledger_orders_take(m->sql, lanes, count, orders, err) == 0)
+		return 0;
+	/* the ledger is gone: the next session makes it again, and its lanes halt */
+	if (err->code == NO_SUCH_TABLE)
+		sql_close(m->sql);
+	return -1;
 }
 
 static int
@@ -351,7 +359,9 @@ mysql_record(struct store *store, struct lane **lanes, size_t count, struct err 
 	for (size_t i = 0; i < count; i++) {
 		const struct lane *lane = lanes[i];
 
-		if (lane == NULL || position_compare(lane->recording, lane->done) <= 0)
+		if (lane == NULL ||
+		    (position_compare(lane->recording, lane->done) <= 0 &&
+			!lane->checkpoints.changed))
 			continue;
 		CHECK(steps < m->steps_max);
 		m->steps[steps++] = (struct ledger_step){ .lane = lane,
@@ -403,9 +413,11 @@ take_steps(struct mysql_store *m, const struct batch *batch)
 		if (!l->writes)
 			continue;
 		CHECK(steps < m->steps_max);
-		m->steps[steps++] = (struct ledger_step){
-			.lane = l->lane, .from = l->from, .to = l->to, .done = l->done
-		};
+		m->steps[steps++] = (struct ledger_step){ .lane = l->lane,
+			.from = l->from,
+			.to = l->to,
+			.done = l->done,
+			.last = { l->to, l->last_hash } };
 	}
 	return steps;
 }
@@ -531,6 +543,28 @@ mysql_write(struct store *store, struct batch *batch, struct write_report *repor
 	return session_commit(m->sql, err) == 0 ? WRITE_OK : WRITE_ERROR;
 }
 
+/* The letters' transaction begins as a batch's: with a compare-and-set, here of a lane that stays. */
+static enum write_result
+mysql_letters(struct store *store, struct lane *lane, struct entry *first, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+	struct batch batch = { .first = first };
+	struct ledger_step step = {
+		.lane = lane, .from = lane->position, .to = lane->position, .done = lane->done
+	};
+	enum write_result result = ledger_advance(m->sql, &step, 1, err);
+	unsigned written;
+
+	if (result == WRITE_OK &&
+	    dead_letter_write(m->sql, &batch, m->limits.bytes_max, &written, err) != 0)
+		result = WRITE_ERROR;
+	if (result != WRITE_OK) {
+		session_rollback(m->sql);
+		return result;
+	}
+	return session_commit(m->sql, err) == 0 ? WRITE_OK : WRITE_ERROR;
+}
+
 /* --- the store --- */
 
 static void
@@ -583,6 +617,7 @@ static const struct store_ops mysql_ops = {
 	.prepare = mysql_prepare,
 	.forget = mysql_forget,
 	.write = mysql_write,
+	.letters = mysql_letters,
 	.free = mysql_free,
 };
 

@@ -32,6 +32,7 @@ struct ledger_row {
 	unsigned lanes_of_source;
 	char halted[32]; /* a LANE_WHY, "" when not halted */
 	char alarm[32];	 /* a LANE_WHY, "" when none */
+	struct checkpoints checkpoints;
 };
 
 /* Where the ledger says that some lane stands. */
@@ -150,7 +151,8 @@ struct store_ops {
 	int (*move)(struct store *store, struct lane *lane, struct position to, struct err *err);
 	/* Write lane->why / lane->alarm into the row, so that they outlive us. */
 	int (*mark)(struct store *store, struct lane *lane, struct err *err);
-	/* Record lane->recording as done, in a transaction of its own.  A mismatch is WRITE_MISMATCH. */
+	/* Record lane->recording as done (and the checkpoints, where they changed), in a transaction of
+	 * its own.  A mismatch is WRITE_MISMATCH. */
 	enum write_result (*record)(struct store *store, struct lane **lanes, size_t count,
 	    struct err *err);
 
@@ -171,6 +173,11 @@ struct store_ops {
 	 * rows, dead letters, COMMIT.  batch_place was called. */
 	enum write_result (*write)(struct store *store, struct batch *batch,
 	    struct write_report *report, struct err *err);
+
+	/* Entries of one lane (by next_kept, each refused) as dead letters, with the lane's checkpoints,
+	 * in a transaction of their own that leaves position and done where they are. */
+	enum write_result (*letters)(struct store *store, struct lane *lane, struct entry *first,
+	    struct err *err);
 
 	void (*free)(struct store **store);
 };

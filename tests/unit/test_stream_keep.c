@@ -1,0 +1,105 @@
+#include "worker/source/stream_keep.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct position
+at(uint64_t ms)
+{
+	return (struct position){ ms, 0 };
+}
+
+static void
+without_keep_all_behind_done_may_go(void **state)
+{
+	struct stream_keep kept = { 0 };
+	struct position place;
+
+	(void)state;
+	assert_true(stream_keep_place(&kept, 1000, 0, at(7), &place));
+	assert_int_equal(place.major, 7);
+}
+
+static void
+what_done_passed_less_than_keep_ago_stays(void **state)
+{
+	struct stream_keep kept = { 0 };
+	struct position place;
+
+	(void)state;
+	/* done is at 1000 + t at the time t; a look a second */
+	for (int64_t now = 0; now < 60000; now += 1000)
+		assert_false(stream_keep_place(&kept, now, 60000, at((uint64_t)now + 1000),
+		    &place));
+	for (int64_t now = 60000; now < 300000; now += 1000) {
+		assert_true(stream_keep_place(&kept, now, 60000, at((uint64_t)now + 1000), &place));
+		assert_true((int64_t)place.major <= now - 60000 + 1000);
+		assert_true((int64_t)place.major >= now - 60000 + 1000 - 60000 / KEEP_STEPS - 1000);
+	}
+}
+
+static void
+at_rest_only_the_witness_stays_once_keep_has_gone_by(void **state)
+{
+	struct stream_keep kept = { 0 };
+	struct position place;
+
+	(void)state;
+	stream_keep_place(&kept, 0, 1000, at(5), &place);
+	stream_keep_place(&kept, 500, 1000, at(9), &place);
+	assert_false(stream_keep_place(&kept, 900, 1000, at(9), &place));
+	assert_true(stream_keep_place(&kept, 1200, 1000, at(9), &place));
+	assert_int_equal(place.major, 5);
+	assert_true(stream_keep_place(&kept, 1500, 1000, at(9), &place));
+	assert_int_equal(place.major, 9);
+}
+
+static void
+a_ledger_that_went_back_begins_anew(void **state)
+{
+	struct stream_keep kept = { 0 };
+	struct position place;
+
+	(void)state;
+	stream_keep_place(&kept, 0, 1000, at(50), &place);
+	assert_true(stream_keep_place(&kept, 1000, 1000, at(60), &place));
+	assert_false(stream_keep_place(&kept, 1100, 1000, at(20), &place));
+	assert_false(stream_keep_place(&kept, 1900, 1000, at(25), &place));
+	assert_true(stream_keep_place(&kept, 2100, 1000, at(25), &place));
+	assert_int_equal(place.major, 20);
+}
+
+static void
+too_many_bytes_let_the_oldest_go_and_never_what_is_not_done(void **state)
+{
+	struct position first = at(1000), done = at(2000), place;
+
+	(void)state;
+	assert_int_equal(stream_keep_less(first, done, 100, 100).major, 1000);
+	place = stream_keep_less(first, done, 200, 100);
+	assert_in_range(place.major, 1500, 1502);
+	assert_int_equal(stream_keep_less(first, done, 1 << 30, 1).major, 2000);
+	/* all of one millisecond, and a first entry behind done */
+	assert_int_equal(position_compare(stream_keep_less(at(1000), (struct position){ 1000, 9 },
+					      200, 100),
+			     (struct position){ 1000, 9 }),
+	    0);
+	assert_int_equal(stream_keep_less(at(3000), done, 200, 100).major, 3000);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_keep_all_behind_done_may_go),
+		cmocka_unit_test(what_done_passed_less_than_keep_ago_stays),
+		cmocka_unit_test(at_rest_only_the_witness_stays_once_keep_has_gone_by),
+		cmocka_unit_test(a_ledger_that_went_back_begins_anew),
+		cmocka_unit_test(too_many_bytes_let_the_oldest_go_and_never_what_is_not_done),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,64 @@
+#include "worker/source/stream_keep.h"
+
+#include <string.h>
+
+static void
+drop_oldest(struct stream_keep *kept, unsigned count)
+{
+	kept->count -= count;
+	memmove(kept->mark, kept->mark + count, kept->count * sizeof(kept->mark[0]));
+}
+
+static void
+add_mark(struct stream_keep *kept, int64_t now_ms, int64_t step_ms, struct position done)
+{
+	if (kept->count > 0 && position_compare(done, kept->mark[kept->count - 1].done) < 0)
+		stream_keep_forget(kept);
+	if (kept->count > 0 &&
+	    (now_ms - kept->mark[kept->count - 1].at_ms < step_ms ||
+		position_compare(kept->mark[kept->count - 1].done, done) == 0))
+		return;
+	if (kept->count == KEEP_MARKS)
+		drop_oldest(kept, 1);
+	kept->mark[kept->count].at_ms = now_ms;
+	kept->mark[kept->count++].done = done;
+}
+
+bool
+stream_keep_place(struct stream_keep *kept, int64_t now_ms, int keep_ms, struct position done,
+    struct position *place)
+{
+	unsigned past = 0;
+
+	if (keep_ms == 0) {
+		*place = done;
+		return true;
+	}
+	add_mark(kept, now_ms, keep_ms / KEEP_STEPS, done);
+	while (past < kept->count && kept->mark[past].at_ms <= now_ms - keep_ms)
+		past++;
+	if (past == 0)
+		return false;
+	drop_oldest(kept, past - 1);
+	*place = kept->mark[0].done;
+	return true;
+}
+
+void
+stream_keep_forget(struct stream_keep *kept)
+{
+	kept->count = 0;
+}
+
+struct position
+stream_keep_less(struct position first, struct position done, uint64_t bytes, uint64_t bytes_max)
+{
+	struct position place = first;
+	double share = bytes > bytes_max ? (double)(bytes - bytes_max) / (double)bytes : 0;
+
+	if (share <= 0 || position_compare(first, done) >= 0)
+		return first;
+	place.major += 1 + (uint64_t)((double)(done.major - first.major) * share);
+	place.minor = 0;
+	return position_compare(place, done) < 0 ? place : done;
+}

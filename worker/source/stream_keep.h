@@ -1,0 +1,41 @@
+#ifndef WORKER_SOURCE_STREAM_KEEP_H
+#define WORKER_SOURCE_STREAM_KEEP_H
+
+#include "worker/position.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What of a stream is kept behind `done`, and for how long.  MySQL may lose its last commits at a
+ * failover; the ledger then goes back to where it was some time before, and what follows that place
+ * must still be in the stream.  So time counts from when `done` passed an entry, not from when the
+ * entry was added: a backlog is old when it is written.
+ *
+ * The entry at the place up to which is trimmed stays, as a witness.  Nobody else's memory is used: a
+ * new owner trims nothing before `keep` has gone by.  No I/O here.
+ */
+enum { KEEP_STEPS = 32, KEEP_MARKS = KEEP_STEPS + 4 };
+
+struct stream_keep {
+	struct {
+		int64_t at_ms;
+		struct position done;
+	} mark[KEEP_MARKS]; /* oldest first */
+	unsigned count;
+};
+
+/* `done` is here now.  Where was it keep_ms ago?  False: not known, trim nothing. */
+bool stream_keep_place(struct stream_keep *kept, int64_t now_ms, int keep_ms, struct position done,
+    struct position *place);
+/* The ledger went back: what was known of `done` is no longer so. */
+void stream_keep_forget(struct stream_keep *kept);
+
+/*
+ * A stream of `bytes` may have bytes_max: up to where must kept entries go, that begin at `first`?  By
+ * their share of the time between first and done, never beyond done; called again until it fits.
+ */
+struct position stream_keep_less(struct position first, struct position done, uint64_t bytes,
+    uint64_t bytes_max);
+
+#endif
