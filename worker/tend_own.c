@@ -163,7 +163,9 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		return err_set(err, ERR_RETRY, 0, "wrong_type: %s", look.text);
 	}
 	if (look.result == LOOK_FRESH) {
-		if (start_lane(w, lane, &row, &look, err) != 0) {
+		/* another owner may have written since we looked: what it parked is behind our epoch */
+		if (start_lane(w, lane, &row, &look, err) != 0 ||
+		    tend_load_parked(w, lane, err) != 0) {
 			lane_free(lane);
 			return -1;
 		}

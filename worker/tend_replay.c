@@ -344,6 +344,16 @@ fill_batch(struct worker *w, struct batch *b)
 	batch_take_letters(b, &w->replay.list);
 }
 
+/* -1: the store is gone.  What is wrong with letters alone is no reason to doubt the store. */
+static int
+failed(struct worker *w, struct lane *lane, const struct err *err)
+{
+	if (!w->store->ops->is_open(w->store))
+		return -1;
+	put_off(w, lane, err);
+	return 0;
+}
+
 /*
  * A name that we don't know may be what was repaired: once in a pass the tables are looked at.  A
  * letter whose table can't be written has nothing to do in a transaction.
@@ -410,11 +420,11 @@ step(struct worker *w, struct lane *lane, struct err *err)
 	list->first = list->last = NULL;
 	list->count = 0;
 	if (w->store->ops->letters_next(w->store, lane, lane->replay_after, list, err) != 0)
-		return -1;
+		return failed(w, lane, err);
 	count = list->count;
 	if (count > 0 && choose(w, lane) > 0) {
 		if (w->store->ops->letters_read(w->store, list, err) != 0)
-			return -1;
+			return failed(w, lane, err);
 		result = write_step(w, lane, err);
 	}
 	switch (result) {
@@ -427,10 +437,7 @@ step(struct worker *w, struct lane *lane, struct err *err)
 	case WRITE_LEAVE:
 	case WRITE_ONE_BY_ONE:
 	case WRITE_ERROR:
-		if (!w->store->ops->is_open(w->store))
-			return -1;
-		put_off(w, lane, err);
-		return 0;
+		return failed(w, lane, err);
 	}
 	if (count == 0) {
 		finish(lane);

@@ -179,9 +179,9 @@ take_keys(const struct sql_result *result, struct letter_list *list, struct err 
 
 		if (!number_u64(sql_cell(result, i, 0), &id) || hash.len != sizeof(struct park_key))
 			return err_set(err, ERR_RETRY, 0, "a row of sluice_parked is damaged");
-		while (l != NULL && l->id < id)
+		while (l->id < id && l->next != NULL)
 			l = l->next;
-		CHECK(l != NULL && l->id == id);
+		CHECK(l->id == id);
 		if (l->keys == NULL) {
 			size_t rows = i;
 			uint64_t same = id;
