@@ -343,6 +343,8 @@ fake_verify(const struct lane *lane, const struct ledger_row *row, struct source
 	struct position first;
 
 	snprintf(look->history, sizeof(look->history), "%s", history());
+	look->nothing_left = look->result != LOOK_OK && look->result != LOOK_FRESH &&
+	    (!first_place(s, &first) || position_compare(first, row->position) > 0);
 	if (!row->found || (!other && !surely) || !first_place(s, &first) ||
 	    position_compare(first, row->position) > 0)
 		return;
