@@ -127,6 +127,8 @@ obey(struct worker *w, struct lane *lane, const struct source_look *look, struct
 {
 	switch (look->result) {
 	case LOOK_OK:
+		skip_lost(lane, look);
+		return 0;
 	case LOOK_FRESH:
 		return 0;
 	case LOOK_LEDGER_LOST:

@@ -345,9 +345,12 @@ fake_verify(const struct lane *lane, const struct ledger_row *row, struct source
 	snprintf(look->history, sizeof(look->history), "%s", history());
 	look->nothing_left = look->result != LOOK_OK && look->result != LOOK_FRESH &&
 	    (!first_place(s, &first) || position_compare(first, row->position) > 0);
-	if (!row->found || (!other && !surely) || !first_place(s, &first) ||
-	    position_compare(first, row->position) > 0)
+	if (!row->found || (!other && !surely))
 		return;
+	if (!first_place(s, &first) || position_compare(first, row->position) > 0) {
+		look->nothing_left = true;
+		return;
+	}
 	differs = find_verified(s, row, first, &look->verified);
 	if (!surely && !differs && checkpoints_stand_on_entry(&row->checkpoints, row->position))
 		differs = !is_ours(visible_at(s, row->position),

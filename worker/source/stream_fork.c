@@ -149,9 +149,12 @@ stream_verify(struct redis_stream *s, struct lane *lane, const struct ledger_row
 	struct entry *entry;
 
 	snprintf(look->history, sizeof(look->history), "%s", s->history);
-	if (!row->found || !info->has_first || (!other && !surely) ||
-	    position_compare(info->first, row->position) > 0)
-		return 0; /* nothing stands there that could be another's */
+	if (!row->found || (!other && !surely))
+		return 0;
+	if (!info->has_first || position_compare(info->first, row->position) > 0) {
+		look->nothing_left |= info->known; /* that could be another's, or is still owed */
+		return 0;
+	}
 	if (find_verified(s, lane, row, info->first, look, &differs, err) != 0)
 		return -1;
 	if (!surely && !differs && checkpoints_stand_on_entry(&row->checkpoints, row->position))
