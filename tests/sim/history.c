@@ -180,8 +180,7 @@ static void
 go_back(void)
 {
 	struct snapshot *snap = &world.snapshot;
-	bool kept = world.kept =
-	    world.now_us - snap->at_us + 2000 < world.config.keep_ms * INT64_C(1000);
+	bool kept = world.now_us - snap->at_us + 2000 < world.config.keep_ms * INT64_C(1000);
 
 	world.went_back = true;
 	for (int i = 0; i < SESSIONS_MAX; i++)
