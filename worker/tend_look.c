@@ -73,7 +73,7 @@ write_page(struct worker *w, struct lane *lane, struct delivery *page, struct po
 		return 0;
 	}
 	lane->checkpoints = before;
-	if (result == WRITE_MISMATCH)
+	if (result == WRITE_MISMATCH && tend_mismatch(w, err) == 0)
 		err_set(err, ERR_RETRY, 0, "the lane's ledger row is not where we left it");
 	return -1;
 }
@@ -127,6 +127,8 @@ obey(struct worker *w, struct lane *lane, const struct source_look *look, struct
 {
 	switch (look->result) {
 	case LOOK_OK:
+		skip_lost(lane, look);
+		return 0;
 	case LOOK_FRESH:
 		return 0;
 	case LOOK_LEDGER_LOST:

@@ -181,8 +181,7 @@ static void
 go_back(void)
 {
 	struct snapshot *snap = &world.snapshot;
-	bool kept = world.kept =
-	    world.now_us - snap->at_us + 2000 < world.config.keep_ms * INT64_C(1000);
+	bool kept = world.now_us - snap->at_us + 2000 < world.config.keep_ms * INT64_C(1000);
 
 	world.went_back = true;
 	for (int i = 0; i < SESSIONS_MAX; i++)
@@ -345,9 +344,14 @@ fake_verify(const struct lane *lane, const struct ledger_row *row, struct source
 	struct position first;
 
 	snprintf(look->history, sizeof(look->history), "%s", history());
-	if (!row->found || (!other && !surely) || !first_place(s, &first) ||
-	    position_compare(first, row->position) > 0)
+	look->nothing_left = look->result != LOOK_OK && look->result != LOOK_FRESH &&
+	    (!first_place(s, &first) || position_compare(first, row->position) > 0);
+	if (!row->found || (!other && !surely))
 		return;
+	if (!first_place(s, &first) || position_compare(first, row->position) > 0) {
+		look->nothing_left = true;
+		return;
+	}
 	differs = find_verified(s, row, first, &look->verified);
 	if (!surely && !differs && checkpoints_stand_on_entry(&row->checkpoints, row->position))
 		differs = !is_ours(visible_at(s, row->position),

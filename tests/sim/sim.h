@@ -290,7 +290,7 @@ struct world {
 	int64_t snap_us, back_us, cut_us, fork_us;
 	bool forked;
 	struct snapshot snapshot;
-	bool went_back, kept;	 /* keep covers what MySQL lost */
+	bool went_back;
 	bool excused[LANES_MAX]; /* keys of entries that are gone can't be derived */
 	bool tell_rollback[LANES_MAX], tell_fork[LANES_MAX]; /* an alarm must be raised */
 	bool told_rollback[LANES_MAX], told_fork[LANES_MAX]; /* it was */

@@ -165,6 +165,9 @@ tells_loss(struct fake_source *s, struct lane *lane, struct source_look *look)
 static void
 trim(const struct lane *lane, struct stream *stream, struct position place)
 {
+	bool kept =
+	    world.now_us - world.snapshot.at_us + 2000 < world.config.keep_ms * INT64_C(1000);
+
 	while (stream->trimmed < stream->added &&
 	    position_compare(stream->entries[stream->trimmed].id, place) < 0) {
 		struct stream_entry *e = &stream->entries[stream->trimmed];
@@ -172,7 +175,7 @@ trim(const struct lane *lane, struct stream *stream, struct position place)
 		    (e->other && !world.forked);
 
 		if (position_compare(lane->done, world.ledger[lane->index].done) > 0 &&
-		    (!world.went_back || (world.kept && !settled)))
+		    (!world.went_back || (kept && !settled)))
 			sim_fail("lane %d: trimmed beyond done", lane->index);
 		if (!settled)
 			e->lost = world.excused[lane->index] = true;

@@ -97,7 +97,7 @@ enum stream_warning {
 	WARN_GROUP,
 	WARN_TRIM,
 	WARN_PENDING,
-	WARN_WAIT
+	WARN_RANGE
 };
 bool stream_warns(enum stream_warning warning);
 

@@ -48,7 +48,8 @@ stream_history(struct redis_stream *s, struct err *err)
 
 /* ---- does it hold what was read? ---- */
 
-enum stands { STANDS_NOTHING, STANDS_ENTRY, STANDS_TOO_LARGE };
+/* UNKNOWN: too large to hold, or we may not ask */
+enum stands { STANDS_NOTHING, STANDS_ENTRY, STANDS_UNKNOWN };
 
 /* What stands at this place?  -1: can't be asked. */
 static int
@@ -65,10 +66,12 @@ read_entry(struct redis_stream *s, struct lane *lane, struct position id, struct
 	if (control_send(s, 0, err) != 0 || control_receive_entries(s, &reply, &cut, err) != 0 ||
 	    control_refused(s, reply, err) < 0)
 		return -1;
-	if (reply->type != REDIS_ARRAY || reply->count == 0)
+	if (reply->type == REDIS_ERROR)
+		control_warn(WARN_RANGE, lane, reply, "goes on without seeing forks");
+	if (reply->type == REDIS_ARRAY && reply->count == 0)
 		return STANDS_NOTHING;
-	if (cut)
-		return STANDS_TOO_LARGE;
+	if (cut || reply->type != REDIS_ARRAY)
+		return STANDS_UNKNOWN;
 	*entry = stream_entry(&s->arena, lane, reply->element[0]);
 	return *entry != NULL ? STANDS_ENTRY : STANDS_NOTHING;
 }
@@ -95,7 +98,7 @@ find_verified(struct redis_stream *s, struct lane *lane, const struct ledger_row
 		stands = read_entry(s, lane, at->id, &entry, err);
 		if (stands < 0)
 			return -1;
-		if (stands == STANDS_TOO_LARGE)
+		if (stands == STANDS_UNKNOWN)
 			continue; /* to compare */
 		if (stands == STANDS_ENTRY && checkpoint_hash(entry) == at->hash) {
 			look->verified = at->id;
@@ -140,15 +143,18 @@ stream_verify(struct redis_stream *s, struct lane *lane, const struct ledger_row
 	const char *before = row->checkpoints.history;
 	bool other = before[0] != '\0' && s->history[0] != '\0' && strcmp(before, s->history) != 0;
 	uint64_t hash = checkpoints_hash_at(&row->checkpoints, row->position);
-	int stands = STANDS_TOO_LARGE;
+	int stands = STANDS_UNKNOWN;
 	bool surely = look->result == LOOK_ROLLBACK || look->anew;
 	bool differs = false;
 	struct entry *entry;
 
 	snprintf(look->history, sizeof(look->history), "%s", s->history);
-	if (!row->found || !info->has_first || (!other && !surely) ||
-	    position_compare(info->first, row->position) > 0)
-		return 0; /* nothing stands there that could be another's */
+	if (!row->found || (!other && !surely))
+		return 0;
+	if (!info->has_first || position_compare(info->first, row->position) > 0) {
+		look->nothing_left |= info->known; /* that could be another's, or is still owed */
+		return 0;
+	}
 	if (find_verified(s, lane, row, info->first, look, &differs, err) != 0)
 		return -1;
 	if (!surely && !differs && checkpoints_stand_on_entry(&row->checkpoints, row->position))
@@ -239,6 +245,9 @@ stream_range(struct source *source, struct lane *lane, struct position after, st
 	if (ask_range(s, lane, after, to, PAGE_ENTRIES, &reply, &cut, err) != 0 ||
 	    (cut && ask_range(s, lane, after, to, 1, &reply, &cut, err) != 0))
 		return -1;
+	if (reply->type == REDIS_ERROR)
+		control_warn(WARN_RANGE, lane, reply,
+		    "entries that a rollback puts in question are not kept as dead letters");
 	if (reply->type != REDIS_ARRAY || reply->count == 0)
 		return 0;
 	d = stream_delivery(s);
