@@ -29,8 +29,10 @@ static void *
 greet(void *arg)
 {
 	struct fixture *f = arg;
+	char ping[64];
 
 	f->server = accept(f->listener, NULL, NULL);
+	assert_true(read(f->server, ping, sizeof(ping)) > 0);
 	assert_int_equal(write(f->server, "+PONG\r\n", 7), 7);
 	return NULL;
 }
