@@ -24,7 +24,7 @@ struct redis {
 	redisContext *context; /* NULL: closed */
 	redisReader *reader;
 	struct buf out, words;
-	size_t pending;
+	size_t pending, unsent; /* replies owed; those of them whose commands are in out */
 
 	/* the reply being parsed */
 	struct arena *arena;	  /* where to */
@@ -165,7 +165,7 @@ redis_close(struct redis *r)
 	r->context = NULL;
 	r->reader = NULL;
 	r->arena = NULL;
-	r->pending = 0;
+	r->pending = r->unsent = 0;
 	buf_reset(&r->out);
 }
 
@@ -341,6 +341,7 @@ redis_queue(struct redis *r, int argc, const struct str *argv)
 	for (int i = 0; i < argc; i++)
 		queue_word(r, argv[i].data, argv[i].len);
 	r->pending++;
+	r->unsent++;
 }
 
 /* The argument of the conversion at *format goes into r->words. */
@@ -397,6 +398,7 @@ queue_format(struct redis *r, const char *format, va_list ap)
 	}
 	buf_shrink(&r->words, OUT_KEEP_BYTES);
 	r->pending++;
+	r->unsent++;
 }
 
 void
@@ -424,6 +426,16 @@ socket_wait(const struct redis *r, short events, int64_t deadline_ms)
 	}
 }
 
+/* Nothing is owed, and yet there is something to read. */
+static bool
+is_unasked(const struct redis *r)
+{
+	char byte;
+
+	return r->pending == r->unsent &&
+	    recv(r->context->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 int
 redis_flush(struct redis *r, struct err *err)
 {
@@ -432,6 +444,8 @@ redis_flush(struct redis *r, struct err *err)
 
 	if (r->context == NULL)
 		return fail(r, err, ENOTCONN, "not connected");
+	if (is_unasked(r))
+		return fail(r, err, EPROTO, "more replies than were asked for");
 	while (sent < r->out.len) {
 		ssize_t n = send(r->context->fd, r->out.data + sent, r->out.len - sent,
 		    MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -443,6 +457,7 @@ redis_flush(struct redis *r, struct err *err)
 		else if (socket_wait(r, POLLOUT, deadline_ms) <= 0)
 			return fail(r, err, ETIMEDOUT, "the server takes no more commands");
 	}
+	r->unsent = 0;
 	buf_reset(&r->out);
 	buf_shrink(&r->out, OUT_KEEP_BYTES);
 	return 0;

@@ -29,8 +29,10 @@ static void *
 greet(void *arg)
 {
 	struct fixture *f = arg;
+	char ping[64];
 
 	f->server = accept(f->listener, NULL, NULL);
+	assert_true(read(f->server, ping, sizeof(ping)) > 0);
 	assert_int_equal(write(f->server, "+PONG\r\n", 7), 7);
 	return NULL;
 }
@@ -131,6 +133,21 @@ a_reply_that_comes_before_its_command_ends_the_connection(void **state)
 	assert_false(redis_is_open(f->redis));
 }
 
+static void
+a_reply_too_many_that_comes_late_ends_the_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, 1);
+	say(f, "+one\r\n");
+	assert_int_equal(hear(f), 1);
+	say(f, "+and one more\r\n");
+	redis_queuef(f->redis, "PING");
+	assert_int_equal(redis_flush(f->redis, &f->err), -1);
+	assert_int_equal(f->err.class, ERR_RETRY);
+	assert_false(redis_is_open(f->redis));
+}
+
 int
 main(void)
 {
@@ -138,6 +155,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(as_many_replies_as_commands_are_heard),
 		TEST(one_reply_too_many_ends_the_connection),
+		TEST(a_reply_too_many_that_comes_late_ends_the_connection),
 		TEST(a_reply_that_comes_before_its_command_ends_the_connection),
 	};
 #undef TEST
