@@ -2,7 +2,7 @@
 import os, re
 import redis
 from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
-from support import TOP, Redis, equal, limit
+from support import TOP, Redis, equal, limit, wait_for
 
 VERSIONED = {"key": "user:{id}", "mode": "versioned"}
 TAG = {"key": "user:{id}:keys", "mode": "tag", "quarantine": "10s"}

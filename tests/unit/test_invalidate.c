@@ -506,6 +506,7 @@ a_change_without_a_version_is_told_as_such_and_a_refused_one_not_at_all(void **s
 	assert_int_equal(round_once(&f, &err), 1);
 	assert_string_equal(f.server.seen.data,
 	    "sluice_invalidate 1 user:7  row 60000 2000 7000\n");
+	assert_int_equal(SEE(f.counters.invalidated), 1);
 	teardown(&f);
 }
 

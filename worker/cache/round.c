@@ -179,20 +179,17 @@ told_of(const struct touched *row)
 
 static int
 send_versioned(struct round *r, const struct expected *expected, struct str key,
-    const struct touched *row, struct err *err)
+    const struct told *told, struct err *err)
 {
 	const struct config_template *t = expected->template;
-	struct told told = told_of(row);
 	struct call call = { 0 };
 
-	if (!told.anything)
-		return 0;
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
-	if (told.unversioned)
+	if (told->unversioned)
 		add_word(&call, STR(""));
 	else
-		add_number(&call, told.version);
-	add_word(&call, told.deleted ? STR("deleted") : STR("row"));
+		add_number(&call, told->version);
+	add_word(&call, told->deleted ? STR("deleted") : STR("row"));
 	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
 	    t->quarantine_ms != QUARANTINE_MS) {
 		add_number(&call, (uint64_t)t->marker_ms);
@@ -219,7 +216,10 @@ send_key(struct round *r, const struct expected *expected, const struct touched 
     struct err *err)
 {
 	struct str key = { r->key.data, r->key.len };
+	struct told told = { 0 };
 
+	if (expected->template->mode == MODE_VERSIONED && !(told = told_of(row)).anything)
+		return 0;
 	if (!one_row && map_get(&r->seen, key.data, key.len) != NULL)
 		return 0;
 	if (!round_may_touch(r, expected->table, key))
@@ -230,7 +230,7 @@ send_key(struct round *r, const struct expected *expected, const struct touched 
 	case MODE_DELETE:
 		return add_unlink(r, key, err);
 	case MODE_VERSIONED:
-		return send_versioned(r, expected, key, row, err);
+		return send_versioned(r, expected, key, &told, err);
 	case MODE_GENERATION:
 	case MODE_TABLE:
 		return send_generation(r, expected, key, err);
