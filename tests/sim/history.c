@@ -257,6 +257,8 @@ fork_streams(void)
 void
 histories_pass(void)
 {
+	if (world.ending)
+		return;
 	if (world.snap_us != 0 && world.now_us >= world.snap_us)
 		take_snapshot();
 	if (world.snapshot.taken && world.now_us >= world.back_us)
