@@ -263,8 +263,10 @@ class MariaDB(Process):
                 out.write(ACCOUNT)
             self.first = [f"--init-file={self.dir}/accounts.sql"]
         subprocess.run(["cp", "-a", "--reflink=auto", datadir or mariadb_template(), self.dir + "/data"], check=True)
+        # a tmpdir of its own: a server that starts removes the temporary tables of all that share one, and those die of it
+        os.makedirs(self.dir + "/tmp")
         # the socket's path is relative to the data directory: absolute ones can be too long
-        super().__init__([*command, f"--datadir={self.dir}/data", f"--port={self.port}", "--socket=s", f"--pid-file={self.dir}/pid",
+        super().__init__([*command, f"--datadir={self.dir}/data", f"--port={self.port}", "--socket=s", f"--tmpdir={self.dir}/tmp", f"--pid-file={self.dir}/pid",
                           "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
                           "--innodb-flush-log-at-trx-commit=2", "--max-connections=200",
                           # a server that starts removes all temporary tables that lie there, of others too: they crash
