@@ -56,6 +56,7 @@ tend_place(struct lane *lane, const struct ledger_row *row)
 	lane->checkpoints = row->checkpoints;
 	lane_answered_at(lane, row->done);
 	lane->unreleased_bytes = 0;
+	lane->interrupted = false;
 	snprintf(lane->identity, sizeof(lane->identity), "%s", row->identity);
 	lane_show(lane);
 }

@@ -156,6 +156,10 @@ own_again(struct worker *w, struct lane **lanes, struct place *places, size_t *c
 			return -1;
 		if (position_compare(row.position, lanes[i]->position) < 0)
 			tend_rolled_back(w, lanes[i], row.position);
+		if (row.epoch != lanes[i]->epoch + 1) {
+			worker_forget_invalidating(w, lanes[i]);
+			lanes[i]->interrupted = true;
+		}
 		lanes[i]->epoch = row.epoch;
 		lanes[i]->recall = lanes[i]->look_again = true;
 		tend_learn_row(lanes[i], &row);
@@ -172,7 +176,7 @@ tend_recover(struct worker *w, struct err *err)
 	struct lane *lanes[1024];
 	struct place places[1024];
 	size_t i, count = 0, before;
-	bool committed, stale = false;
+	bool committed, stale = false, interrupted = false;
 
 	for (i = 0; i < w->lane_count; i++)
 		if (w->lanes[i]->state != LANE_FREE)
@@ -191,8 +195,10 @@ tend_recover(struct worker *w, struct err *err)
 			learn_done(lanes[i], places[i].done);
 		else
 			stale = true;
+		interrupted |= lanes[i]->interrupted;
 	}
-	if (committed || (!stale && count == before))
+	/* another owner may have written after a rollback what we had invalidated before it */
+	if (!interrupted && (committed || (!stale && count == before)))
 		return 0;
 	COUNT(w->counters.mismatches, stale);
 	return start_over(w, err);
