@@ -211,6 +211,7 @@ def test_check_warns_of_replicas_without_keep(t):
     code, out, err = t.command("check", t.write_config(), "--connect")
     assert "`keep`" not in out + err, out + err
     other.sql("START SLAVE")
+    server.sql("GRANT BINLOG MONITOR, REPLICATION MASTER ADMIN ON *.* TO sluice@'%'")
     wait_for("it is named", lambda: "`keep`" in "".join(t.command("check", t.write_config(), "--connect")[1:]), 30)
     code, out, err = t.command("check", t.write_config(keep="5m"), "--connect")
     assert "`keep`" not in out + err, out + err
@@ -220,6 +221,7 @@ def test_check_warns_of_replicas_without_keep(t):
 
 def test_a_ledger_that_is_gone_halts_its_lanes(t):
     server = own(t)
+    t.mysql.sql(f"GRANT CREATE ON {t.db}.* TO sluice@'%'")
     process = t.sluice()
     here = t.stream(1)
     t.user(1, _op="incr", credits=1)
@@ -236,6 +238,7 @@ def test_a_ledger_that_is_gone_halts_its_lanes(t):
 
 def test_a_ledger_dropped_while_we_run_halts_too(t):
     own(t)
+    t.mysql.sql(f"GRANT CREATE ON {t.db}.* TO sluice@'%'")
     process = t.sluice()
     here = t.stream(1)
     t.user(1, _op="incr", credits=1)

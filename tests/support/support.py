@@ -251,17 +251,17 @@ class MariaDB(Process):
     """name: another server than this Debian's MariaDB, MySQL perhaps."""
     numbers = itertools.count()
 
-    def __init__(self, directory, *options, name=MYSQL):
+    def __init__(self, directory, *options, name=MYSQL, datadir=None):
         self.port = free_port()
         self.dir = os.path.join(directory, f"mariadb{next(self.numbers)}")
         os.makedirs(self.dir)
-        command, datadir = other_server(name) if name else (("mariadbd", "--no-defaults", f"--user={ME}"), None)
+        command, fresh = other_server(name) if name else (("mariadbd", "--no-defaults", f"--user={ME}"), None)
         self.first = []
         if name:
             with open(self.dir + "/accounts.sql", "w") as out:
                 out.write(ACCOUNT)
             self.first = [f"--init-file={self.dir}/accounts.sql"]
-        subprocess.run(["cp", "-a", "--reflink=auto", datadir or mariadb_template(), self.dir + "/data"], check=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", datadir or fresh or mariadb_template(), self.dir + "/data"], check=True)
         # a tmpdir of its own: a server that starts removes the temporary tables of all that share one, and those die of it
         os.makedirs(self.dir + "/tmp")
         # the socket's path is relative to the data directory: absolute ones can be too long
