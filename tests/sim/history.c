@@ -75,7 +75,16 @@ last_entry(const struct stream *s)
 
 /* ---- what a seed decides ---- */
 
-/* Entries that only the other side has, among those that it lacks; now and then with the same id. */
+static bool
+is_like(const struct stream_entry *a, const struct stream_entry *b)
+{
+	struct entry e = { .id = a->id, .raw = b->raw, .raw_count = b->raw_count };
+
+	return is_same(a, &e);
+}
+
+/* Entries that only the other side has, among those that it lacks; now and then with the same id.  With
+ * the same contents, too, nobody could tell them apart. */
 static void
 add_others(struct stream *s)
 {
@@ -87,6 +96,8 @@ add_others(struct stream *s)
 		if (i == 0 || e->at_us <= world.cut_us || e->at_us > world.fork_us || below(3) != 0)
 			continue;
 		like = s->entries[below(i)];
+		if (is_like(e, &like))
+			continue;
 		memmove(other + 1, other, (s->count - i - 1) * sizeof(*other));
 		*other = like;
 		other->id = e->id;
@@ -214,18 +225,6 @@ go_back(void)
 
 /* ---- Redis forks ---- */
 
-/* Has the other side the very same entry?  Then nobody can tell, and nothing is lost. */
-static bool
-is_on_both_sides(const struct stream *s, const struct stream_entry *e)
-{
-	struct entry mine = { .id = e->id, .raw = e->raw, .raw_count = e->raw_count };
-
-	for (unsigned i = 0; i < s->added; i++)
-		if (s->entries[i].other && is_same(&s->entries[i], &mine))
-			return true;
-	return false;
-}
-
 static void
 fork_lane(unsigned l)
 {
@@ -243,8 +242,7 @@ fork_lane(unsigned l)
 			continue;
 		e->lost = true;
 		world.excused[l] = true;
-		position_lost |=
-		    position_compare(e->id, ledger->position) == 0 && !is_on_both_sides(s, e);
+		position_lost |= position_compare(e->id, ledger->position) == 0;
 	}
 	/* what the other side has trimmed is older, too */
 	if (s->trimmed > cut)
