@@ -49,6 +49,10 @@ struct config_mysql {
 };
 
 enum config_format { FORMAT_FIELDS, FORMAT_JSON };
+/* How change events write binary columns. */
+enum config_binary { BINARY_BASE64, BINARY_HEX };
+/* Debezium's time.precision.mode, which only events without a schema block need. */
+enum config_times { TIMES_ADAPTIVE, TIMES_CONNECT, TIMES_MICROSECONDS, TIMES_NANOSECONDS };
 
 /* Bits of `operations:` */
 enum config_operation {
@@ -78,6 +82,8 @@ struct config_source {
 	unsigned operations; /* bits */
 	const char *start;   /* "beginning", "end" or a stream id */
 	enum config_on_gap on_gap;
+	enum config_binary binary; /* of change events, as all below */
+	enum config_times times;
 	int line, column; /* where it stands in the file */
 };
 

@@ -28,7 +28,18 @@ enum value_kind {
 	VALUE_NUMBER, /* decoded: a JSON number as written.  resolved: a checked numeric literal, bare */
 	VALUE_BOOL,  /* decoded only: "true" or "false" from JSON */
 	VALUE_JSON,  /* decoded only: an object or list of a JSON entry, as JSON text */
-	VALUE_BINARY /* resolved only: _binary'bytes' */
+	VALUE_BINARY /* decoded: bytes, known to be such.  resolved: _binary'bytes' */
+};
+
+/* Who wrote a change's values, and so what their kinds leave open until the column is known; see
+ * worker/store/column_event.h. */
+enum change_origin {
+	ORIGIN_APP,
+	ORIGIN_TYPED,	/* Debezium, types known */
+	ORIGIN_UNTYPED, /* Debezium without a schema block */
+	ORIGIN_MAXWELL,
+	ORIGIN_CANAL,
+	ORIGIN_DMS
 };
 
 struct value {
@@ -52,6 +63,7 @@ struct sum {
 struct change {
 	/* decoded */
 	enum change_op op;
+	enum change_origin origin;
 	struct str table_name; /* empty: the source's `table` */
 	bool has_version;
 	uint64_t version;     /* with has_version */
@@ -86,6 +98,8 @@ struct refusal {
 #define REASON_BAD_KEY "bad_key"
 #define REASON_BAD_ENTRY "bad_entry" /* malformed: odd _ field, bad _null, no fields … */
 #define REASON_BAD_JSON "bad_json"
+#define REASON_BAD_EVENT "bad_event"	     /* not what its format makes of a change */
+#define REASON_WRONG_FORMAT "wrong_format"   /* another format than the source's `format` */
 #define REASON_BAD_OPERATION "bad_operation" /* unknown _op */
 #define REASON_OPERATION_DENIED "operation_denied"
 #define REASON_UNKNOWN_TABLE "unknown_table"

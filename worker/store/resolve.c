@@ -3,6 +3,7 @@
 #include "common/err.h"
 #include "worker/lane.h"
 #include "worker/store/column_check.h"
+#include "worker/store/column_event.h"
 #include "worker/store/resolve_key.h"
 #include "worker/store/resolve_plan.h"
 
@@ -184,12 +185,18 @@ take_value(struct resolver *r, struct entry *entry, struct change *change, unsig
 	const struct column *column = &table->columns[shape_column->column];
 	bool base64 = entry->lane->source->format == FORMAT_JSON;
 	enum column_verdict verdict;
+	struct value plain;
 	const char *why = NULL;
 
-	verdict = shape_column->add ?
-	    column_check_increment(column, given, r->arena, &change->values[place],
-		&change->sums[place], &why) :
-	    column_check(column, given, base64, r->arena, &change->values[place], &why);
+	if (!column_event_value(column, given, change->origin, entry->lane->source, r->arena,
+		&plain, &why))
+		verdict = COLUMN_REFUSED;
+	else if (shape_column->add)
+		verdict = column_check_increment(column, &plain, r->arena, &change->values[place],
+		    &change->sums[place], &why);
+	else
+		verdict =
+		    column_check(column, &plain, base64, r->arena, &change->values[place], &why);
 	if (verdict == COLUMN_REFUSED) {
 		r->unknown = true;
 		return entry_refuse(entry, r->arena, REASON_BAD_VALUE, "%s: column %s %s",
