@@ -48,7 +48,14 @@ struct config_mysql {
 	int timeout_ms;
 };
 
-enum config_format { FORMAT_FIELDS, FORMAT_JSON };
+enum config_format {
+	FORMAT_FIELDS,
+	FORMAT_JSON,
+	FORMAT_DEBEZIUM, /* this one and those below: change events */
+	FORMAT_MAXWELL,
+	FORMAT_CANAL,
+	FORMAT_DMS
+};
 /* How change events write binary columns. */
 enum config_binary { BINARY_BASE64, BINARY_HEX };
 /* Debezium's time.precision.mode, which only events without a schema block need. */
@@ -75,14 +82,19 @@ struct config_source {
 	size_t stream_count;
 	bool ranged; /* written with {a..b} */
 	enum config_format format;
-	const char *field;   /* json: which field; NULL: the entry's only one */
+	const char *field;   /* json and change events: which field; NULL: the entry's only one */
 	const char *table;   /* for entries without _table; NULL: _table is required */
 	const char **tables; /* all that its entries may name, `table` included */
+	const char **listed; /* the same as written: with change events also "db.table" */
 	size_t table_count;
 	unsigned operations; /* bits */
 	const char *start;   /* "beginning", "end" or a stream id */
 	enum config_on_gap on_gap;
-	enum config_binary binary; /* of change events, as all below */
+	/* of change events */
+	bool write;
+	bool apply_snapshots;	/* snapshot: apply */
+	bool delete_tombstones; /* tombstones: delete */
+	enum config_binary binary;
 	enum config_times times;
 	int line, column; /* where it stands in the file */
 };
@@ -190,6 +202,12 @@ const char *config_secret(const struct config_secret *secret, struct buf *out);
 
 /* The configured table of that name, or NULL. */
 const struct config_table *config_table(const struct config *config, struct str name);
+
+static inline bool
+config_has_events(const struct config_source *source)
+{
+	return source->format >= FORMAT_DEBEZIUM;
+}
 
 /* All lanes: stream i of source s.  The lane's name is pool/source/stream, source = redis.name. */
 size_t config_lane_count(const struct config *config);

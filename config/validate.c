@@ -199,6 +199,25 @@ check_tables(struct reader *r)
 	map_deinit(&known);
 }
 
+/* The version of an event's row is the one that its own column has. */
+static void
+check_event_versions(struct reader *r, const struct config_source *source)
+{
+	const struct config *config = r->config;
+
+	for (size_t i = 0; i < source->table_count; i++) {
+		const struct config_table *table = config_table(config, str_of(source->tables[i]));
+
+		if (table != NULL &&
+		    (table->version == VERSION_COUNTER || table->version == VERSION_CLOCK))
+			problem_add(r->problems, (struct place){ table->line, table->column },
+			    "table %s: sluice can't stamp versions (kind counter, clock) on a "
+			    "table "
+			    "that the change events of line %d write; kind given takes theirs",
+			    problem_quote(r->problems, str_of(table->name)), source->line);
+	}
+}
+
 /* An invalidation deletes its key: it must never be able to name a stream or a key of ours. */
 static void
 check_template(struct reader *r, const struct config_template *template)
@@ -233,6 +252,9 @@ validate(struct reader *r, struct place top)
 	check_memory(r);
 	check_lanes(r);
 	check_tables(r);
+	for (size_t i = 0; i < config->source_count; i++)
+		if (config_has_events(&config->sources[i]))
+			check_event_versions(r, &config->sources[i]);
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count; j++)
 			check_template(r, &config->tables[i].templates[j]);

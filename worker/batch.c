@@ -113,6 +113,10 @@ fold_entry(struct batch *b, struct entry *e)
 		if (e->changes[i].table->problem != NULL)
 			b->has_problem = b->wants_schema = true;
 	}
+	if (resolve_moves(&b->resolver, e) != 0) {
+		b->wants_schema |= b->resolver.unknown;
+		return;
+	}
 	for (i = 0; i < e->change_count; i++) {
 		switch (fold_change(b, &e->changes[i])) {
 		case FOLD_STEP:

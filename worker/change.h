@@ -69,6 +69,10 @@ struct change {
 	uint64_t version;     /* with has_version */
 	struct field *fields; /* without the names beginning with _; _null ones are VALUE_NULL */
 	size_t field_count;
+	const struct field
+	    *before; /* of an event's update: the row before, or what changed of it */
+	size_t before_count;
+	bool half_of_move; /* one half of a change of its row's key */
 
 	/* resolved; see worker/store/resolve.h */
 	struct table *table;
@@ -100,6 +104,7 @@ struct refusal {
 #define REASON_BAD_JSON "bad_json"
 #define REASON_BAD_EVENT "bad_event"	     /* not what its format makes of a change */
 #define REASON_WRONG_FORMAT "wrong_format"   /* another format than the source's `format` */
+#define REASON_TRUNCATE "truncate"	     /* the whole table was truncated or dropped */
 #define REASON_BAD_OPERATION "bad_operation" /* unknown _op */
 #define REASON_OPERATION_DENIED "operation_denied"
 #define REASON_UNKNOWN_TABLE "unknown_table"
@@ -116,6 +121,16 @@ struct refusal {
 #define REASON_TOO_LARGE "too_large" /* above max_allowed_packet */
 #define REASON_REFUSED "refused"     /* any other data error of MySQL */
 
+/* Why an event was passed over; fixed words, a metric's label. */
+#define PASSED_TOMBSTONE "tombstone"
+#define PASSED_HEARTBEAT "heartbeat"
+#define PASSED_TRANSACTION "transaction"
+#define PASSED_SCHEMA "schema"
+#define PASSED_MARKER "marker"
+#define PASSED_CONTROL "control"
+#define PASSED_SNAPSHOT "snapshot"
+#define PASSED_UNLISTED "unlisted" /* of a table that the source doesn't list */
+
 struct entry {
 	struct lane *lane;
 	struct position id;
@@ -125,7 +140,8 @@ struct entry {
 	size_t raw_count;
 	struct change *changes; /* decoded */
 	size_t change_count;
-	bool done_before; /* at or below the ledger's position: only invalidated */
+	const char *passed; /* an event that is no change for us: a PASSED_ word; else NULL */
+	bool done_before;   /* at or below the ledger's position: only invalidated */
 	struct refusal refusal;
 	struct entry *next; /* in the order delivered; the batch's list is next_kept */
 	struct entry *next_kept;

@@ -280,13 +280,17 @@ merge_into_update(struct batch *b, struct step *s, const struct change *c)
 }
 
 /* Given versions: only a newer upsert over an older one whose columns it all sets.  (Row v6:
- * `v5 a=1` then `v7 b=1` must not write a.) */
+ * `v5 a=1` then `v7 b=1` must not write a.)  Of two that apply to their own version the later may
+ * be of the same: it applies wherever the first did. */
 static bool
 merge_given(struct step *s, const struct change *c)
 {
 	if (s->shape->kind != SHAPE_UPSERT || c->shape->kind != SHAPE_UPSERT)
 		return false;
-	if (s->shape->adds || c->shape->adds || c->version <= s->version)
+	if (s->shape->adds || c->shape->adds || s->shape->fence != c->shape->fence ||
+	    s->shape->fence == FENCE_OFF)
+		return false;
+	if (c->version < s->version || (c->version == s->version && c->shape->fence != FENCE_EQUAL))
 		return false;
 	if (!shape_within(s->shape, c->shape))
 		return false;
@@ -374,7 +378,8 @@ note_version(struct bucket *k, const struct change *c)
 {
 	if (c->table->version != VERSION_GIVEN)
 		return;
-	if (c->shape->kind == SHAPE_DELETE || !str_equal(k->first_change->exact, c->exact)) {
+	if (c->shape->kind == SHAPE_DELETE || c->shape->fence == FENCE_OFF ||
+	    !str_equal(k->first_change->exact, c->exact)) {
 		k->has_assured_version = false;
 	} else if (c->shape->kind == SHAPE_UPSERT && !c->alone &&
 	    (!k->has_assured_version || c->version > k->assured_version)) {
@@ -387,6 +392,9 @@ note_version(struct bucket *k, const struct change *c)
 static bool
 is_surely_older(struct batch *b, const struct bucket *k, const struct change *c)
 {
+	if (c->shape->fence == FENCE_OFF ||
+	    (c->shape->fence == FENCE_EQUAL && c->version == k->assured_version))
+		return false;
 	return k->has_assured_version && c->version <= k->assured_version && !c->barrier &&
 	    k->assured_round >= batch_table(b, c->table)->barrier &&
 	    str_equal(k->first_change->exact, c->exact);

@@ -76,7 +76,8 @@ struct lane {
 	uint64_t parent_wait_id_ms; /* entries added before this share that wait */
 	int64_t unreleased_bytes;   /* entries beyond `answered`, for invalidate_lag_max */
 	struct lane_recent recent;
-	void *source_state; /* the source's own, freed by its close_lane */
+	bool unlisted_logged; /* that events of tables that the source doesn't list come here */
+	void *source_state;   /* the source's own, freed by its close_lane */
 
 	/* shared, atomic */
 	_Atomic int shown_state;			   /* enum lane_state */

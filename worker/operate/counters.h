@@ -33,6 +33,7 @@ struct table_counters {
 };
 
 #define DEAD_REASONS 24
+#define PASSED_KINDS 8
 
 struct counters {
 	struct table_counters *tables; /* by place in config->tables */
@@ -40,6 +41,7 @@ struct counters {
 	_Atomic uint64_t batches, entries, changes, folded, rows, statements;
 	_Atomic uint64_t retries, fenced, mismatches, older;
 	_Atomic uint64_t dead_by_reason[DEAD_REASONS]; /* by dead_reason_index */
+	_Atomic uint64_t passed[PASSED_KINDS];	       /* events, by passed_index */
 	_Atomic uint64_t invalidated, invalidations_skipped, invalidations_repeated;
 	_Atomic uint64_t one_by_one;   /* batches written entry by entry */
 	_Atomic uint64_t beat_ms;      /* clock_ms of the last turn of the loop */
@@ -58,6 +60,9 @@ void counters_deinit(struct counters *c);
  * unknown reason counts as `refused`. */
 int dead_reason_index(const char *reason);
 const char *dead_reason_name(int index);
+/* The PASSED_ words of change.h by number, in the same way. */
+int passed_index(const char *word);
+const char *passed_name(int index);
 
 /* One thread writes each, so adding needs no locked instruction. */
 #define COUNT(field, n) SHOW(field, SEE(field) + (n))

@@ -113,6 +113,8 @@ take_counters(struct snapshot *s, struct counters *c)
 		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);
 		total->dead += SEE(c->dead_by_reason[i]);
 	}
+	for (int i = 0; i < PASSED_KINDS; i++)
+		total->passed[i] += SEE(c->passed[i]);
 	for (size_t i = 0; i < c->table_count && i < s->table_count; i++) {
 		s->tables[i].changes += SEE(c->tables[i].changes);
 		s->tables[i].folded += SEE(c->tables[i].folded);

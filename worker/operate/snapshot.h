@@ -59,7 +59,7 @@ struct snapshot_worker {
 struct snapshot_total {
 	uint64_t batches, entries, changes, folded, rows, statements, retries, fenced, mismatches,
 	    older;
-	uint64_t dead, dead_by_reason[DEAD_REASONS];
+	uint64_t dead, dead_by_reason[DEAD_REASONS], passed[PASSED_KINDS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
 	uint64_t memory_bytes, lag, stream_bytes;
 	int lanes_owned, lanes_in[LANE_HALTED + 1], alarms, workers_paused;

@@ -41,8 +41,18 @@ void resolver_start(struct resolver *r, struct schema *schema, struct arena *are
  */
 int resolve_change(struct resolver *r, struct entry *entry, struct change *change);
 
-/* The interned shape of these columns. */
+/*
+ * An update that changed its row's key is two changes: the row before is deleted, the one after
+ * upserted, in this order against all others of the table.  Called with all changes of the entry
+ * resolved; may give it a longer list.  -1: refused.
+ */
+int resolve_moves(struct resolver *r, struct entry *entry);
+
+/* The interned shape of these columns, with FENCE_OLDER. */
 const struct shape *resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
     const struct shape_column *columns, unsigned count);
+/* The same shape with another fence. */
+const struct shape *resolver_fenced(struct resolver *r, const struct shape *shape,
+    enum shape_fence fence);
 
 #endif

@@ -151,7 +151,7 @@ resolve_key(struct resolver *r, struct entry *entry, struct change *change,
 	const struct table *table = change->table;
 
 	change->key = arena_alloc(r->arena, table->key_count * sizeof(*change->key));
-	change->barrier = table->ordered || table->key_unsure;
+	change->barrier = table->ordered || table->key_unsure || change->half_of_move;
 	for (unsigned i = 0; i < table->key_count; i++) {
 		if (check_part(r, entry, change, i, &given[i]) < 0)
 			return -1;
