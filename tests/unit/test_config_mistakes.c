@@ -362,36 +362,6 @@ a_template_is_well_formed(void **state)
 }
 
 static void
-options_of_change_events_are_refused_elsewhere(void **state)
-{
-	(void)state;
-	expect(SERVERS
-	    "sources: [{ streams: s, tables: [shop.t], snapshot: ignore, times: connect }]\n"
-	    "tables: { t: {} }\n",
-	    "3:25: sources[0].tables: \"shop.t\" names a database, which only change events do\n"
-	    "3:43: sources[0].snapshot: only for change events (format debezium, maxwell, canal or "
-	    "dms)\n"
-	    "3:61: sources[0].times: only for change events (format debezium, maxwell, canal or "
-	    "dms)\n");
-	expect(SERVERS
-	    "sources: [{ streams: s, tables: [shop.t], format: maxwell, field: message,\n"
-	    "  write: true, snapshot: ignore, tombstones: delete, binary: hex }]\n"
-	    "tables: { t: { version: ver } }\n",
-	    "");
-}
-
-static void
-versions_of_ours_are_refused_where_change_events_write(void **state)
-{
-	(void)state;
-	expect(SERVERS "sources: [{ streams: s, table: t, format: canal }]\n"
-		       "tables:\n"
-		       "  t: { version: { column: v, kind: counter } }\n",
-	    "5:3: table \"t\": sluice can't stamp versions (kind counter, clock) on a table that "
-	    "the change events of line 3 write; kind given takes theirs\n");
-}
-
-static void
 what_a_later_release_brings_is_refused_by_name(void **state)
 {
 	(void)state;
@@ -612,8 +582,6 @@ main(void)
 		cmocka_unit_test(our_own_tables_and_keys_are_refused),
 		cmocka_unit_test(a_template_can_never_be_a_stream_or_a_key_of_ours),
 		cmocka_unit_test(a_template_is_well_formed),
-		cmocka_unit_test(options_of_change_events_are_refused_elsewhere),
-		cmocka_unit_test(versions_of_ours_are_refused_where_change_events_write),
 		cmocka_unit_test(what_a_later_release_brings_is_refused_by_name),
 		cmocka_unit_test(tls_sentinel_and_cluster_are_refused_by_name),
 		cmocka_unit_test(what_is_required_is_missed),
