@@ -105,6 +105,8 @@ enum config_mode { MODE_DELETE, MODE_NONE };
 struct config_template {
 	const char *written; /* "user:{id}" */
 	enum config_mode mode;
+	const char **when; /* only when one of these columns changed; none: always */
+	size_t when_count;
 	int line, column;
 };
 
@@ -126,6 +128,7 @@ struct config_table {
 	size_t set_count;
 	bool fold;
 	enum config_on_poison on_poison;
+	bool has_images; /* all its changes are events: templates may use any column */
 	int line, column;
 };
 

@@ -206,14 +206,20 @@ const struct option options[] = {
 	    .words = versions,
 	    .doc = "given: the producer's _version; counter and clock: stamped by sluice." },
 	{ "tables.*", "invalidate", OPTION_TEMPLATES, LIST(config_table, templates, template_count),
-	    .example = "[\"user:{id}\", { key: \"user:{id}:orders\", mode: delete }]",
+	    .example = "[\"user:{id}\", { key: \"user:{id}:orders\", mode: delete }, { key: "
+		       "\"name:{id}\", when: [name] }]",
 	    .doc = "Cache keys of a row, invalidated after its commit: a list of texts or of { "
-		   "key, mode }." },
+		   "key, mode, when }." },
 	{ "tables.*.invalidate[]", "key", OPTION_TEXT, AT(config_template, written), RANGE(1, 512),
-	    .doc = "The key, with primary key columns in braces." },
+	    .doc = "The key, with columns in braces: of the primary key, or any where all changes "
+		   "of the table are change events." },
 	{ "tables.*.invalidate[]", "mode", OPTION_WORD, AT(config_template, mode),
 	    .fallback = "delete", .words = modes,
 	    .doc = "delete removes the key; none leaves it." },
+	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
+	    .example = "[name, email]", RANGE(1, 64),
+	    .doc = "Only when one of these columns (or one in the key) changed; for tables that "
+		   "change events write." },
 	{ "tables.*", "columns", OPTION_PAIRS, LIST(config_table, columns, column_count),
 	    .example = "{ mail: email }", RANGE(1, 64),
 	    .doc = "Fields whose column has another name." },
@@ -238,7 +244,6 @@ const struct option options[] = {
 	LATER("tables.*", "announce"),
 	LATER("tables.*", "on_cache_lost"),
 	LATER("tables.*", "stale_for"),
-	LATER("tables.*.invalidate[]", "when"),
 	LATER("tables.*.invalidate[]", "ttl"),
 	LATER("tables.*.invalidate[]", "populate"),
 	LATER("tables.*.invalidate[]", "stale_for"),

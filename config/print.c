@@ -150,8 +150,12 @@ print_templates(struct buf *out, const struct config_table *table)
 	for (size_t i = 0; i < table->template_count; i++) {
 		buf_add_str(out, i > 0 ? ", { key: " : "{ key: ");
 		print_text(out, table->templates[i].written);
-		buf_printf(out, ", mode: %s }",
-		    option_word_of(mode, (int)table->templates[i].mode));
+		buf_printf(out, ", mode: %s", option_word_of(mode, (int)table->templates[i].mode));
+		if (table->templates[i].when_count > 0) {
+			buf_add_str(out, ", when: ");
+			print_texts(out, table->templates[i].when, table->templates[i].when_count);
+		}
+		buf_add_str(out, " }");
 	}
 	buf_add_char(out, ']');
 }

@@ -118,6 +118,12 @@ fold_entry(struct batch *b, struct entry *e)
 		return;
 	}
 	for (i = 0; i < e->change_count; i++) {
+		if (resolve_image(&b->resolver, e, &e->changes[i]) == 0)
+			continue;
+		b->wants_schema |= b->resolver.unknown;
+		return;
+	}
+	for (i = 0; i < e->change_count; i++) {
 		switch (fold_change(b, &e->changes[i])) {
 		case FOLD_STEP:
 			break;

@@ -72,6 +72,8 @@ struct touched {
 	struct table *table;
 	const struct value *key;
 	struct str exact;
+	const struct str *values; /* by the templates' names; NULL: they name the key alone */
+	uint64_t unchanged;	  /* templates (bit = place) that are not stale */
 	struct touched *next, *next_of_bucket;
 };
 

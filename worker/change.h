@@ -73,6 +73,8 @@ struct change {
 	    *before; /* of an event's update: the row before, or what changed of it */
 	size_t before_count;
 	bool half_of_move; /* one half of a change of its row's key */
+	bool has_before, before_is_partial;
+	bool replaces; /* an event that may have changed a row that was there */
 
 	/* resolved; see worker/store/resolve.h */
 	struct table *table;
@@ -84,6 +86,9 @@ struct change {
 	struct str bucket; /* the same, coarser: equal for all that may be the same row */
 	bool alone;	   /* our check refuses a value: never folded, MySQL decides */
 	bool barrier;	   /* order against every other change of its table matters */
+	/* of an event, where the table's templates need it: the values by the templates' names */
+	const struct str *row_before, *row_after;
+	uint64_t unchanged; /* templates (bit = place) with a `when` of which nothing changed */
 
 	struct entry *entry;
 	struct change *next_of_key; /* in lane order; fold's */
@@ -102,10 +107,11 @@ struct refusal {
 #define REASON_BAD_KEY "bad_key"
 #define REASON_BAD_ENTRY "bad_entry" /* malformed: odd _ field, bad _null, no fields … */
 #define REASON_BAD_JSON "bad_json"
-#define REASON_BAD_EVENT "bad_event"	     /* not what its format makes of a change */
-#define REASON_WRONG_FORMAT "wrong_format"   /* another format than the source's `format` */
-#define REASON_TRUNCATE "truncate"	     /* the whole table was truncated or dropped */
-#define REASON_BAD_OPERATION "bad_operation" /* unknown _op */
+#define REASON_BAD_EVENT "bad_event"	       /* not what its format makes of a change */
+#define REASON_WRONG_FORMAT "wrong_format"     /* another format than the source's `format` */
+#define REASON_MISSING_COLUMN "missing_column" /* that a key template needs */
+#define REASON_TRUNCATE "truncate"	       /* the whole table was truncated or dropped */
+#define REASON_BAD_OPERATION "bad_operation"   /* unknown _op */
 #define REASON_OPERATION_DENIED "operation_denied"
 #define REASON_UNKNOWN_TABLE "unknown_table"
 #define REASON_TABLE_DENIED "table_denied"

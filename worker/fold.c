@@ -29,6 +29,24 @@ bucket_of(struct batch *b, const struct change *c)
 	return *place = k;
 }
 
+/* Remember what the templates name of one image; two of a row need not be the same. */
+static void
+touch_image(struct batch *b, const struct change *c, const struct str *values)
+{
+	struct touched *t;
+
+	if (values == NULL)
+		return;
+	t = arena_alloc(&b->arena, sizeof(*t));
+	*t = (struct touched){ .table = c->table,
+		.key = c->key,
+		.exact = c->exact,
+		.values = values,
+		.unchanged = c->unchanged,
+		.next = b->touched };
+	b->touched = t;
+}
+
 /* Remember the row for the invalidations, once a spelling of its key. */
 static void
 touch(struct batch *b, struct bucket *k, const struct change *c)
@@ -37,6 +55,11 @@ touch(struct batch *b, struct bucket *k, const struct change *c)
 
 	if (c->table->template_count == 0 || c->key == NULL)
 		return;
+	if (c->row_before != NULL || c->row_after != NULL) {
+		touch_image(b, c, c->row_before);
+		touch_image(b, c, c->row_after);
+		return;
+	}
 	for (t = k->touched; t != NULL; t = t->next_of_bucket)
 		if (str_equal(t->exact, c->exact))
 			return;

@@ -363,3 +363,32 @@ def test_keys_before_and_after_a_change_of_the_key_are_deleted(t):
     wait_for("both keys are gone", lambda: not t.redis.exists("item:1", "item:2"))
     equal(t.redis.exists("item:3"), 1)
     equal(t.sql("SELECT id FROM items"), ((2,),))
+
+
+def test_keys_from_images_are_deleted_for_both_groups_and_only_when_asked(t):
+    t.sql(ITEMS)
+    stream = events(t, "debezium", config={"tables": {"items": {"invalidate": [
+        "item:{id}", "code:{code}", {"key": "named:{id}", "when": ["name"]}]}}})
+    old = {"id": 1, "name": "n", "code": "a", "n": 1, "ver": None}
+    compact(t, stream, {"id": 1}, debezium("items", "c", after=old))
+    t.settle()
+    for key in ("item:1", "code:a", "code:b", "code:c", "named:1"):
+        t.redis.set(key, "old")
+    compact(t, stream, {"id": 1}, debezium("items", "u", old, {**old, "code": "b"}))
+    wait_for("the keys of both groups are gone", lambda: not t.redis.exists("item:1", "code:a", "code:b"))
+    t.settle()
+    equal(t.redis.exists("named:1", "code:c"), 2)
+    compact(t, stream, {"id": 1}, debezium("items", "u", {**old, "code": "b"}, {**old, "code": "b", "name": "m"}))
+    wait_for("its column changed", lambda: not t.redis.exists("named:1"))
+    compact(t, stream, {"id": 1}, debezium("items", "u", None, {**old, "code": "c"}))
+    t.settle()
+    equal(t.reasons(), ["missing_column"])
+    equal(t.row("SELECT code, name FROM items"), ("b", "m"))
+
+
+def test_check_refuses_columns_beside_the_key_where_an_application_writes(t):
+    t.users()
+    path = t.write_config(tables={"users": {"invalidate": ["user:{name}"]}})
+    code, out, err = t.command("check", path, "--connect")
+    equal(code, 78)
+    assert "{name}" in out + err and "primary key" in out + err, out + err

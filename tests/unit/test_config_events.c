@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What the options say of change events. */
@@ -63,10 +64,52 @@ versions_of_ours_are_refused_where_change_events_write(void **state)
 	    "the change events of line 3 write; kind given takes theirs\n");
 }
 
+static void
+when_is_for_tables_that_change_events_write(void **state)
+{
+	(void)state;
+	expect(SERVERS "sources: [{ streams: s, table: t }]\n"
+		       "tables: { t: { invalidate: [{ key: \"t:{id}\", when: [a] }] } }\n",
+	    "4:36: key \"t:{id}\" has `when`, which needs the row before: only change events have "
+	    "it\n");
+	expect(SERVERS
+	    "sources: [{ streams: s, table: t }, { streams: e, tables: [t], format: dms }]\n"
+	    "tables: { t: { invalidate: [{ key: \"t:{id}\", when: [a, b] }] } }\n",
+	    "");
+}
+
+static bool
+has_images(const char *sources)
+{
+	struct config_problems problems;
+	struct config config;
+	char text[1024];
+	bool answer;
+
+	snprintf(text, sizeof(text), SERVERS "sources: [%s]\ntables: { t: {} }\n", sources);
+	assert_int_equal(config_parse(&config, "f", str_of(text), &problems), 0);
+	answer = config.tables[0].has_images;
+	config_problems_deinit(&problems);
+	config_deinit(&config);
+	return answer;
+}
+
+static void
+a_table_has_images_where_all_its_changes_are_events(void **state)
+{
+	(void)state;
+	assert_true(has_images("{ streams: s, tables: [a.t], format: debezium }"));
+	assert_false(has_images("{ streams: s, table: t }"));
+	assert_false(has_images("{ streams: s, tables: [t], format: canal }, { streams: e, table: "
+				"t }"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(when_is_for_tables_that_change_events_write),
+		cmocka_unit_test(a_table_has_images_where_all_its_changes_are_events),
 		cmocka_unit_test(options_of_change_events_are_refused_elsewhere),
 		cmocka_unit_test(versions_of_ours_are_refused_where_change_events_write),
 	};

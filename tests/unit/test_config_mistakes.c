@@ -371,7 +371,7 @@ what_a_later_release_brings_is_refused_by_name(void **state)
 	    "  t:\n"
 	    "    on_poison: park\n"
 	    "    refresh: {}\n"
-	    "    invalidate: [{ key: \"u:{id}\", mode: versioned, ttl: 5s, when: [a] }]\n"
+	    "    invalidate: [{ key: \"u:{id}\", mode: versioned, ttl: 5s }]\n"
 	    "kafka: { brokers: k }\n"
 	    "wait_replicas: 1\n",
 	    "3:60: sources[0].write: false is not in this release\n"
@@ -380,7 +380,6 @@ what_a_later_release_brings_is_refused_by_name(void **state)
 	    "7:5: tables.t.refresh is not in this release\n"
 	    "8:41: tables.t.invalidate[0].mode: versioned is not in this release\n"
 	    "8:52: tables.t.invalidate[0].ttl is not in this release\n"
-	    "8:61: tables.t.invalidate[0].when is not in this release\n"
 	    "9:1: kafka is not in this release\n"
 	    "10:1: wait_replicas is not in this release\n");
 }

@@ -174,7 +174,9 @@ setup(struct fixture *f, const char *answer, const char *const *templates, size_
 		.table_count = 1,
 	};
 	for (size_t i = 0; i < count; i++) {
-		f->written[i] = (struct config_template){ templates[i], MODE_DELETE, 1, 1 };
+		f->written[i] = (struct config_template){
+			.written = templates[i], .mode = MODE_DELETE, .line = 1, .column = 1
+		};
 		assert_int_equal(key_template_compile(&f->templates[i], &f->written[i], names, 1,
 				     NULL),
 		    0);

@@ -122,6 +122,7 @@ add_row(struct invalidator *v, const struct touched *row, struct err *err)
 {
 	const struct table *table = row->table;
 	struct str values[KEY_COLUMNS];
+	const struct str *named = row->values != NULL ? row->values : values;
 
 	CHECK(table->key_count <= KEY_COLUMNS);
 	for (unsigned i = 0; i < table->key_count; i++)
@@ -130,10 +131,10 @@ add_row(struct invalidator *v, const struct touched *row, struct err *err)
 	for (size_t i = 0; i < table->template_count; i++) {
 		const struct key_template *template = &table->templates[i];
 
-		if (template->config->mode == MODE_NONE)
+		if (template->config->mode == MODE_NONE || (i < 64 && row->unchanged >> i & 1))
 			continue;
 		buf_reset(&v->key);
-		if (key_template_render(template, values, &v->key) &&
+		if (key_template_render(template, named, &v->key) &&
 		    add_key(v, table, template->one_row, err) != 0)
 			return -1;
 	}

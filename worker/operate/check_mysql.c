@@ -3,6 +3,7 @@
 #include "common/number.h"
 #include "worker/cache/key_template.h"
 #include "worker/operate/access.h"
+#include "worker/store/template_names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,16 +79,18 @@ check_name(struct mysql_check *m, const struct table *table, const char *option,
 static void
 check_templates(struct mysql_check *m, const struct table *table)
 {
-	const char *names[sizeof(table->key) / sizeof(table->key[0])];
 	const struct config_table *config = table->config;
+	const char **names = calloc(table->column_count + 1, sizeof(*names));
+	unsigned *columns = calloc(table->column_count + 1, sizeof(*columns));
+	size_t count;
 
-	for (unsigned i = 0; i < table->key_count; i++)
-		names[i] = table->columns[table->key[i]].name;
+	CHECK(names != NULL && columns != NULL);
+	count = template_names(table, names, columns);
 	for (size_t i = 0; i < config->template_count; i++) {
 		const struct config_template *template = &config->templates[i];
 		struct key_template compiled = { 0 };
 		struct err err = { 0 };
-		if (key_template_compile(&compiled, template, names, table->key_count, &err) == 0)
+		if (key_template_compile(&compiled, template, names, count, &err) == 0)
 			key_template_deinit(&compiled);
 		else if (table->problem == NULL ||
 		    strstr(table->problem, template->written) == NULL)
@@ -95,6 +98,8 @@ check_templates(struct mysql_check *m, const struct table *table)
 			    "table %s: `invalidate` %s: %s", config->name, template->written,
 			    err.text);
 	}
+	free(names);
+	free(columns);
 }
 
 static void

@@ -272,10 +272,11 @@ decode_flat(struct decoding *d, const struct wrapped *w)
 	event->db = added_field(row, "__db", "__source_db");
 	event->table = added_field(row, "__table", "__source_table");
 	event->snapshot = str_equal(op, STR("r"));
+	/* without __op it may be either: an update claims less */
 	event->op = is_delete	    ? EVENT_DELETE :
 	    event->snapshot	    ? EVENT_READ :
-	    str_equal(op, STR("u")) ? EVENT_UPDATE :
-				      EVENT_CREATE;
+	    str_equal(op, STR("c")) ? EVENT_CREATE :
+				      EVENT_UPDATE;
 	event->origin.file = added_field(row, "__file", "__source_file");
 	event->origin.gtid = added_field(row, "__gtid", "__source_gtid");
 	if (take_image(d, row, w->schema, true, image) < 0)

@@ -188,7 +188,11 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 	}
 	change->op = CHANGE_UPSERT;
 	take_fields(change, &event->after);
-	if (event->op == EVENT_UPDATE && event->before.origin == event->after.origin) {
+	change->replaces = event->op == EVENT_UPDATE;
+	if (event->op == EVENT_UPDATE && event->before.there &&
+	    event->before.origin == event->after.origin) {
+		change->has_before = true;
+		change->before_is_partial = event->before_is_partial;
 		change->before = event->before.fields;
 		change->before_count = event->before.count;
 	}

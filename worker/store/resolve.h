@@ -48,6 +48,16 @@ int resolve_change(struct resolver *r, struct entry *entry, struct change *chang
  */
 int resolve_moves(struct resolver *r, struct entry *entry);
 
+/*
+ * The values of the rows before and after that the table's key templates name, in the one canonical
+ * spelling, and which `when` nothing of changed.  Only of events.  -1: refused, with the column that
+ * is missing: a key with a hole would be another row's.
+ *
+ * When in doubt a template is used: without a row before, of an insert or delete, where a column of
+ * `when` is not in the event.
+ */
+int resolve_image(struct resolver *r, struct entry *entry, struct change *change);
+
 /* The interned shape of these columns, with FENCE_OLDER. */
 const struct shape *resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
     const struct shape_column *columns, unsigned count);

@@ -69,6 +69,7 @@ make_delete(struct resolver *r, struct entry *entry, struct change *change, stru
 		return -1;
 	*moved = !str_equal(old->exact, change->exact);
 	change->barrier |= *moved;
+	change->half_of_move |= *moved;
 	return 0;
 }
 

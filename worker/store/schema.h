@@ -107,6 +107,10 @@ struct table {
 	unsigned parent_count;
 	struct key_template *templates;
 	size_t template_count;
+	const unsigned *images; /* columns beside the key's that templates name; in their lists of
+				   names behind the key's */
+	unsigned image_count;
+	bool has_when; /* a template has `when` */
 	const char
 	    *problem;	  /* why it can't be written (missing, no primary key, a view, not InnoDB,
 				   unknown version column, template with an unknown column …); NULL: fine */
