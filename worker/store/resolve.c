@@ -200,7 +200,7 @@ take_value(struct resolver *r, struct entry *entry, struct change *change, unsig
 	const struct column *column = &table->columns[shape_column->column];
 	bool base64 = entry->lane->source->format == FORMAT_JSON;
 	enum column_verdict verdict;
-	struct value plain;
+	struct value plain = { { NULL, 0 }, VALUE_NULL };
 	const char *why = NULL;
 
 	if (!column_event_value(column, given, change->origin, entry->lane->source, r->arena,
@@ -228,7 +228,7 @@ take_image_version(struct resolver *r, struct entry *entry, struct change *chang
 {
 	const struct table *table = change->table;
 	const struct column *column = &table->columns[table->version_column];
-	struct value plain;
+	struct value plain = { { NULL, 0 }, VALUE_NULL };
 	const char *why;
 
 	change->has_version = false;

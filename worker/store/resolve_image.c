@@ -68,7 +68,7 @@ take_text(struct rows *rows, const struct column *column, const struct value *gi
     struct str *out)
 {
 	struct arena *arena = rows->r->arena;
-	struct value plain, text;
+	struct value plain = { { NULL, 0 }, VALUE_NULL }, text = plain;
 	const char *why = NULL;
 
 	*out = (struct str){ NULL, 0 };

@@ -15,7 +15,7 @@ check_part(struct resolver *r, struct entry *entry, struct change *change, unsig
 	struct value *out = &change->key[part];
 	bool base64 = source->format == FORMAT_JSON && column->kind == COLUMN_BINARY;
 	enum column_verdict verdict = COLUMN_REFUSED;
-	struct value plain;
+	struct value plain = { { NULL, 0 }, VALUE_NULL };
 	const char *why = NULL;
 
 	if (given->kind == VALUE_NULL)
