@@ -392,3 +392,12 @@ def test_check_refuses_columns_beside_the_key_where_an_application_writes(t):
     code, out, err = t.command("check", path, "--connect")
     equal(code, 78)
     assert "{name}" in out + err and "primary key" in out + err, out + err
+
+
+def test_generated_columns_of_an_image_are_left_to_the_table(t):
+    t.sql("CREATE TABLE items (id INT PRIMARY KEY, n INT, twice INT AS (2 * n) STORED)")
+    stream = events(t, "debezium")
+    compact(t, stream, {"id": 1}, debezium("items", "c", after={"id": 1, "n": 4, "twice": 8}))
+    t.settle()
+    equal(t.reasons(), [])
+    equal(t.sql("SELECT * FROM items"), ((1, 4, 8),))

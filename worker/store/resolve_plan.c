@@ -178,6 +178,8 @@ take_field(struct making *m, size_t i)
 			    name, " is the version column, which only _version sets");
 		if (m->change->op == CHANGE_DELETE)
 			return 0;
+		if (column->generated && m->events)
+			return 0; /* an image has them; the target makes its own */
 		if (column->generated) {
 			m->r->unknown = true;
 			return refuse_name(m->r, m->entry, REASON_REFUSED, table, "column ", name,
