@@ -131,6 +131,8 @@ table_of(const struct entry *entry, const struct event *event)
 		return table_listed(source, event->db, event->table);
 	if (source->table != NULL)
 		return source->table;
+	if (topic.len == 0)
+		return NULL;
 	table = last_part(&topic);
 	db = last_part(&topic);
 	return table_listed(source, db, table);

@@ -15,22 +15,22 @@ struct rows {
 };
 
 /* What a column's field is called in the events. */
-static struct str
+static const char *
 field_name(const struct table *table, const struct column *column)
 {
 	for (size_t i = 0; i < table->config->column_count; i++) {
 		if (strcasecmp(table->config->columns[i].value, column->name) == 0)
-			return str_of(table->config->columns[i].name);
+			return table->config->columns[i].name;
 	}
-	return str_of(column->name);
+	return column->name;
 }
 
 static const struct value *
-find(const struct field *fields, size_t count, struct str name)
+find(const struct field *fields, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (fields[i].name.len == name.len &&
-		    strncasecmp(fields[i].name.data, name.data, name.len) == 0)
+		if (fields[i].name.len == strlen(name) &&
+		    strncasecmp(fields[i].name.data, name, fields[i].name.len) == 0)
 			return &fields[i].value;
 	}
 	return NULL;
