@@ -247,6 +247,38 @@ without_a_row_before_when_restricts_nothing(void **state)
 	table.templates[0].config = &templates[0];
 }
 
+#define VERSIONS(before, after)                                                                \
+	"{\"op\":\"u\",\"before\":{\"id\":1,\"team\":\"a\",\"name\":\"x\",\"day\":null" before \
+	"},\"after\":{\"id\":1,\"team\":\"a\",\"name\":\"y\",\"day\":null,\"u\":" after        \
+	"}," SOURCE
+
+static bool
+stands(enum config_format format, const char *value)
+{
+	if (take(format, value) != 0)
+		fail_msg("refused: %s", entry.refusal.text);
+	return entry.changes[0].version_stands;
+}
+
+static void
+an_update_that_raised_no_version_is_known_by_its_row_before(void **state)
+{
+	(void)state;
+	table.version = VERSION_GIVEN;
+	table.version_column = 2;
+	table.has_versioned = true;
+	assert_false(stands(FORMAT_DEBEZIUM, VERSIONS(",\"u\":5", "6")));
+	assert_false(stands(FORMAT_DEBEZIUM, VERSIONS(",\"u\":null", "6")));
+	assert_true(stands(FORMAT_DEBEZIUM, VERSIONS(",\"u\":6", "6")));
+	assert_true(stands(FORMAT_DEBEZIUM, VERSIONS(",\"u\":\"AMgAAAAAAAAA\"", "6")));
+	assert_true(stands(FORMAT_MAXWELL,
+	    "{\"database\":\"shop\",\"table\":\"users\",\"type\":\"update\",\"data\":{\"id\":1,"
+	    "\"team\":\"a\",\"name\":\"y\",\"day\":null,\"u\":6},\"old\":{\"name\":\"x\"}}"));
+	table.version = VERSION_NONE;
+	table.version_column = -1;
+	table.has_versioned = false;
+}
+
 int
 main(void)
 {
@@ -256,6 +288,7 @@ main(void)
 		cmocka_unit_test(a_change_of_the_key_touches_all_keys_of_both_rows),
 		cmocka_unit_test(a_column_that_is_missing_is_refused_by_name),
 		cmocka_unit_test(without_a_row_before_when_restricts_nothing),
+		cmocka_unit_test(an_update_that_raised_no_version_is_known_by_its_row_before),
 	};
 
 	return cmocka_run_group_tests(tests, open_all, close_all);
