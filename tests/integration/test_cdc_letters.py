@@ -1,8 +1,8 @@
 """Dead letters of change events, parked and applied again; what the ways to invalidate make of images."""
 import json, re
 from cache_functions import HOUR, Cache, row
+from change_events import ITEMS, canal, compact, debezium, dms, events, maxwell
 from support import Redis, equal, text_of, wait_for
-from test_cdc import ITEMS, canal, compact, debezium, dms, events, maxwell
 
 
 def dead(t, what, *words):
@@ -135,6 +135,7 @@ def test_tags_and_the_number_of_a_table_obey_when(t):
     t.sql(ITEMS)
     server = Redis(t.dir).up()
     t.own.append(server)
+    server.allow("page:*")
     stream = events(t, "debezium", config={"cache": {"url": server.url}, "tables": {"items": {"invalidate": [
         {"key": "tag:{code}", "mode": "tag"}, {"key": "items:names", "mode": "table", "when": ["name"]}]}}})
     old = {"id": 1, "name": "n", "code": "a", "n": 1, "ver": None}
