@@ -101,7 +101,7 @@ lane_free(struct lane *lane)
 	parked_clear(&lane->parked);
 	parked_clear(&lane->replay_blocked);
 	lane->replay_due = lane->replaying = false;
-	lane->look_again = lane->recall = false;
+	lane->look_again = lane->recall = lane->doubtful = false;
 	lane->lost_to = (struct position){ 0, 0 };
 	SHOW(lane->alarm, NULL);
 	SHOW(lane->lag, 0);

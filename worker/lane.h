@@ -78,9 +78,11 @@ struct lane {
 	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */
 	struct position lost_from, lost_to; /* the store lost these commits; lost_to 0-0: none that
 					       an alarm doesn't tell of */
-	bool recall;	   /* owned anew: the notice board may know of commits that we don't */
-	bool look_again;   /* not to be read before the source was looked at with a store at hand */
-	char identity[64]; /* as the ledger row has it */
+	bool recall;	 /* owned anew: the notice board may know of commits that we don't */
+	bool look_again; /* not to be read before the source was looked at with a store at hand */
+	bool
+	    doubtful; /* what was read of it may be another server's: another owner saw a new one */
+	char identity[64];	/* as the ledger row has it */
 	const char *marked;	/* what halts it, as the ledger row says; NULL: nothing */
 	int mismatches;		/* compare-and-set, running */
 	bool fresh;		/* the ledger row is ours of this moment: nothing was ever here */

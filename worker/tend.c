@@ -30,7 +30,9 @@ move_lane(struct worker *w, struct lane *lane, struct position to, struct err *e
 {
 	struct checkpoints before = lane->checkpoints;
 
-	if (checkpoints_hash_at(&before, lane->position) != 0)
+	/* where one stands at the place already, it is of what was found there later */
+	if (checkpoints_hash_at(&before, lane->position) != 0 &&
+	    (before.count == 0 || position_compare(before.list[0].id, lane->position) < 0))
 		checkpoints_add(&lane->checkpoints, lane->position,
 		    checkpoints_hash_at(&before, lane->position));
 	checkpoints_add(&lane->checkpoints, to, 0);

@@ -179,8 +179,10 @@ drop_doubtful(struct worker *w, struct lane *lane, const struct source_look *loo
 {
 	const char *before = lane->checkpoints.history;
 
-	if (look->history[0] == '\0' || before[0] == '\0' || strcmp(before, look->history) != 0)
+	if (lane->doubtful || look->history[0] == '\0' || before[0] == '\0' ||
+	    strcmp(before, look->history) != 0)
 		worker_drop_unwritten(w, lane);
+	lane->doubtful = false;
 }
 
 /* A lane that stands still: what the source lost is told and settled when it goes on.  What the store

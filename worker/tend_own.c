@@ -70,7 +70,7 @@ tend_learn_checkpoints(struct lane *lane, const struct ledger_row *row)
 	if (row->checkpoints.history[0] == '\0')
 		checkpoints_set_history(&lane->checkpoints, history);
 	else if (strcmp(row->checkpoints.history, history) != 0)
-		lane->look_again = true;
+		lane->look_again = lane->doubtful = true;
 }
 
 void

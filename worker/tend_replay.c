@@ -361,12 +361,26 @@ failed(struct worker *w, struct lane *lane, const struct err *err)
 	return 0;
 }
 
+/* What waits for its table stays, and so does what is behind it. */
+static void
+leave_waiting(struct worker *w, struct lane *lane)
+{
+	for (struct letter *l = w->replay.list.first; l != NULL; l = l->next) {
+		bool taken = l->action == LETTER_APPLY || l->action == LETTER_INVALIDATE;
+
+		if (!taken || (!waits_for_table(l) && !is_blocked(lane, l)))
+			continue;
+		l->action = LETTER_STAYS;
+		block(lane, l);
+	}
+}
+
 /*
  * A name that we don't know may be what was repaired: once in a pass the tables are looked at.  A
  * letter whose table can't be written has nothing to do in a transaction.
  */
 static int
-take_letters(struct worker *w, const struct lane *lane, struct batch *b, struct err *err)
+take_letters(struct worker *w, struct lane *lane, struct batch *b, struct err *err)
 {
 	bool looked = w->schema_ms >= lane->replay_begun_ms;
 
@@ -379,11 +393,7 @@ take_letters(struct worker *w, const struct lane *lane, struct batch *b, struct 
 		fill_batch(w, b);
 	}
 	if (b->has_problem) {
-		for (struct letter *l = w->replay.list.first; l != NULL; l = l->next) {
-			if ((l->action == LETTER_APPLY || l->action == LETTER_INVALIDATE) &&
-			    waits_for_table(l))
-				l->action = LETTER_STAYS;
-		}
+		leave_waiting(w, lane);
 		worker_empty(w, b);
 		fill_batch(w, b);
 	}

@@ -186,11 +186,9 @@ written(struct worker *w, struct batch *b, const struct write_report *report)
 void
 worker_committed(struct worker *w)
 {
-	struct write_report report = { 0 };
-
 	log_event(LOG_INFO, "commit_settled", "worker", "%d", w->index, "rows", "%u",
 	    w->writing->steps, "next", "%s", "the lost reply of COMMIT was yes", NULL);
-	written(w, w->writing, &report);
+	written(w, w->writing, &(struct write_report){ 0 });
 }
 
 static enum write_result

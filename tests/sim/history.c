@@ -214,6 +214,18 @@ go_back(void)
 
 /* ---- Redis forks ---- */
 
+/* Has the other side the very same entry?  Then nobody can tell, and nothing is lost. */
+static bool
+is_on_both_sides(const struct stream *s, const struct stream_entry *e)
+{
+	struct entry mine = { .id = e->id, .raw = e->raw, .raw_count = e->raw_count };
+
+	for (unsigned i = 0; i < s->added; i++)
+		if (s->entries[i].other && is_same(&s->entries[i], &mine))
+			return true;
+	return false;
+}
+
 static void
 fork_lane(unsigned l)
 {
@@ -231,7 +243,8 @@ fork_lane(unsigned l)
 			continue;
 		e->lost = true;
 		world.excused[l] = true;
-		position_lost |= position_compare(e->id, ledger->position) == 0;
+		position_lost |=
+		    position_compare(e->id, ledger->position) == 0 && !is_on_both_sides(s, e);
 	}
 	/* what the other side has trimmed is older, too */
 	if (s->trimmed > cut)
@@ -257,6 +270,8 @@ fork_streams(void)
 void
 histories_pass(void)
 {
+	if (world.ending)
+		return;
 	if (world.snap_us != 0 && world.now_us >= world.snap_us)
 		take_snapshot();
 	if (world.snapshot.taken && world.now_us >= world.back_us)

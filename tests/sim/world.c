@@ -404,7 +404,8 @@ is_quiet(void)
 		if (world.sessions[i].tx.open)
 			return false;
 	}
-	return letters_rest();
+	/* it is yet to go back */
+	return !world.snapshot.taken && letters_rest();
 }
 
 static void

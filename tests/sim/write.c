@@ -179,8 +179,9 @@ apply_change(struct writing *w, const struct change *c, int *code)
 }
 
 static void
-refuse(struct entry *e, const struct table *table, int code)
+refuse(struct batch *batch, struct entry *e, const struct table *table, int code)
 {
+	batch->refused++;
 	e->refusal = (struct refusal){
 		.reason = refusal_reason(table, code), .code = code, .of_write = true, .text = "no"
 	};
@@ -196,7 +197,7 @@ apply_bucket(struct writing *w, struct step *from)
 		case -1:
 			return locked(w, from->bucket, NULL);
 		case 0:
-			refuse(c->entry, c->table, code);
+			refuse(w->batch, c->entry, c->table, code);
 			break;
 		default:
 			break;
@@ -306,7 +307,7 @@ apply_entry(struct writing *w, struct entry *e)
 		case 0:
 			if (e->change_count > 1)
 				*tx = before;
-			refuse(e, c->table, code);
+			refuse(w->batch, e, c->table, code);
 			return true;
 		default:
 			break;
@@ -330,6 +331,7 @@ static bool
 apply_in_order(struct writing *w, struct entry *e, struct parked *blocked)
 {
 	if (parked_blocks_entry(blocked, e)) {
+		w->batch->refused++;
 		e->refusal = (struct refusal){
 			.reason = REASON_PARKED, .of_write = true, .parks = true, .text = "behind"
 		};

@@ -267,9 +267,7 @@ class MariaDB(Process):
         # the socket's path is relative to the data directory: absolute ones can be too long
         super().__init__([*command, f"--datadir={self.dir}/data", f"--port={self.port}", "--socket=s", f"--tmpdir={self.dir}/tmp", f"--pid-file={self.dir}/pid",
                           "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
-                          "--innodb-flush-log-at-trx-commit=2", "--max-connections=200",
-                          # a server that starts removes all temporary tables that lie there, of others too: they crash
-                          f"--tmpdir={self.dir}", *options], self.dir + "/log")
+                          "--innodb-flush-log-at-trx-commit=2", "--max-connections=200", *options], self.dir + "/log")
 
     def up(self):
         self.argv += self.first

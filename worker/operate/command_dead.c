@@ -55,9 +55,9 @@ dead_access_open(struct dead_access *a, const char *file)
 static void
 dead_access_close(struct dead_access *a)
 {
+	free(a->rows);
 	if (a->sql == NULL)
 		return;
-	free(a->rows);
 	sql_free(&a->sql);
 	sql_thread_stop();
 	access_mysql_deinit(&a->mysql);

@@ -183,12 +183,11 @@ take_keys(const struct sql_result *result, struct letter_list *list, struct err 
 			l = l->next;
 		CHECK(l->id == id);
 		if (l->keys == NULL) {
-			size_t rows = i;
-			uint64_t same = id;
+			size_t rows = i + 1;
 
-			while (++rows < result->rows &&
-			    number_u64(sql_cell(result, rows, 0), &same) && same == id)
-				;
+			while (rows < result->rows &&
+			    str_equal(sql_cell(result, rows, 0), sql_cell(result, i, 0)))
+				rows++;
 			l->keys = arena_alloc(&list->arena, (rows - i) * sizeof(*l->keys));
 		}
 		memcpy(l->keys[l->key_count++].bytes, hash.data, hash.len);
