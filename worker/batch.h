@@ -84,7 +84,7 @@ struct touched {
 	struct table *table;
 	const struct value *key;
 	struct str exact;
-	struct change *changes; /* all of this spelling, by next_of_touched */
+	struct change *changes;	      /* all of this spelling, by next_of_touched */
 	struct touched_image *images; /* NULL: its templates name the key alone */
 	bool plain;		      /* with images: some change has none */
 	struct touched *next, *next_of_bucket;

@@ -266,7 +266,8 @@ why_not(const struct lane *lane, const struct letter *l)
 			       "anyway";
 		if (position_compare(l->place, lane->position) != 0 ||
 		    parked_blocks_entry(&lane->parked, e))
-			return "not applied: later changes of its key may have been, and no version "
+			return "not applied: later changes of its key may have been, and no "
+			       "version "
 			       "of it tells; `dead replay --force` applies it anyway";
 	}
 	return NULL;

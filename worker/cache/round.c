@@ -160,7 +160,7 @@ struct told {
 static bool
 is_unchanged(uint64_t unchanged, size_t template)
 {
-	return template < 64 && (unchanged >> template & 1) != 0;
+	return template <64 && (unchanged >> template & 1) != 0;
 }
 
 static struct told
@@ -296,8 +296,7 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 
 		if (mode == MODE_NONE)
 			continue;
-		if ((plain || mode == MODE_VERSIONED) &&
-		    send_rendered(r, row, i, values, err) != 0)
+		if ((plain || mode == MODE_VERSIONED) && send_rendered(r, row, i, values, err) != 0)
 			return -1;
 		if (mode != MODE_VERSIONED && send_images(r, row, i, err) != 0)
 			return -1;
