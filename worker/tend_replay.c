@@ -267,8 +267,7 @@ why_not(const struct lane *lane, const struct letter *l)
 		if (position_compare(l->place, lane->position) != 0 ||
 		    parked_blocks_entry(&lane->parked, e))
 			return "not applied: later changes of its key may have been, and no "
-			       "version "
-			       "of it tells; `dead replay --force` applies it anyway";
+			       "version of it tells; `dead replay --force` applies it anyway";
 	}
 	return NULL;
 }

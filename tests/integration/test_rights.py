@@ -100,7 +100,7 @@ def test_without_create_table_somebody_feeds_the_schema(t):
 
 
 def test_what_information_schema_hides_is_named_and_rows_come(t):
-    t.mysql.sql(f"REVOKE REFERENCES ON {t.db}.* FROM sluice@'%'")
+    t.mysql.sql(f"REVOKE REFERENCES, TRIGGER ON {t.db}.* FROM sluice@'%'")
     t.users()
     t.sql("ALTER TABLE users ADD CHECK (credits < 1000)")
     process = t.sluice()
