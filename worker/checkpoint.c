@@ -38,7 +38,7 @@ checkpoint_hash(const struct entry *entry)
 		hash = hash_text(hash, entry->raw[i].name);
 		hash = hash_text(hash, entry->raw[i].value.text);
 	}
-	return hash != 0 ? hash : 1;
+	return hash > CHECKPOINT_NO_ENTRY ? hash : CHECKPOINT_NO_ENTRY + 1;
 }
 
 /* ---- which to keep ---- */

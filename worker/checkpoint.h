@@ -41,8 +41,11 @@ struct checkpoints {
 	struct checkpoint list[CHECKPOINTS_MAX]; /* newest first */
 };
 
+/* A hash that no entry has. */
+#define CHECKPOINT_NO_ENTRY UINT64_C(1)
+
 struct entry;
-/* FNV-1a over names and values with their lengths; never 0. */
+/* FNV-1a over names and values with their lengths; never 0 or 1. */
 uint64_t checkpoint_hash(const struct entry *entry);
 
 /* The lane stands at this entry now; one within a second of the one before takes its place.  Hash 0:

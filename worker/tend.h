@@ -84,7 +84,7 @@ void tend_mark(struct worker *w, struct lane *lane);
 void tend_place(struct lane *lane, const struct ledger_row *row);
 /* The ledger's are the truth: a page of dead letters whose COMMIT was in doubt may have left one, or
  * the store lost some.  Where it knows another server's history than we do, the lane is looked at again. */
-void tend_learn_checkpoints(struct lane *lane, const struct ledger_row *row);
+void tend_learn_row(struct lane *lane, const struct ledger_row *row);
 /* Another owner has it. */
 void tend_lose(struct worker *w, struct lane *lane, const char *why);
 /* Read the row of a lane of ours and stand there, unless another owner raised its epoch: then the

@@ -47,11 +47,11 @@ skip_lost(struct lane *lane, const struct source_look *look)
 
 /* ---- what is in question ---- */
 
-/* A page of entries as dead letters, together with the checkpoint that says so: whoever comes after a
- * crash finds that one and goes on behind it. */
+/* A page of entries as dead letters, together with the alarm and the checkpoint that says so: whoever
+ * comes after a crash finds that one and goes on behind it. */
 static int
-write_page(struct worker *w, struct lane *lane, struct delivery *page, struct position *after,
-    struct err *err)
+write_page(struct worker *w, struct lane *lane, struct delivery *page, const char *why,
+    struct position *after, struct err *err)
 {
 	struct checkpoints before = lane->checkpoints;
 	struct entry *last = page->first;
@@ -66,7 +66,9 @@ write_page(struct worker *w, struct lane *lane, struct delivery *page, struct po
 	}
 	*after = last->id;
 	checkpoints_add(&lane->checkpoints, last->id, checkpoint_hash(last));
-	result = w->store->ops->letters(w->store, lane, page->first, err);
+	/* what is behind this page stays in question, also where an order had moved the lane */
+	lane->checkpoints.last = (struct checkpoint){ lane->position, CHECKPOINT_NO_ENTRY };
+	result = w->store->ops->letters(w->store, lane, page->first, why, err);
 	if (result == WRITE_OK) {
 		lane->checkpoints.changed = false;
 		account_letters(w, page->first);
@@ -79,8 +81,8 @@ write_page(struct worker *w, struct lane *lane, struct delivery *page, struct po
 }
 
 static int
-settle_question(struct worker *w, struct lane *lane, const struct source_look *look,
-    struct err *err)
+settle_question(struct worker *w, struct lane *lane, const char *why,
+    const struct source_look *look, struct err *err)
 {
 	struct position after = look->verified;
 
@@ -93,7 +95,7 @@ settle_question(struct worker *w, struct lane *lane, const struct source_look *l
 			return -1;
 		if (page == NULL)
 			return 0;
-		status = write_page(w, lane, page, &after, err);
+		status = write_page(w, lane, page, why, &after, err);
 		w->source->ops->recycle(w->source, &page);
 		if (status != 0)
 			return -1;
@@ -109,7 +111,7 @@ obey_lost_history(struct worker *w, struct lane *lane, const char *why,
 	struct source_look seen = *look;
 
 	worker_drop_unwritten(w, lane);
-	if (look->in_question && settle_question(w, lane, look, err) != 0)
+	if (look->in_question && settle_question(w, lane, why, look, err) != 0)
 		return -1;
 	if (w->source->ops->lift(w->source, lane, &seen.cannot_lift, err) != 0)
 		return -1;

@@ -61,7 +61,7 @@ tend_place(struct lane *lane, const struct ledger_row *row)
 }
 
 void
-tend_learn_checkpoints(struct lane *lane, const struct ledger_row *row)
+tend_learn_row(struct lane *lane, const struct ledger_row *row)
 {
 	char history[HISTORY_MAX + 1];
 
@@ -71,6 +71,9 @@ tend_learn_checkpoints(struct lane *lane, const struct ledger_row *row)
 		checkpoints_set_history(&lane->checkpoints, history);
 	else if (strcmp(row->checkpoints.history, history) != 0)
 		lane->look_again = lane->doubtful = true;
+	/* what we wrote, and heard no answer to */
+	if (row->alarm[0] != '\0' && atomic_load(&lane->alarm) == NULL)
+		atomic_store(&lane->alarm, lane_why_of(row->alarm));
 }
 
 void
@@ -102,7 +105,7 @@ tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err
 	if (row.epoch == lane->epoch) {
 		if (tend_load_parked(w, lane, err) != 0)
 			return -1;
-		tend_learn_checkpoints(lane, &row);
+		tend_learn_row(lane, &row);
 		row.checkpoints = lane->checkpoints;
 		tend_place(lane, &row);
 		*ours = true;

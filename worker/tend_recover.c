@@ -158,7 +158,7 @@ own_again(struct worker *w, struct lane **lanes, struct place *places, size_t *c
 			tend_rolled_back(w, lanes[i], row.position);
 		lanes[i]->epoch = row.epoch;
 		lanes[i]->recall = lanes[i]->look_again = true;
-		tend_learn_checkpoints(lanes[i], &row);
+		tend_learn_row(lanes[i], &row);
 		lanes[kept] = lanes[i];
 		places[kept++] = (struct place){ row.position, row.done };
 	}

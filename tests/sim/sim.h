@@ -397,7 +397,7 @@ bool move_lane(int session, unsigned lane, uint64_t epoch, struct position from,
     struct position done);
 void keep_checkpoints(int session, const struct lane *lane, struct checkpoint last);
 enum write_result fake_letters(struct store *store, struct lane *lane, struct entry *first,
-    struct err *err);
+    const char *alarm, struct err *err);
 bool source_is_ready(const struct fake_source *s);
 void key_goes(unsigned table, unsigned row);
 void check_done(unsigned lane, struct position done);

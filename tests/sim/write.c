@@ -468,7 +468,8 @@ fake_write(struct store *store, struct batch *batch, struct write_report *report
 
 /* Entries that nobody can say of whether they were applied. */
 enum write_result
-fake_letters(struct store *store, struct lane *lane, struct entry *first, struct err *err)
+fake_letters(struct store *store, struct lane *lane, struct entry *first, const char *alarm,
+    struct err *err)
 {
 	struct fake_store *s = (struct fake_store *)store;
 	unsigned number = (unsigned)lane->index;
@@ -486,6 +487,7 @@ fake_letters(struct store *store, struct lane *lane, struct entry *first, struct
 		return WRITE_MISMATCH;
 	}
 	keep_checkpoints(s->session, lane, (struct checkpoint){ 0 });
+	world.sessions[s->session].tx.ledger[number].alarm = alarm;
 	for (const struct entry *e = first; e != NULL; e = e->next_kept)
 		add_letter(&world.sessions[s->session].tx, e);
 	return store_commit(s, err) == 0 ? WRITE_OK : WRITE_ERROR;

@@ -116,7 +116,7 @@ class Model:
         if rnd.random() < 0.01:
             fields[f"later{self.repairs}"] = 1
             self.parked.add(key)
-            reason = "parked" if follows else "unknown_column"
+            reason = "unknown_column"  # its own mistake, whatever it stands behind
         else:
             reason = "parked" if follows else None
             if rnd.random() < 0.6:

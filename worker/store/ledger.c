@@ -318,6 +318,17 @@ ledger_mark(struct sql *sql, const struct lane *lane, struct err *err)
 	return session_end(sql, status, err);
 }
 
+int
+ledger_set_alarm(struct sql *sql, const struct lane *lane, const char *alarm, struct err *err)
+{
+	struct buf update;
+
+	buf_init(&update);
+	buf_printf(&update, "UPDATE sluice_ledger SET alarm='%s' WHERE lane=", alarm);
+	sql_add_binary(&update, str_of(lane->name));
+	return send(sql, &update, NULL, err);
+}
+
 /* --- many rows --- */
 
 static int

@@ -52,6 +52,9 @@ int ledger_start(struct sql *sql, const struct lane *lane, struct position start
  */
 int ledger_mark(struct sql *sql, const struct lane *lane, struct err *err);
 
+/* The alarm alone, in the caller's transaction, which has moved the lane. */
+int ledger_set_alarm(struct sql *sql, const struct lane *lane, const char *alarm, struct err *err);
+
 /* The rows whose name begins with prefix, by name; *list is the caller's to free(). */
 int ledger_places(struct sql *sql, const char *prefix, struct ledger_place **list, size_t *count,
     struct err *err);

@@ -158,7 +158,8 @@ mysql_write(struct store *store, struct batch *batch, struct write_report *repor
 
 /* The letters' transaction begins as a batch's: with a compare-and-set, here of a lane that stays. */
 enum write_result
-mysql_letters(struct store *store, struct lane *lane, struct entry *first, struct err *err)
+mysql_letters(struct store *store, struct lane *lane, struct entry *first, const char *alarm,
+    struct err *err)
 {
 	struct mysql_store *m = mysql_of(store);
 	struct batch batch = { .first = first };
@@ -169,7 +170,8 @@ mysql_letters(struct store *store, struct lane *lane, struct entry *first, struc
 	unsigned written;
 
 	if (result == WRITE_OK &&
-	    dead_letter_write(m->sql, &batch, m->limits.bytes_max, &written, err) != 0)
+	    (ledger_set_alarm(m->sql, lane, alarm, err) != 0 ||
+		dead_letter_write(m->sql, &batch, m->limits.bytes_max, &written, err) != 0))
 		result = WRITE_ERROR;
 	if (result != WRITE_OK) {
 		session_rollback(m->sql);

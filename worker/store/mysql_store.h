@@ -79,6 +79,6 @@ void mysql_forget(struct store *store, struct batch *batch);
 enum write_result mysql_write(struct store *store, struct batch *batch, struct write_report *report,
     struct err *err);
 enum write_result mysql_letters(struct store *store, struct lane *lane, struct entry *first,
-    struct err *err);
+    const char *alarm, struct err *err);
 
 #endif

@@ -174,10 +174,11 @@ struct store_ops {
 	enum write_result (*write)(struct store *store, struct batch *batch,
 	    struct write_report *report, struct err *err);
 
-	/* Entries of one lane (by next_kept, each refused) as dead letters, with the lane's checkpoints,
-	 * in a transaction of their own that leaves position and done where they are. */
+	/* Entries of one lane (by next_kept, each refused) as dead letters, with the lane's checkpoints
+	 * and this alarm in its row, in a transaction of their own that leaves position and done where
+	 * they are. */
 	enum write_result (*letters)(struct store *store, struct lane *lane, struct entry *first,
-	    struct err *err);
+	    const char *alarm, struct err *err);
 
 	void (*free)(struct store **store);
 };
