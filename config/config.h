@@ -48,7 +48,18 @@ struct config_mysql {
 	int timeout_ms;
 };
 
-enum config_format { FORMAT_FIELDS, FORMAT_JSON };
+enum config_format {
+	FORMAT_FIELDS,
+	FORMAT_JSON,
+	FORMAT_DEBEZIUM, /* this one and those below: change events */
+	FORMAT_MAXWELL,
+	FORMAT_CANAL,
+	FORMAT_DMS
+};
+/* How change events write binary columns. */
+enum config_binary { BINARY_BASE64, BINARY_HEX };
+/* Debezium's time.precision.mode, which only events without a schema block need. */
+enum config_times { TIMES_ADAPTIVE, TIMES_CONNECT, TIMES_MICROSECONDS, TIMES_NANOSECONDS };
 
 /* Bits of `operations:` */
 enum config_operation {
@@ -71,13 +82,20 @@ struct config_source {
 	size_t stream_count;
 	bool ranged; /* written with {a..b} */
 	enum config_format format;
-	const char *field;   /* json: which field; NULL: the entry's only one */
+	const char *field;   /* json and change events: which field; NULL: the entry's only one */
 	const char *table;   /* for entries without _table; NULL: _table is required */
 	const char **tables; /* all that its entries may name, `table` included */
+	const char **listed; /* the same as written: with change events also "db.table" */
 	size_t table_count;
 	unsigned operations; /* bits */
 	const char *start;   /* "beginning", "end" or a stream id */
 	enum config_on_gap on_gap;
+	/* of change events */
+	bool write;
+	bool apply_snapshots;	/* snapshot: apply */
+	bool delete_tombstones; /* tombstones: delete */
+	enum config_binary binary;
+	enum config_times times;
 	int line, column; /* where it stands in the file */
 };
 
@@ -87,6 +105,8 @@ enum config_mode { MODE_DELETE, MODE_VERSIONED, MODE_GENERATION, MODE_TAG, MODE_
 struct config_template {
 	const char *written; /* "user:{id}" */
 	enum config_mode mode;
+	const char **when; /* only when one of these columns changed; none: always */
+	size_t when_count;
 	int line, column;
 	int marker_ms, marker_absent_ms, quarantine_ms; /* versioned, tag */
 	int ttl_ms;					/* generation, table; 0: for ever */
@@ -110,6 +130,7 @@ struct config_table {
 	size_t set_count;
 	bool fold;
 	enum config_on_poison on_poison;
+	bool has_images; /* all its changes are events: templates may use any column */
 	int line, column;
 };
 
@@ -193,6 +214,12 @@ bool config_needs_functions(const struct config *config);
 
 /* The configured table of that name, or NULL. */
 const struct config_table *config_table(const struct config *config, struct str name);
+
+static inline bool
+config_has_events(const struct config_source *source)
+{
+	return source->format >= FORMAT_DEBEZIUM;
+}
 
 /* All lanes: stream i of source s.  The lane's name is pool/source/stream, source = redis.name. */
 size_t config_lane_count(const struct config *config);

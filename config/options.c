@@ -32,8 +32,20 @@ static const struct option_word log_levels[] = { { "debug", LOG_DEBUG, false },
 static const struct option_word log_formats[] = { { "logfmt", LOG_LOGFMT, false },
 	{ "json", LOG_JSON, false }, { NULL, 0, false } };
 static const struct option_word formats[] = { { "fields", FORMAT_FIELDS, false },
-	{ "json", FORMAT_JSON, false }, { "debezium", 0, true }, { "maxwell", 0, true },
-	{ "canal", 0, true }, { "dms", 0, true }, { NULL, 0, false } };
+	{ "json", FORMAT_JSON, false }, { "debezium", FORMAT_DEBEZIUM, false },
+	{ "maxwell", FORMAT_MAXWELL, false }, { "canal", FORMAT_CANAL, false },
+	{ "dms", FORMAT_DMS, false }, { NULL, 0, false } };
+static const struct option_word writes[] = { { "true", true, false }, { "false", false, true },
+	{ NULL, 0, false } };
+static const struct option_word snapshots[] = { { "apply", true, false },
+	{ "ignore", false, false }, { NULL, 0, false } };
+static const struct option_word tombstones[] = { { "ignore", false, false },
+	{ "delete", true, false }, { NULL, 0, false } };
+static const struct option_word binaries[] = { { "base64", BINARY_BASE64, false },
+	{ "hex", BINARY_HEX, false }, { NULL, 0, false } };
+static const struct option_word times[] = { { "adaptive", TIMES_ADAPTIVE, false },
+	{ "connect", TIMES_CONNECT, false }, { "microseconds", TIMES_MICROSECONDS, false },
+	{ "nanoseconds", TIMES_NANOSECONDS, false }, { NULL, 0, false } };
 static const struct option_word operations[] = { { "upsert", OPERATION_UPSERT, false },
 	{ "update", OPERATION_UPDATE, false }, { "delete", OPERATION_DELETE, false },
 	{ "incr", OPERATION_INCR, false }, { "invalidate", OPERATION_INVALIDATE, false },
@@ -136,15 +148,34 @@ const struct option options[] = {
 		   "are literal braces, 1024 lanes at most." },
 	{ "sources[]", "table", OPTION_SOURCE_TABLE, AT(config_source, table), .example = "users",
 	    RANGE(1, 64), .shown = true, .doc = "Table of the entries that carry no _table." },
-	{ "sources[]", "tables", OPTION_SOURCE_TABLES, LIST(config_source, tables, table_count),
-	    .example = "[users, orders]", RANGE(1, 64),
-	    .doc = "All tables that the entries may name by _table." },
+	{ "sources[]", "tables", OPTION_SOURCE_TABLES, LIST(config_source, listed, table_count),
+	    .example = "[users, orders]", RANGE(1, 129),
+	    .doc = "All tables that the entries may name by _table.  Change events of db.t go to "
+		   "the table listed as db.t, else to the one listed as t; those of other tables "
+		   "are passed over." },
 	{ "sources[]", "format", OPTION_WORD, AT(config_source, format), .fallback = "fields",
 	    .words = formats,
-	    .doc = "How an entry is written: flat fields, or one JSON object or list of objects." },
+	    .doc = "How an entry is written: flat fields, one JSON object or list of objects, or "
+		   "the change events of Debezium, Maxwell, Canal or AWS DMS." },
 	{ "sources[]", "field", OPTION_TEXT, AT(config_source, field), .example = "payload",
 	    RANGE(1, 255),
-	    .doc = "With format json: the field that holds it; without it the entry's only one." },
+	    .doc = "With format json and change events: the field that holds it; without it the "
+		   "entry's only one." },
+	{ "sources[]", "write", OPTION_BOOL, AT(config_source, write), .fallback = "true",
+	    .words = writes, .doc = "Write the changes to MySQL." },
+	{ "sources[]", "snapshot", OPTION_BOOL, AT(config_source, apply_snapshots),
+	    .fallback = "apply", .words = snapshots,
+	    .doc = "Change events: apply rows read by a snapshot or bootstrap, or ignore them." },
+	{ "sources[]", "tombstones", OPTION_BOOL, AT(config_source, delete_tombstones),
+	    .fallback = "ignore", .words = tombstones,
+	    .doc = "Change events: delete where a key without a value is the only sign of a "
+		   "deletion, as ExtractNewRecordState leaves it by default." },
+	{ "sources[]", "binary", OPTION_WORD, AT(config_source, binary), .fallback = "base64",
+	    .words = binaries,
+	    .doc = "Change events: how binary columns are written (binary.handling.mode)." },
+	{ "sources[]", "times", OPTION_WORD, AT(config_source, times), .fallback = "adaptive",
+	    .words = times,
+	    .doc = "Format debezium without a schema block: its time.precision.mode." },
 	{ "sources[]", "operations", OPTION_BITS, AT(config_source, operations),
 	    .fallback = "[upsert, update, delete, incr, invalidate]", .words = operations,
 	    .doc = "The operations that the entries may ask for." },
@@ -171,17 +202,23 @@ const struct option options[] = {
 	    .words = versions,
 	    .doc = "given: the producer's _version; counter and clock: stamped by sluice." },
 	{ "tables.*", "invalidate", OPTION_TEMPLATES, LIST(config_table, templates, template_count),
-	    .example = "[\"user:{id}\", { key: \"user:{id}:orders\", mode: delete }]",
+	    .example = "[\"user:{id}\", { key: \"user:{id}:orders\", mode: delete }, { key: "
+		       "\"name:{id}\", when: [name] }]",
 	    .doc = "Cache keys of a row, invalidated after its commit: a list of texts or of "
 		   "maps." },
 	{ "tables.*.invalidate[]", "key", OPTION_TEXT, AT(config_template, written), RANGE(1, 512),
-	    .doc = "The key, with primary key columns in braces." },
+	    .doc = "The key, with columns in braces: of the primary key, or any where all changes "
+		   "of the table are change events." },
 	{ "tables.*.invalidate[]", "mode", OPTION_WORD, AT(config_template, mode),
 	    .fallback = "delete", .words = modes,
 	    .doc =
 		"delete removes the key; versioned tells the entry the row's version; generation "
 		"raises the number in the key, table the one number of the table; tag "
 		"invalidates the members of the set; none leaves it." },
+	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
+	    .example = "[name, email]", RANGE(1, 64),
+	    .doc = "Only when one of these columns (or one in the key) changed; for tables that "
+		   "change events write." },
 	{ "tables.*.invalidate[]", "marker", OPTION_DURATION, AT(config_template, marker_ms),
 	    .fallback = "1m", RANGE(SECOND, 24 * HOUR),
 	    .doc = "versioned: how long an invalidation is remembered where the key was there." },
@@ -221,7 +258,6 @@ const struct option options[] = {
 	LATER("tables.*", "announce"),
 	LATER("tables.*", "on_cache_lost"),
 	LATER("tables.*", "stale_for"),
-	LATER("tables.*.invalidate[]", "when"),
 	LATER("tables.*.invalidate[]", "populate"),
 	LATER("tables.*.invalidate[]", "stale_for"),
 	LATER("tables.*.invalidate[]", "tag"),

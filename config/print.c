@@ -174,6 +174,10 @@ print_templates(struct buf *out, const struct config_table *table)
 		buf_add_str(out, i > 0 ? ", { key: " : "{ key: ");
 		print_text(out, table->templates[i].written);
 		buf_printf(out, ", mode: %s", option_word_of(mode, (int)table->templates[i].mode));
+		if (table->templates[i].when_count > 0) {
+			buf_add_str(out, ", when: ");
+			print_texts(out, table->templates[i].when, table->templates[i].when_count);
+		}
 		print_waits(out, &table->templates[i]);
 		buf_add_str(out, " }");
 	}

@@ -6,23 +6,59 @@
 #include <ctype.h>
 #include <string.h>
 
+static const char **
+with_first(struct reader *r, const char *first, const char **names, size_t count)
+{
+	const char **all = arena_alloc(r->arena, (count + 1) * sizeof(*all));
+
+	all[0] = first;
+	if (count > 0)
+		memcpy(all + 1, names, count * sizeof(*all));
+	return all;
+}
+
 /* `table` counts as one of `tables`. */
 static void
 add_default_table(struct reader *r, struct config_source *source)
 {
-	const char **tables;
-
 	if (source->table == NULL)
 		return;
 	for (size_t i = 0; i < source->table_count; i++)
-		if (strcmp(source->tables[i], source->table) == 0)
+		if (strcmp(source->listed[i], source->table) == 0)
 			return;
-	tables = arena_alloc(r->arena, (source->table_count + 1) * sizeof(*tables));
-	tables[0] = source->table;
-	if (source->table_count > 0)
-		memcpy(tables + 1, source->tables, source->table_count * sizeof(*tables));
-	source->tables = tables;
+	source->tables = with_first(r, source->table, source->tables, source->table_count);
+	source->listed = with_first(r, source->table, source->listed, source->table_count);
 	source->table_count++;
+}
+
+/* What only change events have; the defaults may be written out. */
+static void
+check_event_options(struct reader *r, const struct node *node, const char *where,
+    const struct config_source *source)
+{
+	const struct {
+		const char *name;
+		bool differs;
+	} given[] = { { "snapshot", !source->apply_snapshots },
+		{ "tombstones", source->delete_tombstones },
+		{ "binary", source->binary != BINARY_BASE64 },
+		{ "times", source->times != TIMES_ADAPTIVE } };
+
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		const struct node *found = node_find(node, given[i].name);
+
+		if (found != NULL && given[i].differs)
+			problem_add(r->problems, found->key->at,
+			    "%s.%s: only for change events (format debezium, maxwell, canal or "
+			    "dms)",
+			    where, given[i].name);
+	}
+	for (size_t i = 0; i < source->table_count; i++) {
+		if (strchr(source->listed[i], '.') != NULL)
+			problem_add(r->problems, node_find(node, "tables")->key->at,
+			    "%s.tables: %s names a database, which only change events do", where,
+			    problem_quote(r->problems, str_of(source->listed[i])));
+	}
 }
 
 static void
@@ -38,9 +74,11 @@ read_source(struct reader *r, const struct node *node, const char *where,
 		problem_add(r->problems, node->at, "%s: streams is missing", where);
 	if (node_find(node, "table") == NULL && node_find(node, "tables") == NULL)
 		problem_add(r->problems, node->at, "%s: table or tables is missing", where);
-	if (source->field != NULL && source->format != FORMAT_JSON)
+	if (source->field != NULL && source->format == FORMAT_FIELDS)
 		problem_add(r->problems, node_find(node, "field")->key->at,
-		    "%s.field: only for format json", where);
+		    "%s.field: only for format json and change events", where);
+	if (!config_has_events(source))
+		check_event_options(r, node, where, source);
 }
 
 void
@@ -87,6 +125,7 @@ void
 read_source_tables(struct reader *r, const struct reading *in)
 {
 	struct config_source *source = in->base;
+	const char *table;
 	struct str text;
 
 	if (in->node->kind == NODE_MAP || read_count_elements(in->node) == 0 ||
@@ -96,11 +135,17 @@ read_source_tables(struct reader *r, const struct reading *in)
 	}
 	source->tables =
 	    arena_alloc(r->arena, read_count_elements(in->node) * sizeof(*source->tables));
+	source->listed =
+	    arena_alloc(r->arena, read_count_elements(in->node) * sizeof(*source->listed));
 	for (const struct node *e = NULL; (e = read_next_element(in->node, e)) != NULL;) {
 		if (!read_text(r, in, e, &text))
 			continue;
-		source->tables[source->table_count++] = text.data;
-		mention_add(r, &r->source_tables, text.data, e->at);
+		/* db.table is written to table */
+		table = strchr(text.data, '.');
+		table = table != NULL && table[1] != '\0' ? table + 1 : text.data;
+		source->listed[source->table_count] = text.data;
+		source->tables[source->table_count++] = table;
+		mention_add(r, &r->source_tables, table, e->at);
 	}
 }
 

@@ -198,12 +198,73 @@ check_tables(struct reader *r)
 	map_deinit(&known);
 }
 
+static bool
+source_has_table(const struct config_source *source, const struct config_table *table)
+{
+	for (size_t i = 0; i < source->table_count; i++)
+		if (strcmp(source->tables[i], table->name) == 0)
+			return true;
+	return false;
+}
+
+/* Are all changes of the table events, or some?  Only they know the row before. */
+static void
+check_images(struct reader *r, struct config_table *table)
+{
+	const struct config *config = r->config;
+	bool some = false, all = true;
+
+	for (size_t i = 0; i < config->source_count; i++) {
+		if (!source_has_table(&config->sources[i], table))
+			continue;
+		some |= config_has_events(&config->sources[i]);
+		all &= config_has_events(&config->sources[i]);
+	}
+	table->has_images = some && all;
+	for (size_t i = 0; i < table->template_count && !some; i++) {
+		const struct config_template *template = &table->templates[i];
+
+		if (template->when_count > 0)
+			problem_add(r->problems, (struct place){ template->line, template->column },
+			    "key %s has `when`, which needs the row before: only change events "
+			    "have "
+			    "it",
+			    problem_quote(r->problems, str_of(template->written)));
+	}
+}
+
+/* The version of an event's row is the one that its own column has. */
+static void
+check_event_versions(struct reader *r, const struct config_source *source)
+{
+	const struct config *config = r->config;
+
+	for (size_t i = 0; i < source->table_count; i++) {
+		const struct config_table *table = config_table(config, str_of(source->tables[i]));
+
+		if (table != NULL &&
+		    (table->version == VERSION_COUNTER || table->version == VERSION_CLOCK))
+			problem_add(r->problems, (struct place){ table->line, table->column },
+			    "table %s: sluice can't stamp versions (kind counter, clock) on a "
+			    "table "
+			    "that the change events of line %d write; kind given takes theirs",
+			    problem_quote(r->problems, str_of(table->name)), source->line);
+	}
+}
+
 void
 validate(struct reader *r, struct place top)
 {
+	struct config *config = r->config;
+
 	check_required(r, top);
 	check_memory(r);
 	check_lanes(r);
 	check_tables(r);
+	for (size_t i = 0; i < config->table_count && !is_broken(r, "", "sources"); i++)
+		check_images(r, &config->tables[i]);
+	for (size_t i = 0; i < config->source_count; i++)
+		if (config_has_events(&config->sources[i]))
+			check_event_versions(r, &config->sources[i]);
 	validate_templates(r);
 }

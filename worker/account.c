@@ -3,10 +3,28 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+#include <string.h>
+
 static struct table_counters *
 counters_of(struct worker *w, const struct table *table)
 {
 	return &w->counters.tables[table->config - w->config->tables];
+}
+
+/* Said once: the usual reason is a name spelled otherwise at the source. */
+static void
+log_unlisted(struct worker *w, const struct entry *e)
+{
+	char id[POSITION_TEXT];
+
+	if (e->lane->unlisted_logged)
+		return;
+	e->lane->unlisted_logged = true;
+	log_event(LOG_WARN, "event_of_unlisted_table", "worker", "%d", w->index, "lane", "%s",
+	    e->lane->name, "entry", "%s", position_text(e->id, id), "next", "%s",
+	    "it is passed over and counted, as all that follow; the source's `tables` lists none "
+	    "that fits",
+	    NULL);
 }
 
 static void
@@ -15,6 +33,11 @@ count_entry(struct worker *w, const struct entry *e)
 	size_t i;
 	bool dead = e->refusal.reason != NULL;
 
+	if (e->passed != NULL && !dead) {
+		COUNT(w->counters.passed[passed_index(e->passed)], 1);
+		if (strcmp(e->passed, PASSED_UNLISTED) == 0)
+			log_unlisted(w, e);
+	}
 	lane_recent_add(&e->lane->recent, dead && !entry_is_parked(e));
 	COUNT(e->lane->entries, 1);
 	for (i = 0; i < e->change_count; i++) {

@@ -98,31 +98,59 @@ lane_in_batch(struct batch *b, struct lane *lane, struct position after)
 	return b->recent_lane = bl;
 }
 
+/* Its changes before `from` are resolved.  What was written before is among them: its keys are owed. */
+static int
+refused(struct batch *b, struct entry *e, size_t from)
+{
+	b->wants_schema |= b->resolver.unknown;
+	if (!b->replays)
+		batch_park_refused(b, e, from);
+	return -1;
+}
+
+/* A letter may not end as an event that is passed over because nobody lists its table any more. */
+static int
+refuse_unlisted(struct batch *b, struct entry *e)
+{
+	return b->replays && e->passed != NULL && strcmp(e->passed, PASSED_UNLISTED) == 0 ?
+	    entry_refuse(e, &b->arena, REASON_UNKNOWN_TABLE,
+		"the source's `tables` lists none that fits the event") :
+	    0;
+}
+
+/* -1: refused, or parked. */
+static int
+resolve_entry(struct batch *b, struct entry *e)
+{
+	b->resolver.unknown = false;
+	if (format_decode(e, &b->arena) != 0)
+		return config_has_events(e->lane->source) ? refused(b, e, 0) : -1;
+	for (size_t i = 0; i < e->change_count; i++) {
+		e->changes[i].entry = e;
+		if (resolve_change(&b->resolver, e, &e->changes[i]) != 0)
+			return refused(b, e, i);
+		if (e->changes[i].table->problem != NULL)
+			b->has_problem = b->wants_schema = true;
+	}
+	if (resolve_moves(&b->resolver, e) != 0)
+		return refused(b, e, e->change_count);
+	if (!b->replays && batch_park_behind(b, e))
+		return -1;
+	for (size_t i = 0; i < e->change_count; i++) {
+		if (resolve_image(&b->resolver, e, &e->changes[i]) != 0)
+			return refused(b, e, e->change_count);
+	}
+	return refuse_unlisted(b, e);
+}
+
 /* Decode, resolve and fold one entry.  What can't be is its refusal. */
 static void
 fold_entry(struct batch *b, struct entry *e)
 {
-	size_t i;
-
 	memset(&e->refusal, 0, sizeof(e->refusal));
-	if (format_decode(e, &b->arena) != 0)
+	if (resolve_entry(b, e) != 0)
 		return;
-	b->resolver.unknown = false;
-	for (i = 0; i < e->change_count; i++) {
-		e->changes[i].entry = e;
-		if (resolve_change(&b->resolver, e, &e->changes[i]) != 0) {
-			/* also of what was written before: its keys are still owed */
-			b->wants_schema |= b->resolver.unknown;
-			if (!b->replays)
-				batch_park_refused(b, e, i);
-			return;
-		}
-		if (e->changes[i].table->problem != NULL)
-			b->has_problem = b->wants_schema = true;
-	}
-	if (!b->replays && batch_park_behind(b, e))
-		return;
-	for (i = 0; i < e->change_count; i++) {
+	for (size_t i = 0; i < e->change_count; i++) {
 		switch (fold_change(b, &e->changes[i])) {
 		case FOLD_STEP:
 			break;

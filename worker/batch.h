@@ -72,12 +72,21 @@ struct batch_lane {
 	struct batch_lane *next;
 };
 
+/* What a table's key templates name of a row, as it was before or after one change. */
+struct touched_image {
+	const struct str *values; /* by the templates' names */
+	uint64_t unchanged;	  /* templates (bit = place) that the change left as they were */
+	struct touched_image *next;
+};
+
 /* A cache key's row: distinct tables and keys of the batch, for the invalidations. */
 struct touched {
 	struct table *table;
 	const struct value *key;
 	struct str exact;
-	struct change *changes; /* all of this spelling, by next_of_touched */
+	struct change *changes;	      /* all of this spelling, by next_of_touched */
+	struct touched_image *images; /* NULL: its templates name the key alone */
+	bool plain;		      /* with images: some change has none */
 	struct touched *next, *next_of_bucket;
 };
 

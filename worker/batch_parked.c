@@ -56,6 +56,7 @@ batch_park_refused(struct batch *b, struct entry *entry, size_t from)
 		entry->changes[i].entry = entry;
 		resolve_refused_key(&b->resolver, entry, &entry->changes[i]);
 	}
+	resolve_refused_moves(&b->resolver, entry);
 	if (batch_parks(b, entry))
 		parked_add_entry(&b->blocked, entry);
 }

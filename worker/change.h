@@ -29,7 +29,18 @@ enum value_kind {
 	VALUE_NUMBER, /* decoded: a JSON number as written.  resolved: a checked numeric literal, bare */
 	VALUE_BOOL,  /* decoded only: "true" or "false" from JSON */
 	VALUE_JSON,  /* decoded only: an object or list of a JSON entry, as JSON text */
-	VALUE_BINARY /* resolved only: _binary'bytes' */
+	VALUE_BINARY /* decoded: bytes, known to be such.  resolved: _binary'bytes' */
+};
+
+/* Who wrote a change's values, and so what their kinds leave open until the column is known; see
+ * worker/store/column_event.h. */
+enum change_origin {
+	ORIGIN_APP,
+	ORIGIN_TYPED,	/* Debezium, types known */
+	ORIGIN_UNTYPED, /* Debezium without a schema block */
+	ORIGIN_MAXWELL,
+	ORIGIN_CANAL,
+	ORIGIN_DMS
 };
 
 struct value {
@@ -53,11 +64,19 @@ struct sum {
 struct change {
 	/* decoded */
 	enum change_op op;
+	enum change_origin origin;
 	struct str table_name; /* empty: the source's `table` */
 	bool has_version;
 	uint64_t version;     /* with has_version */
 	struct field *fields; /* without the names beginning with _; _null ones are VALUE_NULL */
 	size_t field_count;
+	const struct field
+	    *before; /* of an event's update: the row before, or what changed of it */
+	size_t before_count;
+	bool half_of_move; /* one half of a change of its row's key */
+	bool has_before, before_is_partial;
+	bool replaces;	  /* an event that may have changed a row that was there */
+	bool whole_table; /* of a refused entry: every row of its table; there is no key */
 
 	/* resolved; see worker/store/resolve.h */
 	struct table *table;
@@ -70,6 +89,10 @@ struct change {
 	bool alone;	   /* our check refuses a value: never folded, MySQL decides */
 	bool barrier;	   /* order against every other change of its table matters */
 	bool unsure;	   /* even the bucket doesn't hold all that may be the same row */
+	/* of an event, where the table's templates need it: the values by the templates' names */
+	const struct str *row_before, *row_after;
+	uint64_t unchanged;  /* templates (bit = place) with a `when` of which nothing changed */
+	bool version_stands; /* the row before had no lower version: somebody wrote past it */
 
 	struct entry *entry;
 	struct change *next_of_key;	/* in lane order; fold's */
@@ -91,7 +114,11 @@ struct refusal {
 #define REASON_BAD_KEY "bad_key"
 #define REASON_BAD_ENTRY "bad_entry" /* malformed: odd _ field, bad _null, no fields … */
 #define REASON_BAD_JSON "bad_json"
-#define REASON_BAD_OPERATION "bad_operation" /* unknown _op */
+#define REASON_BAD_EVENT "bad_event"	       /* not what its format makes of a change */
+#define REASON_WRONG_FORMAT "wrong_format"     /* another format than the source's `format` */
+#define REASON_MISSING_COLUMN "missing_column" /* that a key template needs */
+#define REASON_TRUNCATE "truncate"	       /* the whole table was truncated or dropped */
+#define REASON_BAD_OPERATION "bad_operation"   /* unknown _op */
 #define REASON_OPERATION_DENIED "operation_denied"
 #define REASON_UNKNOWN_TABLE "unknown_table"
 #define REASON_TABLE_DENIED "table_denied"
@@ -109,6 +136,16 @@ struct refusal {
 #define REASON_REFUSED "refused"     /* any other data error of MySQL */
 #define REASON_PARKED "parked"	     /* nothing wrong with it: it waits behind another letter */
 
+/* Why an event was passed over; fixed words, a metric's label. */
+#define PASSED_TOMBSTONE "tombstone"
+#define PASSED_HEARTBEAT "heartbeat"
+#define PASSED_TRANSACTION "transaction"
+#define PASSED_SCHEMA "schema"
+#define PASSED_MARKER "marker"
+#define PASSED_CONTROL "control"
+#define PASSED_SNAPSHOT "snapshot"
+#define PASSED_UNLISTED "unlisted" /* of a table that the source doesn't list */
+
 struct entry {
 	struct lane *lane;
 	struct position id;
@@ -118,7 +155,8 @@ struct entry {
 	size_t raw_count;
 	struct change *changes; /* decoded */
 	size_t change_count;
-	bool done_before; /* at or below the ledger's position: only invalidated */
+	const char *passed; /* an event that is no change for us: a PASSED_ word; else NULL */
+	bool done_before;   /* at or below the ledger's position: only invalidated */
 	struct refusal refusal;
 	struct letter *letter; /* it is a dead letter applied again; NULL: read from its source */
 	struct entry *next;    /* in the order delivered; the batch's list is next_kept */

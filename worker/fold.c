@@ -29,7 +29,36 @@ bucket_of(struct batch *b, const struct change *c)
 	return *place = k;
 }
 
-/* Remember the row for the invalidations, once a spelling of its key. */
+static struct touched *
+touched_of(struct batch *b, struct bucket *k, const struct change *c)
+{
+	struct touched *t;
+
+	for (t = k->touched; t != NULL; t = t->next_of_bucket)
+		if (str_equal(t->exact, c->exact))
+			return t;
+	t = arena_alloc(&b->arena, sizeof(*t));
+	*t = (struct touched){ .table = c->table,
+		.key = c->key,
+		.exact = c->exact,
+		.next = b->touched,
+		.next_of_bucket = k->touched };
+	return b->touched = k->touched = t;
+}
+
+static void
+touch_image(struct batch *b, struct touched *t, const struct change *c, const struct str *values)
+{
+	struct touched_image *image;
+
+	if (values == NULL)
+		return;
+	image = arena_alloc(&b->arena, sizeof(*image));
+	*image = (struct touched_image){ values, c->unchanged, t->images };
+	t->images = image;
+}
+
+/* Remember the row for the invalidations, once a spelling of its key, with all its images. */
 static void
 touch(struct batch *b, struct bucket *k, struct change *c)
 {
@@ -37,18 +66,11 @@ touch(struct batch *b, struct bucket *k, struct change *c)
 
 	if (c->table->template_count == 0 || c->key == NULL)
 		return;
-	for (t = k->touched; t != NULL; t = t->next_of_bucket)
-		if (str_equal(t->exact, c->exact))
-			break;
-	if (t == NULL) {
-		t = arena_alloc(&b->arena, sizeof(*t));
-		*t = (struct touched){ .table = c->table,
-			.key = c->key,
-			.exact = c->exact,
-			.next = b->touched,
-			.next_of_bucket = k->touched };
-		b->touched = k->touched = t;
-	}
+	t = touched_of(b, k, c);
+	touch_image(b, t, c, c->row_before);
+	touch_image(b, t, c, c->row_after);
+	if (c->row_before == NULL && c->row_after == NULL)
+		t->plain = true;
 	c->next_of_touched = t->changes;
 	t->changes = c;
 }
@@ -284,13 +306,17 @@ merge_into_update(struct batch *b, struct step *s, const struct change *c)
 }
 
 /* Given versions: only a newer upsert over an older one whose columns it all sets.  (Row v6:
- * `v5 a=1` then `v7 b=1` must not write a.) */
+ * `v5 a=1` then `v7 b=1` must not write a.)  Of two that apply to their own version the later may
+ * be of the same: it applies wherever the first did. */
 static bool
 merge_given(struct step *s, const struct change *c)
 {
 	if (s->shape->kind != SHAPE_UPSERT || c->shape->kind != SHAPE_UPSERT)
 		return false;
-	if (s->shape->adds || c->shape->adds || c->version <= s->version)
+	if (s->shape->adds || c->shape->adds || s->shape->fence != c->shape->fence ||
+	    s->shape->fence == FENCE_OFF)
+		return false;
+	if (c->version < s->version || (c->version == s->version && c->shape->fence != FENCE_EQUAL))
 		return false;
 	if (!shape_within(s->shape, c->shape))
 		return false;
@@ -378,7 +404,8 @@ note_version(struct bucket *k, const struct change *c)
 {
 	if (c->table->version != VERSION_GIVEN)
 		return;
-	if (c->shape->kind == SHAPE_DELETE || !str_equal(k->first_change->exact, c->exact)) {
+	if (c->shape->kind == SHAPE_DELETE || c->shape->fence == FENCE_OFF ||
+	    !str_equal(k->first_change->exact, c->exact)) {
 		k->has_assured_version = false;
 	} else if (c->shape->kind == SHAPE_UPSERT && !c->alone &&
 	    (!k->has_assured_version || c->version > k->assured_version)) {
@@ -391,6 +418,9 @@ note_version(struct bucket *k, const struct change *c)
 static bool
 is_surely_older(struct batch *b, const struct bucket *k, const struct change *c)
 {
+	if (c->shape->fence == FENCE_OFF ||
+	    (c->shape->fence == FENCE_EQUAL && c->version == k->assured_version))
+		return false;
 	return k->has_assured_version && c->version <= k->assured_version && !c->barrier &&
 	    k->assured_round >= batch_table(b, c->table)->barrier &&
 	    str_equal(k->first_change->exact, c->exact);

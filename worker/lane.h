@@ -102,7 +102,8 @@ struct lane {
 	unsigned replay_steps, replay_moved; /* of this pass; letters that it did something about */
 	uint64_t replay_after;		     /* letters up to this id were looked at */
 	struct parked replay_blocked;	     /* keys of those among them that stay */
-	void *source_state;		     /* the source's own, freed by its close_lane */
+	bool unlisted_logged; /* that events of tables that the source doesn't list come here */
+	void *source_state;   /* the source's own, freed by its close_lane */
 
 	/* shared, atomic */
 	_Atomic int shown_state;			   /* enum lane_state */

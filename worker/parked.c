@@ -51,6 +51,13 @@ may_be_unsure(const struct table *table)
 	return false;
 }
 
+/* Can an event come by this lane that is about a whole table? */
+static bool
+may_be_truncated(const struct lane *lane)
+{
+	return lane->source != NULL && config_has_events(lane->source);
+}
+
 unsigned
 park_keys(const struct change *change, struct park_key keys[PARK_KEYS])
 {
@@ -61,11 +68,11 @@ park_keys(const struct change *change, struct park_key keys[PARK_KEYS])
 	struct str bucket = change->bucket;
 
 	if (change->op == CHANGE_INVALIDATE || table == NULL || table->problem != NULL ||
-	    bucket.data == NULL)
+	    (bucket.data == NULL && !change->whole_table))
 		return 0;
 	of_table = add_bytes(basis, lane, strlen(lane) + 1);
 	of_table = add_bytes(of_table, table->name, strlen(table->name) + 1);
-	if (change->unsure) {
+	if (change->unsure || change->whole_table) {
 		keys[0] = key_of('t', of_table);
 		keys[1] = key_of('a', of_table);
 		return 2;
@@ -75,7 +82,7 @@ park_keys(const struct change *change, struct park_key keys[PARK_KEYS])
 	of_row = add_bytes(of_table, bucket.data + sizeof(uint32_t), bucket.len - sizeof(uint32_t));
 	keys[0] = key_of('k', of_row);
 	keys[1] = key_of('a', of_table);
-	return may_be_unsure(table) ? 2 : 1;
+	return may_be_unsure(table) || may_be_truncated(change->entry->lane) ? 2 : 1;
 }
 
 /* ---- sets ---- */

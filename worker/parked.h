@@ -13,7 +13,8 @@
  * A key is 16 bytes: what it says and a hash (FNV-1a) of the lane's name, the table's and, for a
  * row, the change's bucket.  The rows of sluice_parked hold them, so they never change.
  *	k	this row
- *	t	any row of the table: the server may take the change's key for one we can't name
+ *	t	any row of the table: the server may take the change's key for one we can't name, or
+ *		an event said that the table was truncated or dropped
  *	a	some row of the table is parked; with each k and t where such changes can come
  * A k waits for itself, an a for the table's t, a t for both.
  */

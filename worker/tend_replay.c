@@ -240,6 +240,13 @@ choose(struct worker *w, struct lane *lane)
 	return taken;
 }
 
+/* An event's image may have the version of the one before it, or none. */
+static bool
+is_versioned(const struct change *c)
+{
+	return c->table->version == VERSION_GIVEN && c->shape->fence == FENCE_OLDER;
+}
+
 /* Nothing waited for it: only a version, or that nothing came behind it, makes it right to apply. */
 static const char *
 why_not(const struct lane *lane, const struct letter *l)
@@ -251,16 +258,16 @@ why_not(const struct lane *lane, const struct letter *l)
 	for (size_t i = 0; i < e->change_count; i++) {
 		const struct change *c = &e->changes[i];
 
-		if (c->op == CHANGE_INVALIDATE || c->table->version == VERSION_GIVEN)
+		if (c->op == CHANGE_INVALIDATE || is_versioned(c))
 			continue;
 		if (l->forked)
 			return "not applied: nobody knows whether it was before its stream forked, "
-			       "and the table has no given versions; `dead replay --force` applies "
-			       "it anyway";
+			       "and no version of it tells; `dead replay --force` applies it "
+			       "anyway";
 		if (position_compare(l->place, lane->position) != 0 ||
 		    parked_blocks_entry(&lane->parked, e))
-			return "not applied: later changes of its key may have been, and the table "
-			       "has no given versions; `dead replay --force` applies it anyway";
+			return "not applied: later changes of its key may have been, and no "
+			       "version of it tells; `dead replay --force` applies it anyway";
 	}
 	return NULL;
 }

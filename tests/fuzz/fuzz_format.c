@@ -8,7 +8,8 @@
 
 /*
  * Any bytes as an entry, decoded and resolved against a table with a column of each kind.  The
- * first byte chooses the format and whether the source is ranged; fields are cut at zero bytes.
+ * first byte chooses the format and whether the source is ranged; fields are cut at zero bytes, a
+ * change event has its value behind the first zero byte.
  */
 #define FIELDS_MAX 64
 
@@ -93,9 +94,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct table tables[2];
 	static struct schema *schema;
-	struct config_source source = {
-		.table = "things", .tables = names, .table_count = 2, .operations = OPERATION_ALL
-	};
+	struct config_source source = { .table = "things",
+		.tables = names,
+		.listed = names,
+		.table_count = 2,
+		.operations = OPERATION_ALL,
+		.apply_snapshots = true,
+		.delete_tombstones = true };
 	struct field fields[FIELDS_MAX] = { 0 };
 	static struct lane lane;
 	struct entry entry = { .lane = &lane, .raw = fields };
@@ -110,7 +115,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	lane.source = &source;
+	lane.stream = "shop.shop.things";
 	source.format = data[0] & 1 ? FORMAT_JSON : FORMAT_FIELDS;
+	if (data[0] & 4)
+		source.format = FORMAT_DEBEZIUM + (data[0] >> 3) % 4;
 	source.ranged = (data[0] & 2) != 0;
 	if (source.format == FORMAT_JSON) {
 		fields[0] = (struct field){ STR("data"),
@@ -131,6 +139,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check_bare_numbers(&entry.changes[i]);
 		}
 	}
+	if (entry.refusal.reason == NULL && resolve_moves(&resolver, &entry) < 0)
+		CHECK(entry.refusal.reason != NULL && entry.refusal.text != NULL);
 	resolver_deinit(&resolver);
 	arena_deinit(&arena);
 	return 0;

@@ -323,21 +323,20 @@ what_a_later_release_brings_is_refused_by_name(void **state)
 {
 	(void)state;
 	expect(SERVERS
-	    "sources: [{ streams: s, table: t, format: debezium, trim: acked }]\n"
+	    "sources: [{ streams: s, table: t, format: debezium, write: false, trim: acked }]\n"
 	    "tables:\n"
 	    "  t:\n"
 	    "    truncate: allow\n"
 	    "    refresh: {}\n"
-	    "    invalidate: [{ key: \"u:{id}\", mode: scan, stale_for: 5s, when: [a] }]\n"
+	    "    invalidate: [{ key: \"u:{id}\", mode: scan, stale_for: 5s }]\n"
 	    "kafka: { brokers: k }\n"
 	    "quarantine: 1s\n",
-	    "3:43: sources[0].format: debezium is not in this release\n"
-	    "3:53: sources[0].trim is not in this release\n"
+	    "3:60: sources[0].write: false is not in this release\n"
+	    "3:67: sources[0].trim is not in this release\n"
 	    "6:5: tables.t.truncate is not in this release\n"
 	    "7:5: tables.t.refresh is not in this release\n"
 	    "8:41: tables.t.invalidate[0].mode: scan is not in this release\n"
 	    "8:47: tables.t.invalidate[0].stale_for is not in this release\n"
-	    "8:62: tables.t.invalidate[0].when is not in this release\n"
 	    "9:1: kafka is not in this release\n"
 	    "10:1: quarantine is not in this release\n");
 }
@@ -404,7 +403,7 @@ a_field_has_one_column_and_a_column_one_origin(void **state)
 		       "    columns: { _op: a, b: a, c: v }\n"
 		       "    ignore: [_x, b]\n"
 		       "    set: { v: 1, a: 2 }\n",
-	    "3:35: sources[0].field: only for format json\n"
+	    "3:35: sources[0].field: only for format json and change events\n"
 	    "7:16: tables.t.columns: fields that begin with _ are ours\n"
 	    "7:27: tables.t.columns: column \"a\" has two fields\n"
 	    "7:33: tables.t.columns: the version's column is written by way of _version\n"

@@ -187,6 +187,18 @@ every_dead_reason_has_a_place_of_its_own_and_an_unknown_one_is_refused(void **st
 }
 
 static void
+every_kind_of_event_passed_over_has_a_place_of_its_own(void **state)
+{
+	int i = 0;
+
+	(void)state;
+	for (; passed_name(i) != NULL; i++)
+		assert_int_equal(passed_index(passed_name(i)), i);
+	assert_int_equal(i, PASSED_KINDS);
+	assert_string_equal(passed_name(passed_index("never heard of")), PASSED_CONTROL);
+}
+
+static void
 a_rate_is_of_the_last_ten_seconds(void **state)
 {
 	struct rates rates = { 0 };
@@ -213,6 +225,7 @@ every_series_is_there_before_anything_happened(void **state)
 	const char *text = print(metrics_print);
 	has_line(text, "sluice_rows_total 0");
 	has_line(text, "sluice_dead_letters_total{reason=\"duplicate\"} 0");
+	has_line(text, "sluice_events_passed_total{kind=\"tombstone\"} 0");
 	has_line(text, "sluice_lane_lag_entries{lane=\"default/redis/lane:3\"} 0");
 	has_line(text, "sluice_lane_state{lane=\"default/redis/lane:0\",state=\"halted\"} 0");
 	has_line(text, "sluice_alarms{alarm=\"gap\"} 0");
@@ -456,6 +469,7 @@ main(void)
 		cmocka_unit_test(histogram_bounds_rise),
 		cmocka_unit_test(
 		    every_dead_reason_has_a_place_of_its_own_and_an_unknown_one_is_refused),
+		cmocka_unit_test(every_kind_of_event_passed_over_has_a_place_of_its_own),
 		cmocka_unit_test(a_rate_is_of_the_last_ten_seconds),
 		CASE(every_series_is_there_before_anything_happened),
 		CASE(every_metric_has_one_help_and_one_type),

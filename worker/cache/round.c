@@ -156,18 +156,25 @@ struct told {
 	uint64_t version;
 };
 
+/* Templates (bit = place) with a `when`. */
+static bool
+is_unchanged(uint64_t unchanged, size_t template)
+{
+	return template <64 && (unchanged >> template & 1) != 0;
+}
+
 static struct told
-told_of(const struct touched *row)
+told_of(const struct touched *row, size_t template)
 {
 	struct told told = { 0 };
 
 	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
 		bool deleted = c->op == CHANGE_DELETE;
 
-		if (c->entry->refusal.reason != NULL)
+		if (c->entry->refusal.reason != NULL || is_unchanged(c->unchanged, template))
 			continue;
 		told.anything = true;
-		if (!c->has_version)
+		if (!c->has_version || c->version_stands)
 			told.unversioned = true;
 		else if (c->version > told.version)
 			told.version = c->version, told.deleted = deleted;
@@ -212,25 +219,22 @@ send_generation(struct round *r, const struct expected *expected, struct str key
 
 /* The key that was rendered, in its template's way. */
 static int
-send_key(struct round *r, const struct expected *expected, const struct touched *row, bool one_row,
+send_key(struct round *r, const struct expected *expected, const struct told *told, bool once,
     struct err *err)
 {
 	struct str key = { r->key.data, r->key.len };
-	struct told told = { 0 };
 
-	if (expected->template->mode == MODE_VERSIONED && !(told = told_of(row)).anything)
-		return 0;
-	if (!one_row && map_get(&r->seen, key.data, key.len) != NULL)
+	if (!once && map_get(&r->seen, key.data, key.len) != NULL)
 		return 0;
 	if (!round_may_touch(r, expected->table, key))
 		return 0;
-	if (!one_row)
+	if (!once)
 		*map_at(&r->seen, arena_copy(&r->arena, key.data, key.len), key.len) = r;
 	switch (expected->template->mode) {
 	case MODE_DELETE:
 		return add_unlink(r, key, err);
 	case MODE_VERSIONED:
-		return send_versioned(r, expected, key, &told, err);
+		return send_versioned(r, expected, key, told, err);
 	case MODE_GENERATION:
 	case MODE_TABLE:
 		return send_generation(r, expected, key, err);
@@ -243,27 +247,58 @@ send_key(struct round *r, const struct expected *expected, const struct touched 
 	return 0;
 }
 
+/* The template's key, with these values for its names. */
+static int
+send_rendered(struct round *r, const struct touched *row, size_t place, const struct str *values,
+    struct err *err)
+{
+	const struct key_template *template = &row->table->templates[place];
+	struct expected expected = {
+		.what = EXPECT_CALL, .table = row->table->config, .template = template->config
+	};
+	bool versioned = template->config->mode == MODE_VERSIONED;
+	struct told told = { 0 };
+
+	if (versioned && !(told = told_of(row, place)).anything)
+		return 0;
+	buf_reset(&r->key);
+	if (!key_template_render(template, values, &r->key))
+		return 0;
+	/* a row's images may have one key */
+	return send_key(r, &expected, &told,
+	    template->one_row && (versioned || row->images == NULL), err);
+}
+
+static int
+send_images(struct round *r, const struct touched *row, size_t place, struct err *err)
+{
+	for (const struct touched_image *i = row->images; i != NULL; i = i->next) {
+		if (!is_unchanged(i->unchanged, place) &&
+		    send_rendered(r, row, place, i->values, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 send_row(struct round *r, const struct touched *row, struct err *err)
 {
 	const struct table *table = row->table;
 	struct str values[KEY_COLUMNS];
+	bool plain = row->plain || row->images == NULL;
 
-	CHECK(table->key_count <= KEY_COLUMNS);
+	CHECK(table->key_count <= KEY_COLUMNS && (!plain || table->image_count == 0));
 	for (unsigned i = 0; i < table->key_count; i++)
 		values[i] =
 		    row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;
 	for (size_t i = 0; i < table->template_count; i++) {
-		const struct key_template *template = &table->templates[i];
-		struct expected expected = {
-			.what = EXPECT_CALL, .table = table->config, .template = template->config
-		};
+		enum config_mode mode = table->templates[i].config->mode;
 
-		if (template->config->mode == MODE_NONE)
+		if (mode == MODE_NONE)
 			continue;
-		buf_reset(&r->key);
-		if (key_template_render(template, values, &r->key) &&
-		    send_key(r, &expected, row, template->one_row, err) != 0)
+		if ((plain || mode == MODE_VERSIONED) && send_rendered(r, row, i, values, err) != 0)
+			return -1;
+		if (mode != MODE_VERSIONED && send_images(r, row, i, err) != 0)
 			return -1;
 	}
 	return 0;

@@ -10,9 +10,11 @@
 
 /*
  * One round: the commands that invalidate the keys of a written batch, and what their answers mean.
- * Each key is sent once a round, in the way that its template's mode says:
+ * Each key is sent once a round, in the way that its template's mode says, the keys of the rows
+ * before and after where the changes have them:
  *	delete		UNLINK, many keys a command
- *	versioned	sluice_invalidate with the highest version of the row's changes
+ *	versioned	sluice_invalidate with the highest version of the row's changes, or without
+ *			one where a change has none or left the row's as it was
  *	generation	sluice_generation_raise; table the same, of the table's one key
  *	tag		the members of the set, page by page; see tag.h
  * Answers come in the order of the commands, so what is expected is a queue.  A key that names a

@@ -3,6 +3,7 @@
 #include "common/number.h"
 #include "worker/cache/key_template.h"
 #include "worker/operate/access.h"
+#include "worker/store/template_names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,14 +104,15 @@ longest(const struct column *column)
 }
 
 static void
-check_key_length(struct mysql_check *m, const struct table *table, const struct key_template *t)
+check_key_length(struct mysql_check *m, const struct table *table, const struct key_template *t,
+    const unsigned *columns)
 {
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < t->part_count; i++) {
 		bytes += t->parts[i].text.len;
 		if (t->parts[i].column >= 0)
-			bytes += longest(&table->columns[table->key[t->parts[i].column]]);
+			bytes += longest(&table->columns[columns[t->parts[i].column]]);
 	}
 	if (bytes > KEY_BYTES_MAX)
 		check_hint(m->check, t->config->line, t->config->column,
@@ -122,17 +124,19 @@ check_key_length(struct mysql_check *m, const struct table *table, const struct 
 static void
 check_templates(struct mysql_check *m, const struct table *table)
 {
-	const char *names[sizeof(table->key) / sizeof(table->key[0])];
 	const struct config_table *config = table->config;
+	const char **names = calloc(table->column_count + 1, sizeof(*names));
+	unsigned *columns = calloc(table->column_count + 1, sizeof(*columns));
+	size_t count;
 
-	for (unsigned i = 0; i < table->key_count; i++)
-		names[i] = table->columns[table->key[i]].name;
+	CHECK(names != NULL && columns != NULL);
+	count = template_names(table, names, columns);
 	for (size_t i = 0; i < config->template_count; i++) {
 		const struct config_template *template = &config->templates[i];
 		struct key_template compiled = { 0 };
 		struct err err = { 0 };
-		if (key_template_compile(&compiled, template, names, table->key_count, &err) == 0) {
-			check_key_length(m, table, &compiled);
+		if (key_template_compile(&compiled, template, names, count, &err) == 0) {
+			check_key_length(m, table, &compiled, columns);
 			key_template_deinit(&compiled);
 		} else if (table->problem == NULL ||
 		    strstr(table->problem, template->written) == NULL)
@@ -140,6 +144,8 @@ check_templates(struct mysql_check *m, const struct table *table)
 			    "table %s: `invalidate` %s: %s", config->name, template->written,
 			    err.text);
 	}
+	free(names);
+	free(columns);
 }
 
 static void

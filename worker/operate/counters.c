@@ -11,10 +11,15 @@ static const double bounds_sizes[HISTOGRAM_BUCKETS - 1] = { 1, 2, 5, 10, 20, 50,
 	1000, 2000, 5000, 10000, 50000, 100000 };
 
 static const char *const reasons[DEAD_REASONS] = { REASON_NO_KEY, REASON_BAD_KEY, REASON_BAD_ENTRY,
-	REASON_BAD_JSON, REASON_BAD_OPERATION, REASON_OPERATION_DENIED, REASON_UNKNOWN_TABLE,
+	REASON_BAD_JSON, REASON_BAD_EVENT, REASON_WRONG_FORMAT, REASON_TRUNCATE,
+	REASON_MISSING_COLUMN, REASON_BAD_OPERATION, REASON_OPERATION_DENIED, REASON_UNKNOWN_TABLE,
 	REASON_TABLE_DENIED, REASON_UNKNOWN_COLUMN, REASON_BAD_VERSION, REASON_BAD_VALUE,
 	REASON_NO_DEFAULT, REASON_OUT_OF_RANGE, REASON_DUPLICATE, REASON_FOREIGN_KEY, REASON_CHECK,
 	REASON_TRIGGER, REASON_TOO_LARGE, REASON_PARKED, REASON_FORK, REASON_REFUSED };
+
+static const char *const passed[PASSED_KINDS] = { PASSED_TOMBSTONE, PASSED_HEARTBEAT,
+	PASSED_TRANSACTION, PASSED_SCHEMA, PASSED_MARKER, PASSED_SNAPSHOT, PASSED_UNLISTED,
+	PASSED_CONTROL };
 
 void
 histogram_init_seconds(struct histogram *h)
@@ -98,4 +103,20 @@ invalidation_answer_name(int index)
 	static const char *const names[INVALIDATION_ANSWERS] = { "NEW", "KEPT", "SAME", "OLD" };
 
 	return index >= 0 && index < INVALIDATION_ANSWERS ? names[index] : NULL;
+}
+
+int
+passed_index(const char *word)
+{
+	int i = 0;
+
+	while (i < PASSED_KINDS - 1 && strcmp(passed[i], word) != 0)
+		i++;
+	return i;
+}
+
+const char *
+passed_name(int index)
+{
+	return index >= 0 && index < PASSED_KINDS ? passed[index] : NULL;
 }

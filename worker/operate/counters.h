@@ -33,8 +33,9 @@ struct table_counters {
 	_Atomic uint64_t invalidated; /* keys */
 };
 
-#define DEAD_REASONS 24
+#define DEAD_REASONS 25
 #define INVALIDATION_ANSWERS 4
+#define PASSED_KINDS 8
 
 struct counters {
 	struct table_counters *tables; /* by place in config->tables */
@@ -43,6 +44,7 @@ struct counters {
 	_Atomic uint64_t retries, fenced, mismatches, older;
 	_Atomic uint64_t dead_by_reason[DEAD_REASONS];	    /* by dead_reason_index */
 	_Atomic uint64_t dead_open_by_reason[DEAD_REASONS]; /* the same as of tables */
+	_Atomic uint64_t passed[PASSED_KINDS];		    /* events, by passed_index */
 	_Atomic uint64_t invalidated, invalidations_skipped, invalidations_repeated;
 	_Atomic uint64_t invalidations_refused; /* the key holds something else */
 	_Atomic uint64_t
@@ -69,6 +71,9 @@ void counters_deinit(struct counters *c);
  * unknown reason counts as `refused`. */
 int dead_reason_index(const char *reason);
 const char *dead_reason_name(int index);
+/* The PASSED_ words of change.h by number, in the same way. */
+int passed_index(const char *word);
+const char *passed_name(int index);
 
 /* What a versioned invalidation may answer, by number: NEW KEPT SAME OLD; NULL behind the last. */
 const char *invalidation_answer_name(int index);

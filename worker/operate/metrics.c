@@ -77,6 +77,11 @@ print_work(const struct snapshot *s, struct buf *out)
 	    t->replayed);
 	series_counter(out, "sluice_dead_letters_refused_again_total",
 	    "Dead letters refused when they were to be applied.", t->replays_refused);
+	series_head(out, "sluice_events_passed_total", "counter",
+	    "Change events passed over, by what they are.");
+	for (int i = 0; passed_name(i) != NULL; i++)
+		series_value(out, "sluice_events_passed_total", "kind", passed_name(i),
+		    t->passed[i]);
 	series_counter(out, "sluice_invalidated_total", "Cache keys invalidated.", t->invalidated);
 	series_counter(out, "sluice_invalidations_skipped_total",
 	    "Cache keys not touched because they name a lane or a key of sluice.",

@@ -124,6 +124,8 @@ take_counters(struct snapshot *s, struct counters *c)
 		total->dead_open_by_reason[i] += SEE(c->dead_open_by_reason[i]);
 		total->dead_open += SEE(c->dead_open_by_reason[i]);
 	}
+	for (int i = 0; i < PASSED_KINDS; i++)
+		total->passed[i] += SEE(c->passed[i]);
 	for (size_t i = 0; i < c->table_count && i < s->table_count; i++) {
 		s->tables[i].changes += SEE(c->tables[i].changes);
 		s->tables[i].folded += SEE(c->tables[i].folded);

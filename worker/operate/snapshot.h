@@ -60,8 +60,8 @@ struct snapshot_worker {
 struct snapshot_total {
 	uint64_t batches, entries, changes, folded, rows, statements, retries, fenced, mismatches,
 	    older;
-	uint64_t dead, dead_by_reason[DEAD_REASONS];
 	uint64_t dead_open, dead_open_by_reason[DEAD_REASONS], replayed, replays_refused;
+	uint64_t dead, dead_by_reason[DEAD_REASONS], passed[PASSED_KINDS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
 	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS];
 	uint64_t memory_bytes, lag, stream_bytes;

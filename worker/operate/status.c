@@ -142,6 +142,10 @@ print_totals(const struct snapshot *s, struct json *j)
 		json_number(j, dead_reason_name(i), t->dead_by_reason[i]);
 	json_close(j, '}');
 	print_open(s, j);
+	json_open(j, "events_passed", '{');
+	for (int i = 0; passed_name(i) != NULL; i++)
+		json_number(j, passed_name(i), t->passed[i]);
+	json_close(j, '}');
 }
 
 static void

@@ -13,7 +13,7 @@
  *	          oldest_pending_seconds, entries, dead, stream_entries, stream_bytes}],
  *	 tables: {NAME: {changes, folded, older, dead, invalidated}},
  *	 breakers: {mysql|redis|cache: {state, since, failures, failures_total, why}},
- *	 totals: {…}, dead_by_reason: {REASON: n},
+ *	 totals: {…}, dead_by_reason: {REASON: n}, events_passed: {KIND: n},
  *	 rates: {entries, changes, rows, batches, invalidated},
  *	 memory: {held_bytes, limit_bytes, resident_bytes, redis_used_bytes, redis_max_bytes,
  *	          streams_bytes}, cpu_seconds}

@@ -24,6 +24,11 @@ format_decode(struct entry *entry, struct arena *arena)
 		return format_fields_decode(entry, arena);
 	case FORMAT_JSON:
 		return format_json_decode(entry, arena);
+	case FORMAT_DEBEZIUM:
+	case FORMAT_MAXWELL:
+	case FORMAT_CANAL:
+	case FORMAT_DMS:
+		return format_event_decode(entry, arena);
 	}
 	CHECK(false);
 	return -1;

@@ -110,6 +110,8 @@ struct source *redis_stream_new(const struct config *config, int worker);
  */
 int format_fields_decode(struct entry *entry, struct arena *arena);
 int format_json_decode(struct entry *entry, struct arena *arena);
+/* An entry that carries a change event (worker/source/event.h), by the format of its lane. */
+int format_event_decode(struct entry *entry, struct arena *arena);
 /* By the format of the entry's lane. */
 int format_decode(struct entry *entry, struct arena *arena);
 

@@ -114,20 +114,22 @@ derived_add_match(struct buf *out, const struct table *table, const struct step 
 }
 
 void
-derived_add_fence(struct buf *out, const struct table *table, const struct step *step)
+derived_add_fence(struct buf *out, const struct shape *shape, const struct step *step)
 {
-	if (table->version != VERSION_GIVEN)
+	const struct table *table = shape->table;
+
+	if (!shape_is_fenced(shape))
 		return;
 	buf_add_str(out, step != NULL ? " AND (" : " WHERE ");
 	literal_add_column(out, "t", table_version_column(table));
 	buf_add_str(out, " IS NULL OR ");
 	literal_add_column(out, "t", table_version_column(table));
+	buf_add_str(out, shape->fence == FENCE_EQUAL ? "<=" : "<");
 	if (step != NULL) {
-		buf_add_char(out, '<');
 		buf_add_u64(out, step->version);
 		buf_add_char(out, ')');
 	} else
-		buf_add_str(out, "<v.w");
+		buf_add_str(out, "v.w");
 }
 
 static void

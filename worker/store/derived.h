@@ -27,7 +27,7 @@ unsigned derived_add_joined(struct buf *out, const struct statement *s, const st
 void derived_add_column(struct buf *out, char letter, unsigned i);
 /* t's row is the step's, or with step == NULL v's. */
 void derived_add_match(struct buf *out, const struct table *table, const struct step *step);
-/* Given versions: only over NULL or an older one. */
-void derived_add_fence(struct buf *out, const struct table *table, const struct step *step);
+/* Given versions: only over NULL or an older one, as the shape's fence says. */
+void derived_add_fence(struct buf *out, const struct shape *shape, const struct step *step);
 
 #endif

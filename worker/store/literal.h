@@ -39,6 +39,13 @@ void literal_add_column(struct buf *out, const char *table, const struct column 
  * 128 bits or our knowledge don't reach. */
 bool literal_range(const struct column *column, unsigned *scale, int128 *low, int128 *high);
 
+/* Are there rows that it must leave alone for their version? */
+static inline bool
+shape_is_fenced(const struct shape *shape)
+{
+	return shape->table->version == VERSION_GIVEN && shape->fence != FENCE_OFF;
+}
+
 static inline const struct column *
 shape_column_of(const struct shape *shape, unsigned i)
 {

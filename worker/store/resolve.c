@@ -3,6 +3,7 @@
 #include "common/err.h"
 #include "worker/lane.h"
 #include "worker/store/column_check.h"
+#include "worker/store/column_event.h"
 #include "worker/store/resolve_key.h"
 #include "worker/store/resolve_plan.h"
 
@@ -67,7 +68,7 @@ covers_required(const struct shape *shape)
 }
 
 static struct shape *
-shape_new(struct resolver *r, struct table *table, enum shape_kind kind,
+shape_new(struct resolver *r, struct table *table, enum shape_kind kind, enum shape_fence fence,
     const struct shape_column *columns, unsigned count)
 {
 	struct shape *shape = arena_zalloc(r->arena, sizeof(*shape));
@@ -77,6 +78,7 @@ shape_new(struct resolver *r, struct table *table, enum shape_kind kind,
 		memcpy(own, columns, count * sizeof(*own));
 	shape->table = table;
 	shape->kind = kind;
+	shape->fence = fence;
 	shape->id = r->shape_count++;
 	shape->count = (uint16_t)count;
 	shape->columns = own;
@@ -93,12 +95,12 @@ shape_new(struct resolver *r, struct table *table, enum shape_kind kind,
 	return shape;
 }
 
-const struct shape *
-resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
+static const struct shape *
+shape_of(struct resolver *r, struct table *table, enum shape_kind kind, enum shape_fence fence,
     const struct shape_column *columns, unsigned count)
 {
 	uint32_t of = resolve_place(r, table);
-	size_t len = sizeof(of) + 1 + count * 3;
+	size_t len = sizeof(of) + 2 + count * 3;
 	char *key = arena_alloc(r->arena, len);
 	char *at = key;
 	void **place;
@@ -107,6 +109,7 @@ resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
 	memcpy(at, &of, sizeof(of));
 	at += sizeof(of);
 	*at++ = (char)kind;
+	*at++ = (char)fence;
 	for (unsigned i = 0; i < count; i++) {
 		memcpy(at, &columns[i].column, 2);
 		at[2] = (char)columns[i].add;
@@ -114,8 +117,21 @@ resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
 	}
 	place = map_at(&r->shapes, key, len);
 	if (*place == NULL)
-		*place = shape_new(r, table, kind, columns, count);
+		*place = shape_new(r, table, kind, fence, columns, count);
 	return *place;
+}
+
+const struct shape *
+resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
+    const struct shape_column *columns, unsigned count)
+{
+	return shape_of(r, table, kind, FENCE_OLDER, columns, count);
+}
+
+const struct shape *
+resolver_fenced(struct resolver *r, const struct shape *shape, enum shape_fence fence)
+{
+	return shape_of(r, shape->table, shape->kind, fence, shape->columns, shape->count);
 }
 
 /* The lane must wait for its table: the change carries that to the store and nothing else. */
@@ -143,7 +159,7 @@ check_version(struct resolver *r, struct entry *entry, const struct change *chan
 {
 	const struct table *table = change->table;
 
-	if (change->op == CHANGE_INVALIDATE)
+	if (change->op == CHANGE_INVALIDATE || config_has_events(entry->lane->source))
 		return 0;
 	switch (table->version) {
 	case VERSION_GIVEN:
@@ -184,18 +200,68 @@ take_value(struct resolver *r, struct entry *entry, struct change *change, unsig
 	const struct column *column = &table->columns[shape_column->column];
 	bool base64 = entry->lane->source->format == FORMAT_JSON;
 	enum column_verdict verdict;
+	struct value plain = { { NULL, 0 }, VALUE_NULL };
 	const char *why = NULL;
 
-	verdict = shape_column->add ?
-	    column_check_increment(column, given, r->arena, &change->values[place],
-		&change->sums[place], &why) :
-	    column_check(column, given, base64, r->arena, &change->values[place], &why);
+	if (!column_event_value(column, given, change->origin, entry->lane->source, r->arena,
+		&plain, &why))
+		verdict = COLUMN_REFUSED;
+	else if (shape_column->add)
+		verdict = column_check_increment(column, &plain, r->arena, &change->values[place],
+		    &change->sums[place], &why);
+	else
+		verdict =
+		    column_check(column, &plain, base64, r->arena, &change->values[place], &why);
 	if (verdict == COLUMN_REFUSED) {
 		r->unknown = true;
 		return entry_refuse(entry, r->arena, REASON_BAD_VALUE, "%s: column %s %s",
 		    table->name, column->name, why);
 	}
 	change->alone |= verdict == COLUMN_ALONE;
+	return 0;
+}
+
+/* An event's version is the value that the version column has in its image; NULL is none. */
+static int
+take_image_version(struct resolver *r, struct entry *entry, struct change *change,
+    const struct value *given)
+{
+	const struct table *table = change->table;
+	const struct column *column = &table->columns[table->version_column];
+	struct value plain = { { NULL, 0 }, VALUE_NULL };
+	const char *why;
+
+	change->has_version = false;
+	if (given->kind == VALUE_NULL)
+		return 0;
+	if (!column_event_value(column, given, change->origin, entry->lane->source, r->arena,
+		&plain, &why) ||
+	    !number_u64(plain.text, &change->version) ||
+	    (change->version > INT64_MAX && !column->is_unsigned))
+		return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
+		    "%s: version column %s is not a whole number from 0 to 2^63-1 (2^64-1 if "
+		    "UNSIGNED)",
+		    table->name, column->name);
+	change->has_version = true;
+	return 0;
+}
+
+/* What is known of the version says which rows an event's change applies to. */
+static int
+fence_event(struct resolver *r, struct entry *entry, struct change *change, bool version_there)
+{
+	const struct table *table = change->table;
+
+	if (table->version != VERSION_GIVEN || change->has_version)
+		return 0;
+	if (!version_there && change->op != CHANGE_DELETE &&
+	    entry->lane->source->format != FORMAT_DMS) {
+		r->unknown = true;
+		return entry_refuse(entry, r->arena, REASON_BAD_VERSION,
+		    "%s: the event has no column %s, which is the table's version", table->name,
+		    table->columns[table->version_column].name);
+	}
+	change->shape = resolver_fenced(r, change->shape, FENCE_OFF);
 	return 0;
 }
 
@@ -213,17 +279,25 @@ static int
 take_values(struct resolver *r, struct entry *entry, struct change *change,
     const struct resolver_plan *plan, struct value *keys)
 {
+	bool version_there = false;
+
 	for (size_t i = 0; i < plan->field_count; i++) {
 		const struct value *given = &change->fields[i].value;
 		int target = plan->targets[i];
 
-		if (target <= TARGET_KEY)
+		if (target == TARGET_VERSION) {
+			if (take_image_version(r, entry, change, given) < 0)
+				return -1;
+			version_there = true;
+		} else if (target <= TARGET_KEY)
 			keys[TARGET_KEY - target] = *given;
 		else if (target != TARGET_IGNORED &&
 		    take_value(r, entry, change, (unsigned)target, given) < 0)
 			return -1;
 	}
-	return 0;
+	return config_has_events(entry->lane->source) ?
+	    fence_event(r, entry, change, version_there) :
+	    0;
 }
 
 int

@@ -46,9 +46,32 @@ int resolve_change(struct resolver *r, struct entry *entry, struct change *chang
  * bucket stays NULL where it can't.  Never refuses.
  */
 void resolve_refused_key(struct resolver *r, struct entry *entry, struct change *change);
+/* What resolve_moves does, for an entry that is refused and whose changes are known so far: what it
+ * lists then names the rows before, too, as far as they can be known. */
+void resolve_refused_moves(struct resolver *r, struct entry *entry);
 
-/* The interned shape of these columns. */
+/*
+ * An update that changed its row's key is two changes: the row before is deleted, the one after
+ * upserted, in this order against all others of the table.  Called with all changes of the entry
+ * resolved; may give it a longer list.  -1: refused.
+ */
+int resolve_moves(struct resolver *r, struct entry *entry);
+
+/*
+ * The values of the rows before and after that the table's key templates name, in the one canonical
+ * spelling, and which `when` nothing of changed.  Only of events.  -1: refused, with the column that
+ * is missing: a key with a hole would be another row's.
+ *
+ * When in doubt a template is used: without a row before, of an insert or delete, where a column of
+ * `when` is not in the event.
+ */
+int resolve_image(struct resolver *r, struct entry *entry, struct change *change);
+
+/* The interned shape of these columns, with FENCE_OLDER. */
 const struct shape *resolver_shape(struct resolver *r, struct table *table, enum shape_kind kind,
     const struct shape_column *columns, unsigned count);
+/* The same shape with another fence. */
+const struct shape *resolver_fenced(struct resolver *r, const struct shape *shape,
+    enum shape_fence fence);
 
 #endif

@@ -3,6 +3,7 @@
 #include "common/err.h"
 #include "worker/lane.h"
 #include "worker/store/column_check.h"
+#include "worker/store/column_event.h"
 
 static int
 check_part(struct resolver *r, struct entry *entry, struct change *change, unsigned part,
@@ -13,12 +14,16 @@ check_part(struct resolver *r, struct entry *entry, struct change *change, unsig
 	const struct column *column = &table->columns[table->key[part]];
 	struct value *out = &change->key[part];
 	bool base64 = source->format == FORMAT_JSON && column->kind == COLUMN_BINARY;
+	enum column_verdict verdict = COLUMN_REFUSED;
+	struct value plain = { { NULL, 0 }, VALUE_NULL };
 	const char *why = NULL;
 
 	if (given->kind == VALUE_NULL)
 		return entry_refuse(entry, r->arena, REASON_NO_KEY, "%s: key column %s is NULL",
 		    table->name, column->name);
-	switch (column_check_key(column, given, base64, r->arena, out, &why)) {
+	if (column_event_value(column, given, change->origin, source, r->arena, &plain, &why))
+		verdict = column_check_key(column, &plain, base64, r->arena, out, &why);
+	switch (verdict) {
 	case COLUMN_FINE:
 		break;
 	case COLUMN_ALONE:
@@ -29,7 +34,8 @@ check_part(struct resolver *r, struct entry *entry, struct change *change, unsig
 		return entry_refuse(entry, r->arena, REASON_BAD_KEY,
 		    "%s: the value for key column %s %s", table->name, column->name, why);
 	}
-	if (source->ranged && !base64 && !str_equal(out->text, given->text)) {
+	if (source->ranged && change->origin == ORIGIN_APP && !base64 &&
+	    !str_equal(out->text, given->text)) {
 		r->unknown = true;
 		return entry_refuse(entry, r->arena, REASON_BAD_KEY,
 		    "%s: the value for key column %s is not in its one canonical spelling, by "
@@ -146,7 +152,7 @@ resolve_key(struct resolver *r, struct entry *entry, struct change *change,
 
 	change->key = arena_alloc(r->arena, table->key_count * sizeof(*change->key));
 	change->unsure = table->key_unsure;
-	change->barrier = table->ordered || table->key_unsure;
+	change->barrier = table->ordered || table->key_unsure || change->half_of_move;
 	for (unsigned i = 0; i < table->key_count; i++) {
 		if (check_part(r, entry, change, i, &given[i]) < 0)
 			return -1;

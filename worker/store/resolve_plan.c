@@ -125,6 +125,7 @@ struct making {
 	int *from;		 /* per column: the field it comes from, or one of the above */
 	int *columns;		 /* per field: its column, or -1 */
 	struct value *constants; /* per column, with FROM_CONFIG */
+	bool events;		 /* the source has change events */
 };
 
 /* The constants come first: they win over what an entry says. */
@@ -167,11 +168,18 @@ take_field(struct making *m, size_t i)
 	if (column->key_part < 0) {
 		if (m->change->op == CHANGE_INVALIDATE)
 			return 0;
+		if (place == table->version_column && m->events) {
+			m->from[place] = (int)i;
+			m->columns[i] = place;
+			return 0;
+		}
 		if (place == table->version_column)
 			return refuse_name(m->r, m->entry, REASON_BAD_VERSION, table, "field ",
 			    name, " is the version column, which only _version sets");
 		if (m->change->op == CHANGE_DELETE)
 			return 0;
+		if (column->generated && m->events)
+			return 0; /* an image has them; the target makes its own */
 		if (column->generated) {
 			m->r->unknown = true;
 			return refuse_name(m->r, m->entry, REASON_REFUSED, table, "column ", name,
@@ -186,6 +194,48 @@ take_field(struct making *m, size_t i)
 	m->from[place] = (int)i;
 	m->columns[i] = place;
 	return 0;
+}
+
+const struct column *
+resolve_field_column(const struct table *table, struct str name)
+{
+	return is_ignored(table->config, name) ?
+	    NULL :
+	    table_column(table, mapped_name(table->config, name));
+}
+
+/* Does `ignore` name this column, or the field that would be written to it? */
+static bool
+is_column_ignored(const struct table *table, const struct column *column)
+{
+	const struct config_table *config = table->config;
+
+	for (size_t i = 0; i < config->column_count; i++) {
+		if (strcasecmp(config->columns[i].value, column->name) == 0 &&
+		    is_ignored(config, str_of(config->columns[i].name)))
+			return true;
+	}
+	return is_ignored(config, str_of(column->name));
+}
+
+/* AWS DMS leaves out columns that are NULL or empty. */
+static void
+take_omitted(struct making *m)
+{
+	const struct table *table = m->table;
+
+	for (unsigned i = 0; i < table->column_count; i++) {
+		const struct column *column = &table->columns[i];
+		bool is_text = column->kind == COLUMN_TEXT || column->kind == COLUMN_BINARY;
+
+		if (m->from[i] != FROM_NOWHERE || column->key_part >= 0 || column->generated ||
+		    (int)i == table->version_column || (!column->nullable && !is_text) ||
+		    is_column_ignored(table, column))
+			continue;
+		m->from[i] = FROM_CONFIG;
+		m->constants[i] =
+		    (struct value){ { "", 0 }, column->nullable ? VALUE_NULL : VALUE_TEXT };
+	}
 }
 
 static int
@@ -233,7 +283,8 @@ make_shape(struct making *m, struct resolver_plan *plan)
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < table->column_count; i++) {
-		if (m->from[i] == FROM_NOWHERE || table->columns[i].key_part >= 0)
+		if (m->from[i] == FROM_NOWHERE || table->columns[i].key_part >= 0 ||
+		    (int)i == table->version_column)
 			continue;
 		places[i] = (int)count;
 		columns[count++] = (struct shape_column){ (uint16_t)i,
@@ -246,11 +297,15 @@ make_shape(struct making *m, struct resolver_plan *plan)
 			targets[i] = TARGET_IGNORED;
 		else if (table->columns[column].key_part >= 0)
 			targets[i] = TARGET_KEY - table->columns[column].key_part;
+		else if (column == table->version_column)
+			targets[i] = TARGET_VERSION;
 		else
 			targets[i] = places[column];
 	}
 	plan->targets = targets;
 	plan->shape = resolver_shape(m->r, m->table, shape_kind_of(m->change->op), columns, count);
+	if (m->events && table->version == VERSION_GIVEN)
+		plan->shape = resolver_fenced(m->r, plan->shape, FENCE_EQUAL);
 }
 
 /* Check the constants once.  They are texts of the config, not base64. */
@@ -306,7 +361,12 @@ make_plan(struct resolver *r, struct entry *entry, struct change *change,
 {
 	struct table *table = change->table;
 	struct arena *arena = r->arena;
-	struct making m = { .r = r, .entry = entry, .change = change, .table = table };
+	const struct config_source *source = entry->lane->source;
+	struct making m = { .r = r,
+		.entry = entry,
+		.change = change,
+		.table = table,
+		.events = config_has_events(source) };
 
 	m.from = arena_alloc(arena, table->column_count * sizeof(*m.from) + 1);
 	for (unsigned i = 0; i < table->column_count; i++)
@@ -320,9 +380,9 @@ make_plan(struct resolver *r, struct entry *entry, struct change *change,
 	}
 	if (check_key_is_there(&m) < 0)
 		return -1;
-	*plan = (struct resolver_plan){
-		.source = entry->lane->source, .op = change->op, .table = table
-	};
+	if (source->format == FORMAT_DMS && change->op == CHANGE_UPSERT)
+		take_omitted(&m);
+	*plan = (struct resolver_plan){ .source = source, .op = change->op, .table = table };
 	copy_names(arena, change, plan);
 	make_shape(&m, plan);
 	make_constants(&m, plan);
@@ -351,6 +411,10 @@ resolve_plan_keys(struct resolver *r, const struct entry *entry, struct change *
 
 	if (table == NULL)
 		return false;
+	if (change->whole_table) {
+		change->table = table;
+		return false;
+	}
 	config = table->config;
 	for (size_t i = 0; i < config->set_count; i++) {
 		const struct column *column = table_column(table, str_of(config->set[i].name));

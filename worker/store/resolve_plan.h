@@ -3,6 +3,8 @@
 
 #include "worker/store/resolve.h"
 
+#include <limits.h>
+
 /*
  * A plan: what a list of field names of one source, operation and table means.  Plans and all they
  * point to live in the resolver's arena; the last PLANS_MAX are remembered.
@@ -10,7 +12,11 @@
 #define PLANS_MAX 8
 
 /* Where a field's value goes: a place in the shape, else one of these. */
-enum { TARGET_IGNORED = -1, TARGET_KEY = -2 /* and downwards: key part = TARGET_KEY - target */ };
+enum {
+	TARGET_IGNORED = -1,
+	TARGET_KEY = -2,	 /* and downwards: key part = TARGET_KEY - target */
+	TARGET_VERSION = INT_MAX /* of an event: its version */
+};
 
 /* A value that the config sets (`set:`), checked once. */
 struct constant {
@@ -39,8 +45,12 @@ const struct resolver_plan *resolve_plan(struct resolver *r, struct entry *entry
     struct change *change);
 
 /* The table of a change that has no plan, and the values for its key's columns; false when the table
- * can't be written, or a value is missing or ambiguous. */
+ * can't be written, or a value is missing or ambiguous (the table is known then where the change is
+ * about all of it). */
 bool resolve_plan_keys(struct resolver *r, const struct entry *entry, struct change *change,
     struct value *keys);
+
+/* The column of a field of this table: NULL where it is ignored or there is none. */
+const struct column *resolve_field_column(const struct table *table, struct str name);
 
 #endif

@@ -59,6 +59,13 @@ struct column {
  * same pointer, so a statement is the steps of one shape. */
 enum shape_kind { SHAPE_UPSERT, SHAPE_UPDATE, SHAPE_DELETE };
 
+/* On a table with given versions: which rows does a change apply to? */
+enum shape_fence {
+	FENCE_OLDER, /* those with a lower version or none: an equal one is a repeat */
+	FENCE_EQUAL, /* those with the same version, too: an image may differ without a new version */
+	FENCE_OFF    /* all; the change's version is NULL */
+};
+
 struct shape_column {
 	uint16_t column; /* index in table->columns; ascending in the shape; no key columns */
 	bool add;	 /* increment instead of set */
@@ -67,6 +74,7 @@ struct shape_column {
 struct shape {
 	struct table *table;
 	enum shape_kind kind;
+	enum shape_fence fence;
 	unsigned id; /* within the batch */
 	uint16_t count;
 	const struct shape_column *columns;
@@ -104,6 +112,11 @@ struct table {
 	    *hidden_grant; /* the GRANT without which folding can't know all; NULL: it does */
 	struct key_template *templates;
 	size_t template_count;
+	const unsigned *images; /* columns beside the key's that templates name; in their lists of
+				   names behind the key's */
+	unsigned image_count;
+	bool has_when;	    /* a template has `when` */
+	bool has_versioned; /* one has mode versioned */
 	const char
 	    *problem;	  /* why it can't be written (missing, no primary key, a view, not InnoDB,
 				   unknown version column, template with an unknown column …); NULL: fine */

@@ -1,4 +1,5 @@
 #include "worker/store/schema_load.h"
+#include "worker/store/template_names.h"
 
 #include "common/err.h"
 
@@ -108,33 +109,76 @@ judge_mapping(struct load *load, struct table *table)
 }
 
 static void
+judge_when(struct load *load, struct table *table, const struct config_template *template)
+{
+	for (size_t i = 0; i < template->when_count; i++) {
+		if (table_column(table, str_of(template->when[i])) == NULL)
+			blame(load, table, ER_BAD_FIELD_ERROR,
+			    "`when` of %s names column %s, which isn't there", template->written,
+			    template->when[i]);
+	}
+	table->has_when |= template->when_count > 0;
+}
+
+/* Its names begin with the primary key's columns. */
+static void
+judge_rows(struct load *load, struct table *table, struct key_template *template)
+{
+	bool named[sizeof(table->key) / sizeof(table->key[0])] = { false }, others = false;
+
+	for (size_t i = 0; i < template->part_count; i++) {
+		int name = template->parts[i].column;
+
+		if (name >= (int)table->key_count)
+			others = true;
+		else if (name >= 0)
+			named[name] = true;
+	}
+	template->one_row = true;
+	for (unsigned i = 0; i < table->key_count; i++)
+		template->one_row &= named[i];
+	if (template->config->mode != MODE_VERSIONED)
+		return;
+	table->has_versioned = true;
+	if (!template->one_row)
+		blame(load, table, 0,
+		    "`invalidate` %s: with mode versioned a key holds the whole primary key, since "
+		    "a version says nothing about several rows",
+		    template->config->written);
+	else if (others)
+		blame(load, table, 0,
+		    "`invalidate` %s: with mode versioned a key holds the primary key alone, since "
+		    "a row's version says nothing about the keys that it had before",
+		    template->config->written);
+}
+
+static void
 judge_templates(struct load *load, struct table *table)
 {
 	const struct config_table *config = table->config;
-	const char *names[sizeof(table->key) / sizeof(table->key[0])];
+	size_t room = table->column_count + 1, count;
+	const char **names = arena_alloc(load->arena, room * sizeof(*names));
+	unsigned *columns = arena_alloc(load->arena, room * sizeof(*columns));
 	struct err err;
 
-	for (unsigned i = 0; i < table->key_count; i++)
-		names[i] = table->columns[table->key[i]].name;
+	count = template_names(table, names, columns);
+	table->images = columns + table->key_count;
+	table->image_count = (unsigned)(count - table->key_count);
 	table->templates =
 	    arena_zalloc(load->arena, config->template_count * sizeof(*table->templates) + 1);
 	for (size_t i = 0; i < config->template_count; i++) {
-		if (key_template_compile(&table->templates[i], &config->templates[i], names,
-			table->key_count, &err) < 0) {
-			blame(load, table, 0,
-			    "`invalidate` %s: %s (only primary key columns are supported in this "
-			    "release)",
-			    config->templates[i].written, err.text);
+		if (key_template_compile(&table->templates[i], &config->templates[i], names, count,
+			&err) < 0) {
+			blame(load, table, 0, "`invalidate` %s: %s%s", config->templates[i].written,
+			    err.text,
+			    config->has_images ?
+				"" :
+				" (others only where all changes of the table are change events)");
 			return;
 		}
 		table->template_count = i + 1;
-		if (config->templates[i].mode == MODE_VERSIONED && !table->templates[i].one_row) {
-			blame(load, table, 0,
-			    "`invalidate` %s: with mode versioned a key holds the whole primary "
-			    "key, since a version says nothing about several rows",
-			    config->templates[i].written);
-			return;
-		}
+		judge_rows(load, table, &table->templates[i]);
+		judge_when(load, table, &config->templates[i]);
 	}
 }
 

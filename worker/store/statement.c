@@ -134,12 +134,16 @@ add_guarded(struct buf *out, const struct step *step, const struct shape *shape,
 }
 
 static void
-add_version_assignment(struct buf *out, const struct table *table, const struct step *step)
+add_version_assignment(struct buf *out, const struct shape *shape, const struct step *step)
 {
+	const struct table *table = shape->table;
+
 	literal_add_column(out, "t", table_version_column(table));
 	buf_add_char(out, '=');
 	if (table->version == VERSION_GIVEN) {
-		if (step != NULL)
+		if (shape->fence == FENCE_OFF)
+			buf_add_str(out, "NULL");
+		else if (step != NULL)
 			buf_add_u64(out, step->version);
 		else
 			buf_add_str(out, "v.w");
@@ -177,7 +181,7 @@ add_assignments(struct buf *out, const struct shape *shape, const struct step *s
 		buf_add_char(out, ',');
 	}
 	if (table->version != VERSION_NONE)
-		add_version_assignment(out, table, step);
+		add_version_assignment(out, shape, step);
 	else
 		out->len--;
 }
@@ -202,7 +206,7 @@ add_update(struct buf *out, const struct statement *s, bool guard)
 	const struct table *table = shape->table;
 	struct derived d = { .values = true,
 		.guard = guard,
-		.version = table->version == VERSION_GIVEN || table->version == VERSION_COUNTER };
+		.version = shape_is_fenced(shape) || table->version == VERSION_COUNTER };
 	const struct step *one = is_single(s) ? s->steps[0] : NULL;
 	size_t start = out->len;
 	struct buf tail;
@@ -215,14 +219,14 @@ add_update(struct buf *out, const struct statement *s, bool guard)
 		add_assignments(out, shape, one, guard);
 		buf_add_str(out, " WHERE ");
 		derived_add_match(out, table, one);
-		derived_add_fence(out, table, one);
+		derived_add_fence(out, shape, one);
 		return keep_single(out, start, s);
 	}
 	buf_init(&tail);
 	add_by_key(&tail, "STRAIGHT_JOIN", table);
 	buf_add_str(&tail, " SET ");
 	add_assignments(&tail, shape, NULL, guard);
-	derived_add_fence(&tail, table, NULL);
+	derived_add_fence(&tail, shape, NULL);
 	return derived_add_joined(out, s, &d, "UPDATE ", &tail);
 }
 
@@ -231,8 +235,9 @@ add_update(struct buf *out, const struct statement *s, bool guard)
 static unsigned
 add_delete(struct buf *out, const struct statement *s)
 {
-	const struct table *table = s->steps[0]->shape->table;
-	struct derived d = { .version = table->version == VERSION_GIVEN };
+	const struct shape *shape = s->steps[0]->shape;
+	const struct table *table = shape->table;
+	struct derived d = { .version = shape_is_fenced(shape) };
 	size_t start = out->len;
 	struct buf tail;
 
@@ -241,12 +246,12 @@ add_delete(struct buf *out, const struct statement *s)
 		literal_add_name(out, table->name);
 		buf_add_str(out, " t WHERE ");
 		derived_add_match(out, table, s->steps[0]);
-		derived_add_fence(out, table, s->steps[0]);
+		derived_add_fence(out, shape, s->steps[0]);
 		return keep_single(out, start, s);
 	}
 	buf_init(&tail);
 	add_by_key(&tail, "STRAIGHT_JOIN", table);
-	derived_add_fence(&tail, table, NULL);
+	derived_add_fence(&tail, shape, NULL);
 	return derived_add_joined(out, s, &d, "DELETE t FROM ", &tail);
 }
 

@@ -46,7 +46,10 @@ add_insert_row(struct buf *out, const struct step *step)
 	case VERSION_NONE:
 		break;
 	case VERSION_GIVEN:
-		buf_add_u64(out, step->version);
+		if (shape->fence == FENCE_OFF)
+			buf_add_str(out, "NULL");
+		else
+			buf_add_u64(out, step->version);
 		buf_add_char(out, ',');
 		break;
 	case VERSION_COUNTER:
@@ -83,15 +86,16 @@ add_old(struct buf *out, const struct table *table, const struct column *column)
 
 /* IF(the stored version is NULL or older, the new value, the old one) */
 static void
-add_new_if_newer(struct buf *out, const struct table *table, bool mariadb)
+add_new_if_newer(struct buf *out, const struct shape *shape, bool mariadb)
 {
+	const struct table *table = shape->table;
 	const struct column *version = table_version_column(table);
 
 	buf_add_str(out, "IF(");
 	add_old(out, table, version);
 	buf_add_str(out, " IS NULL OR ");
 	add_old(out, table, version);
-	buf_add_char(out, '<');
+	buf_add_str(out, shape->fence == FENCE_EQUAL ? "<=" : "<");
 	add_new(out, version, mariadb);
 	buf_add_char(out, ',');
 }
@@ -110,12 +114,12 @@ add_upsert_assignment(struct buf *out, const struct shape *shape, unsigned i, bo
 {
 	const struct table *table = shape->table;
 	const struct column *column = shape_column_of(shape, i);
-	bool given = table->version == VERSION_GIVEN;
+	bool given = shape_is_fenced(shape);
 
 	literal_add_name(out, column->name);
 	buf_add_char(out, '=');
 	if (given)
-		add_new_if_newer(out, table, mariadb);
+		add_new_if_newer(out, shape, mariadb);
 	if (shape->columns[i].add)
 		add_sum(out, table, column, mariadb);
 	else
@@ -129,8 +133,9 @@ add_upsert_assignment(struct buf *out, const struct shape *shape, unsigned i, bo
 
 /* Last of all: the assignments before it compare with the version as it was. */
 static void
-add_upsert_version(struct buf *out, const struct table *table, bool mariadb)
+add_upsert_version(struct buf *out, const struct shape *shape, bool mariadb)
 {
+	const struct table *table = shape->table;
 	const struct column *version = table_version_column(table);
 
 	literal_add_name(out, version->name);
@@ -139,7 +144,11 @@ add_upsert_version(struct buf *out, const struct table *table, bool mariadb)
 	case VERSION_NONE:
 		break;
 	case VERSION_GIVEN:
-		add_new_if_newer(out, table, mariadb);
+		if (shape->fence == FENCE_OFF) {
+			buf_add_str(out, "NULL");
+			break;
+		}
+		add_new_if_newer(out, shape, mariadb);
 		add_new(out, version, mariadb);
 		buf_add_char(out, ',');
 		add_old(out, table, version);
@@ -205,7 +214,7 @@ add_upsert_tail(struct buf *out, const struct shape *shape, bool mariadb)
 	if (table->version == VERSION_NONE)
 		return;
 	buf_add_char(out, ',');
-	add_upsert_version(out, table, mariadb);
+	add_upsert_version(out, shape, mariadb);
 }
 
 unsigned

@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+/* 0001-01-01 00:00:00 and 9999-12-31 23:59:59 */
+#define SECONDS_MIN -62135596800LL
+#define SECONDS_MAX 253402300799LL
+
 /* Exactly `count` digits at the front. */
 static bool
 take_digits(struct str *s, unsigned count, int *out)
@@ -135,12 +139,14 @@ moment_seconds(const struct moment *m)
 	    m->minute * 60 + m->second;
 }
 
+/* Everything but the fraction. */
 static bool
-move_to_utc(struct moment *m, int offset_minutes)
+set_seconds(struct moment *m, long long seconds)
 {
-	long long seconds = moment_seconds(m) - offset_minutes * 60LL;
 	long long days = seconds / 86400, rest = seconds % 86400;
 
+	if (seconds < SECONDS_MIN || seconds > SECONDS_MAX)
+		return false;
 	if (rest < 0) {
 		rest += 86400;
 		days--;
@@ -149,7 +155,21 @@ move_to_utc(struct moment *m, int offset_minutes)
 	m->hour = (int)(rest / 3600);
 	m->minute = (int)(rest / 60 % 60);
 	m->second = (int)(rest % 60);
-	return m->year >= 1 && m->year <= 9999;
+	return true;
+}
+
+static bool
+move_to_utc(struct moment *m, int offset_minutes)
+{
+	return set_seconds(m, moment_seconds(m) - offset_minutes * 60LL);
+}
+
+bool
+moment_of_seconds(long long seconds, struct moment *m)
+{
+	memset(m, 0, sizeof(*m));
+	m->has_time = true;
+	return set_seconds(m, seconds);
 }
 
 bool

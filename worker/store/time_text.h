@@ -39,5 +39,7 @@ bool moment_scale(struct moment *m, unsigned digits);
 
 /* Seconds since 1970, the fraction aside. */
 long long moment_seconds(const struct moment *m);
+/* The reverse, without a fraction; false outside the years 1 to 9999. */
+bool moment_of_seconds(long long seconds, struct moment *m);
 
 #endif

@@ -1,0 +1,60 @@
+#include "tests/support/event_rig.h"
+
+struct event_rig event_rig;
+
+int
+event_rig_open(void **state)
+{
+	(void)state;
+	arena_init(&event_rig.arena, 1 << 16);
+	return 0;
+}
+
+int
+event_rig_close(void **state)
+{
+	(void)state;
+	arena_deinit(&event_rig.arena);
+	return 0;
+}
+
+void
+event_rig_start(void)
+{
+	arena_reset(&event_rig.arena);
+	memset(&event_rig.entry, 0, sizeof(event_rig.entry));
+	memset(&event_rig.message, 0, sizeof(event_rig.message));
+	memset(&event_rig.events, 0, sizeof(event_rig.events));
+}
+
+int
+event_rig_decode(const char *format)
+{
+	if (strstr(format, "maxwell") != NULL)
+		return maxwell_decode(&event_rig.entry, &event_rig.arena, &event_rig.message,
+		    &event_rig.events);
+	if (strstr(format, "canal") != NULL)
+		return canal_decode(&event_rig.entry, &event_rig.arena, &event_rig.message,
+		    &event_rig.events);
+	if (strstr(format, "dms") != NULL)
+		return dms_decode(&event_rig.entry, &event_rig.arena, &event_rig.message,
+		    &event_rig.events);
+	return debezium_decode(&event_rig.entry, &event_rig.arena, &event_rig.message,
+	    &event_rig.events);
+}
+
+int
+event_rig_take(const char *format, const char *value, const char *key)
+{
+	event_rig_start();
+	event_rig.message.value = str_of(value);
+	event_rig.message.key = str_of(key);
+	return event_rig_decode(format);
+}
+
+const struct event *
+event_rig_event(void)
+{
+	assert_int_equal(event_rig.events.count, 1);
+	return event_rig.events.list;
+}

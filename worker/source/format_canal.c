@@ -1,0 +1,138 @@
+#include "worker/source/event_row.h"
+#include "worker/source/json_tree.h"
+#include "worker/source/looks_like.h"
+
+/*
+ * Canal's flat messages: {database, table, type, isDdl, data: [rows], old: [changed columns], pkNames}.
+ * One message may hold several rows.  All values are texts; those of binary columns have one
+ * character a byte (ISO 8859-1).
+ */
+
+/* One message is one transaction, whole: it must fit a batch. */
+#define ROWS_MAX 10000
+
+struct canal {
+	struct entry *entry;
+	struct arena *arena;
+	yyjson_val *root;
+	struct events *events;
+};
+
+static bool
+take_op(struct str type, enum event_op *op)
+{
+	if (str_equal(type, STR("INSERT")))
+		*op = EVENT_CREATE;
+	else if (str_equal(type, STR("UPDATE")))
+		*op = EVENT_UPDATE;
+	else if (str_equal(type, STR("DELETE")))
+		*op = EVENT_DELETE;
+	else
+		return false;
+	return true;
+}
+
+/* TRUNCATE and ERASE (drop table) concern the whole table; the rest are definitions. */
+static int
+decode_ddl(struct canal *c, struct str type)
+{
+	struct event *event = c->events->list;
+
+	event->kind = str_equal(type, STR("TRUNCATE")) ? EVENT_TRUNCATE :
+	    str_equal(type, STR("ERASE"))	       ? EVENT_DROP :
+							 EVENT_SCHEMA;
+	event->detail = type;
+	return 0;
+}
+
+static int
+decode_row(struct canal *c, struct event *event, yyjson_val *data, yyjson_val *old)
+{
+	struct image *row = event->op == EVENT_DELETE ? &event->before : &event->after;
+
+	event->kind = EVENT_ROW;
+	if (event_row(c->entry, c->arena, data, ORIGIN_CANAL, row) < 0)
+		return -1;
+	if (row->count == 0)
+		return event_refuse(c->entry, c->arena, "a row without columns");
+	if (event->op == EVENT_UPDATE && yyjson_is_obj(old)) {
+		event->before_is_partial = true;
+		if (event_row(c->entry, c->arena, old, ORIGIN_CANAL, &event->before) < 0)
+			return -1;
+	}
+	event_key(c->arena, yyjson_obj_get(c->root, "pkNames"), row, &event->key);
+	return 0;
+}
+
+/* `old` runs along with `data`. */
+static int
+decode_rows(struct canal *c, enum event_op op)
+{
+	yyjson_val *data = yyjson_obj_get(c->root, "data"), *old = yyjson_obj_get(c->root, "old");
+	struct event common = *c->events->list;
+	size_t count = yyjson_arr_size(data);
+	yyjson_arr_iter rows, olds;
+
+	if (!yyjson_is_arr(data) || count == 0)
+		return event_refuse(c->entry, c->arena, "data is not a list of rows");
+	if (count > ROWS_MAX)
+		return entry_refuse(c->entry, c->arena, REASON_BAD_EVENT,
+		    "the message has %zu rows; at most %d commit together", count, ROWS_MAX);
+	common.op = op;
+	c->events->list = arena_alloc(c->arena, count * sizeof(*c->events->list));
+	c->events->count = count;
+	yyjson_arr_iter_init(data, &rows);
+	yyjson_arr_iter_init(old, &olds);
+	for (size_t i = 0; i < count; i++) {
+		c->events->list[i] = common;
+		if (decode_row(c, &c->events->list[i], yyjson_arr_iter_next(&rows),
+			yyjson_is_arr(old) ? yyjson_arr_iter_next(&olds) : NULL) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+decode_root(struct canal *c)
+{
+	struct event *event = c->events->list;
+	struct str type = json_tree_member(c->root, "type");
+	enum event_op op;
+
+	if (looks_like_other(c->entry, c->arena, c->root, LOOKS_CANAL) < 0)
+		return -1;
+	if (type.len == 0)
+		return event_refuse(c->entry, c->arena, "type is missing");
+	event->db = json_tree_member(c->root, "database");
+	event->table = json_tree_member(c->root, "table");
+	event->origin.gtid = json_tree_member(c->root, "gtid");
+	if (event->db.len == 0 || event->table.len == 0)
+		return event_refuse(c->entry, c->arena, "database or table is missing");
+	if (yyjson_is_true(yyjson_obj_get(c->root, "isDdl")) || !take_op(type, &op))
+		return decode_ddl(c, type);
+	return decode_rows(c, op);
+}
+
+int
+canal_decode(struct entry *entry, struct arena *arena, const struct message *message,
+    struct events *events)
+{
+	struct event *event = arena_zalloc(arena, sizeof(*event));
+	struct canal c = { entry, arena, NULL, events };
+	yyjson_doc *doc;
+	int status;
+
+	*events = (struct events){ event, 1 };
+	event->kind = EVENT_TOMBSTONE;
+	if (message->value.data == NULL || message->value.len == 0)
+		return 0;
+	if (looks_like_binary(entry, arena, message->value, LOOKS_CANAL) < 0)
+		return -1;
+	doc = event_open(entry, arena, message->value);
+	if (doc == NULL)
+		return -1;
+	c.root = yyjson_doc_get_root(doc);
+	status = decode_root(&c);
+	json_tree_close(doc);
+	return status;
+}

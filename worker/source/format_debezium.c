@@ -1,0 +1,369 @@
+#include "common/err.h"
+#include "worker/source/connect_value.h"
+#include "worker/source/event.h"
+#include "worker/source/json_tree.h"
+#include "worker/source/looks_like.h"
+
+#include <strings.h>
+
+/*
+ * Debezium: envelopes {before, after, source, op, …} and rows flattened by ExtractNewRecordState, both
+ * with and without the {schema, payload} wrapper of Connect's JsonConverter.
+ */
+struct decoding {
+	struct entry *entry;
+	struct arena *arena;
+	const struct message *message;
+	struct event *event;
+};
+
+/* {schema, payload} or the payload itself. */
+struct wrapped {
+	yyjson_val *schema, *payload;
+};
+
+static struct wrapped
+unwrap(yyjson_val *root)
+{
+	yyjson_val *schema = yyjson_obj_get(root, "schema");
+	yyjson_val *payload = yyjson_obj_get(root, "payload");
+
+	if (yyjson_obj_size(root) == 2 && payload != NULL &&
+	    (yyjson_is_obj(schema) || yyjson_is_null(schema)))
+		return (struct wrapped){ schema, payload };
+	return (struct wrapped){ NULL, root };
+}
+
+/* One pass over the columns.  1: a value is not one of its type, and nothing of the schema holds. */
+static int
+take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
+    struct image *image)
+{
+	struct connect_types types;
+	size_t i, count;
+	yyjson_val *name, *given;
+
+	connect_types_start(&types, schema);
+	image->origin = types.there ? ORIGIN_TYPED : ORIGIN_UNTYPED;
+	image->count = 0;
+	yyjson_obj_foreach(row, i, count, name, given)
+	{
+		struct field *field = &image->fields[image->count];
+		yyjson_val *type;
+
+		field->name = json_tree_text(name);
+		type = connect_types_find(&types, field->name);
+		if (flat && field->name.len > 2 && memcmp(field->name.data, "__", 2) == 0)
+			continue;
+		if (types.there && type == NULL)
+			return 1;
+		switch (connect_value(type, given, d->arena, &field->value)) {
+		case CONNECT_FINE:
+			break;
+		case CONNECT_OTHER:
+			return 1;
+		case CONNECT_TOO_DEEP:
+			return entry_refuse(d->entry, d->arena, REASON_BAD_JSON,
+			    "%s is nested deeper than %d", name_shown(d->arena, field->name),
+			    JSON_NESTING_MAX);
+		}
+		image->count++;
+	}
+	return 0;
+}
+
+/*
+ * The columns of a row or key.  Where values and schema contradict each other, as behind a transform
+ * that changed only one of them, the schema is not believed and the target's columns decide.
+ */
+static int
+take_image(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat, struct image *image)
+{
+	int status;
+
+	image->there = true;
+	image->fields = arena_alloc(d->arena, yyjson_obj_size(row) * sizeof(*image->fields) + 1);
+	status = take_columns(d, row, schema, flat, image);
+	return status == 1 ? take_columns(d, row, NULL, flat, image) : status;
+}
+
+/* A key's JSON; "default" is what Debezium Server's Redis sink writes for none. */
+static int
+take_key(struct decoding *d, struct str text, struct image *key)
+{
+	struct wrapped wrapped;
+	int status = 0;
+	yyjson_doc *doc;
+
+	if (text.data == NULL || text.len == 0 || str_equal(text, STR("default")))
+		return 0;
+	doc = json_tree_open(d->entry, d->arena, text, "the key");
+	if (doc == NULL) {
+		/* a StringConverter's key is no JSON: it says nothing that we need */
+		d->entry->refusal = (struct refusal){ 0 };
+		return 0;
+	}
+	wrapped = unwrap(yyjson_doc_get_root(doc));
+	if (yyjson_is_obj(wrapped.payload)) {
+		status = take_image(d, wrapped.payload, wrapped.schema, false, key);
+	} else if (!yyjson_is_null(wrapped.payload) && !yyjson_is_arr(wrapped.payload)) {
+		*key = (struct image){ .there = true,
+			.fields = arena_zalloc(d->arena, sizeof(*key->fields)),
+			.count = 1,
+			.origin = ORIGIN_UNTYPED };
+		json_tree_value(wrapped.payload, d->arena, &key->fields[0].value);
+	}
+	json_tree_close(doc);
+	return status;
+}
+
+static const struct field *
+header(const struct message *message, const char *name)
+{
+	for (size_t i = 0; i < message->header_count; i++) {
+		struct str given = message->headers[i].name;
+
+		if (given.len == strlen(name) && strncasecmp(given.data, name, given.len) == 0)
+			return &message->headers[i];
+	}
+	return NULL;
+}
+
+/* A change of the primary key is a delete, a tombstone and a create; only these headers tie them. */
+static int
+take_keys(struct decoding *d)
+{
+	const struct field *other;
+
+	if (take_key(d, d->message->key, &d->event->key) < 0)
+		return -1;
+	other = header(d->message, "__debezium.newkey");
+	if (other != NULL && take_key(d, other->value.text, &d->event->new_key) < 0)
+		return -1;
+	other = header(d->message, "__debezium.oldkey");
+	return other != NULL ? take_key(d, other->value.text, &d->event->old_key) : 0;
+}
+
+static void
+take_source(struct event *event, yyjson_val *source)
+{
+	yyjson_val *snapshot = yyjson_obj_get(source, "snapshot");
+	struct str lsn = json_tree_member(source, "lsn");
+
+	event->db = json_tree_member(source, "db");
+	event->table = json_tree_member(source, "table");
+	event->snapshot = yyjson_is_true(snapshot) ||
+	    (yyjson_is_str(snapshot) && !json_tree_is(snapshot, "false"));
+	event->origin.file = json_tree_member(source, "file");
+	if (event->origin.file.len == 0)
+		event->origin.file = json_tree_member(source, "change_lsn");
+	if (event->origin.file.len == 0)
+		event->origin.file = lsn;
+	event->origin.pos = json_tree_number(source, "pos");
+	event->origin.row = json_tree_number(source, "row");
+	event->origin.gtid = json_tree_member(source, "gtid");
+	event->origin.server_id = json_tree_number(source, "server_id");
+}
+
+static yyjson_val *
+schema_of_member(yyjson_val *schema, const char *name)
+{
+	struct connect_types types;
+
+	connect_types_start(&types, schema);
+	return connect_types_find(&types, str_of(name));
+}
+
+static int
+bad_event(struct decoding *d, const char *sentence)
+{
+	return entry_refuse(d->entry, d->arena, REASON_BAD_EVENT, "%s", sentence);
+}
+
+/* before or after; null and missing are the same. */
+static int
+take_member(struct decoding *d, const struct wrapped *w, const char *name, struct image *image)
+{
+	yyjson_val *row = yyjson_obj_get(w->payload, name);
+
+	if (row == NULL || yyjson_is_null(row))
+		return 0;
+	if (!yyjson_is_obj(row))
+		return bad_event(d, "before or after is not an object");
+	return take_image(d, row, schema_of_member(w->schema, name), false, image);
+}
+
+static int
+decode_row(struct decoding *d, const struct wrapped *w, enum event_op op)
+{
+	struct event *event = d->event;
+
+	event->kind = EVENT_ROW;
+	event->op = op;
+	event->snapshot |= op == EVENT_READ;
+	if (take_member(d, w, "before", &event->before) < 0 ||
+	    take_member(d, w, "after", &event->after) < 0)
+		return -1;
+	if (op == EVENT_DELETE && !event->before.there && !event->key.there)
+		return bad_event(d, "a delete has neither a row before nor a key");
+	if (op != EVENT_DELETE && !event->after.there)
+		return bad_event(d, "a change that is no delete has no row after");
+	return 0;
+}
+
+static int
+decode_envelope(struct decoding *d, const struct wrapped *w, struct str op)
+{
+	take_source(d->event, yyjson_obj_get(w->payload, "source"));
+	if (str_equal(op, STR("c")))
+		return decode_row(d, w, EVENT_CREATE);
+	if (str_equal(op, STR("u")))
+		return decode_row(d, w, EVENT_UPDATE);
+	if (str_equal(op, STR("d")))
+		return decode_row(d, w, EVENT_DELETE);
+	if (str_equal(op, STR("r")))
+		return decode_row(d, w, EVENT_READ);
+	if (str_equal(op, STR("t"))) {
+		d->event->kind = EVENT_TRUNCATE;
+		return 0;
+	}
+	if (str_equal(op, STR("m"))) {
+		d->event->kind = EVENT_CONTROL;
+		d->event->detail = STR("message");
+		return 0;
+	}
+	return bad_event(d, "op is not one of c, u, d, r, t, m");
+}
+
+static int
+decode_schema_change(struct decoding *d, yyjson_val *payload)
+{
+	struct event *event = d->event;
+	yyjson_val *first = yyjson_arr_get_first(yyjson_obj_get(payload, "tableChanges"));
+
+	take_source(event, yyjson_obj_get(payload, "source"));
+	event->detail = json_tree_member(first, "type");
+	event->kind = str_equal(event->detail, STR("DROP")) ? EVENT_DROP : EVENT_SCHEMA;
+	if (event->db.len == 0)
+		event->db = json_tree_member(payload, "databaseName");
+	return 0;
+}
+
+/* What ExtractNewRecordState adds by add.fields: __db or __source_db. */
+static struct str
+added_field(yyjson_val *row, const char *plain, const char *of_source)
+{
+	struct str text = json_tree_member(row, plain);
+
+	return text.len > 0 ? text : json_tree_member(row, of_source);
+}
+
+static int
+decode_flat(struct decoding *d, const struct wrapped *w)
+{
+	yyjson_val *row = w->payload, *deleted = yyjson_obj_get(row, "__deleted");
+	struct str op = json_tree_member(row, "__op");
+	struct event *event = d->event;
+	bool is_delete =
+	    yyjson_is_true(deleted) || json_tree_is(deleted, "true") || str_equal(op, STR("d"));
+	struct image *image = is_delete ? &event->before : &event->after;
+
+	event->kind = EVENT_ROW;
+	event->db = added_field(row, "__db", "__source_db");
+	event->table = added_field(row, "__table", "__source_table");
+	event->snapshot = str_equal(op, STR("r"));
+	/* without __op it may be either: an update claims less */
+	event->op = is_delete	    ? EVENT_DELETE :
+	    event->snapshot	    ? EVENT_READ :
+	    str_equal(op, STR("c")) ? EVENT_CREATE :
+				      EVENT_UPDATE;
+	event->origin.file = added_field(row, "__file", "__source_file");
+	event->origin.gtid = added_field(row, "__gtid", "__source_gtid");
+	if (take_image(d, row, w->schema, true, image) < 0)
+		return -1;
+	return image->count > 0 ? 0 : bad_event(d, "a row without columns");
+}
+
+/* {"ts_ms": …} and nothing but times */
+static bool
+is_heartbeat(yyjson_val *payload)
+{
+	size_t i, count;
+	yyjson_val *name, *given;
+
+	yyjson_obj_foreach(payload, i, count, name, given)
+	{
+		if (!json_tree_is(name, "ts_ms") && !json_tree_is(name, "ts_us") &&
+		    !json_tree_is(name, "ts_ns"))
+			return false;
+	}
+	return yyjson_obj_size(payload) > 0;
+}
+
+static int
+decode_payload(struct decoding *d, const struct wrapped *w)
+{
+	yyjson_val *payload = w->payload, *op = yyjson_obj_get(payload, "op");
+	yyjson_val *status = yyjson_obj_get(payload, "status");
+
+	if (yyjson_is_null(payload)) {
+		d->event->kind = EVENT_TOMBSTONE;
+		return 0;
+	}
+	if (!yyjson_is_obj(payload))
+		return bad_event(d, "the event is not an object");
+	if (yyjson_is_str(op) &&
+	    (yyjson_obj_get(payload, "source") != NULL ||
+		yyjson_obj_get(payload, "after") != NULL ||
+		yyjson_obj_get(payload, "before") != NULL))
+		return decode_envelope(d, w, json_tree_text(op));
+	if (yyjson_is_str(status) && yyjson_obj_get(payload, "data_collections") != NULL) {
+		d->event->kind = EVENT_TRANSACTION;
+		d->event->detail = json_tree_text(status);
+		d->event->origin.xid = 0;
+		return 0;
+	}
+	if (yyjson_obj_get(payload, "ddl") != NULL &&
+	    yyjson_obj_get(payload, "databaseName") != NULL)
+		return decode_schema_change(d, payload);
+	if (is_heartbeat(payload)) {
+		d->event->kind = EVENT_HEARTBEAT;
+		return 0;
+	}
+	if (looks_like_other(d->entry, d->arena, payload, LOOKS_DEBEZIUM) < 0)
+		return -1;
+	return decode_flat(d, w);
+}
+
+/* Nothing, or what the Redis sink writes for it. */
+static bool
+is_nothing(struct str value)
+{
+	return value.data == NULL || value.len == 0 || str_equal(value, STR("default"));
+}
+
+int
+debezium_decode(struct entry *entry, struct arena *arena, const struct message *message,
+    struct events *events)
+{
+	struct event *event = arena_zalloc(arena, sizeof(*event));
+	struct decoding d = { entry, arena, message, event };
+	struct wrapped wrapped;
+	yyjson_doc *doc;
+	int status;
+
+	*events = (struct events){ event, 1 };
+	event->kind = EVENT_TOMBSTONE;
+	if (looks_like_binary(entry, arena, message->value, LOOKS_DEBEZIUM) < 0 ||
+	    take_keys(&d) < 0)
+		return -1;
+	if (is_nothing(message->value))
+		return 0;
+	doc = json_tree_open(entry, arena, message->value, "the event");
+	if (doc == NULL)
+		return -1;
+	wrapped = unwrap(yyjson_doc_get_root(doc));
+	status = decode_payload(&d, &wrapped);
+	json_tree_close(doc);
+	return status;
+}

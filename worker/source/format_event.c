@@ -1,0 +1,262 @@
+#include "common/err.h"
+#include "worker/lane.h"
+#include "worker/source/event.h"
+#include "worker/source/source.h"
+
+/*
+ * A stream's entry that carries a change event.
+ *
+ *	Debezium Server, extended	key: K, value: V, and a field per header, its name in capitals
+ *	Debezium Server, compact	K: V
+ *	Maxwell				message: V
+ *	anything else			the only field, or the one that the source's `field` names
+ *
+ * K and V are "default" where there is none.  What is a change for us becomes one; the rest is passed
+ * over, or refused by name.
+ */
+static const struct field *
+raw_field(const struct entry *entry, struct str name)
+{
+	for (size_t i = 0; i < entry->raw_count; i++) {
+		if (str_equal(entry->raw[i].name, name))
+			return &entry->raw[i];
+	}
+	return NULL;
+}
+
+static void
+take_extended(const struct entry *entry, const struct field *value, struct message *message)
+{
+	const struct field *key = raw_field(entry, STR("key"));
+
+	message->value = value->value.text;
+	if (key != NULL)
+		message->key = key->value.text;
+	message->headers = entry->raw;
+	message->header_count = entry->raw_count;
+}
+
+static int
+take_message(struct entry *entry, struct arena *arena, struct message *message)
+{
+	const struct config_source *source = entry->lane->source;
+	struct str wanted = source->field != NULL ? str_of(source->field) : STR("value");
+	const struct field *value = raw_field(entry, wanted);
+
+	*message = (struct message){ .topic = str_of(entry->lane->stream) };
+	if (value != NULL) {
+		take_extended(entry, value, message);
+		return 0;
+	}
+	if (source->field != NULL)
+		return entry_refuse(entry, arena, REASON_BAD_EVENT, "the entry has no field %s",
+		    name_shown(arena, wanted));
+	if (entry->raw_count != 1)
+		return entry_refuse(entry, arena, REASON_WRONG_FORMAT,
+		    "the entry has %zu fields and none is `value`: it looks like flat fields; set "
+		    "the source's format to fields, or its field to the one that holds the event",
+		    entry->raw_count);
+	message->value = entry->raw[0].value.text;
+	if (source->format == FORMAT_DEBEZIUM)
+		message->key = entry->raw[0].name;
+	return 0;
+}
+
+static int
+decode_message(struct entry *entry, struct arena *arena, struct events *events)
+{
+	struct message message;
+
+	if (take_message(entry, arena, &message) < 0)
+		return -1;
+	switch (entry->lane->source->format) {
+	case FORMAT_DEBEZIUM:
+		return debezium_decode(entry, arena, &message, events);
+	case FORMAT_MAXWELL:
+		return maxwell_decode(entry, arena, &message, events);
+	case FORMAT_CANAL:
+		return canal_decode(entry, arena, &message, events);
+	case FORMAT_DMS:
+		return dms_decode(entry, arena, &message, events);
+	case FORMAT_FIELDS:
+	case FORMAT_JSON:
+		break;
+	}
+	CHECK(false);
+	return -1;
+}
+
+/* Which table: the one listed as db.table, else the one listed as table.  NULL: none. */
+static const char *
+table_listed(const struct config_source *source, struct str db, struct str table)
+{
+	const char *plain = NULL;
+
+	for (size_t i = 0; i < source->table_count; i++) {
+		struct str listed = str_of(source->listed[i]);
+
+		if (db.len > 0 && listed.len == db.len + 1 + table.len &&
+		    memcmp(listed.data, db.data, db.len) == 0 && listed.data[db.len] == '.' &&
+		    memcmp(listed.data + db.len + 1, table.data, table.len) == 0)
+			return source->tables[i];
+		if (plain == NULL && str_equal(listed, table))
+			plain = source->tables[i];
+	}
+	return plain;
+}
+
+/* The part behind the last dot, which is taken off. */
+static struct str
+last_part(struct str *name)
+{
+	size_t at = name->len;
+	struct str part;
+
+	while (at > 0 && name->data[at - 1] != '.')
+		at--;
+	part = (struct str){ name->data + at, name->len - at };
+	name->len = at > 0 ? at - 1 : 0;
+	return part;
+}
+
+/* An event that names no table is of the source's `table`, else of the one that its stream is named
+ * after: prefix.db.table. */
+static const char *
+table_of(const struct entry *entry, const struct event *event)
+{
+	const struct config_source *source = entry->lane->source;
+	struct str topic = str_of(entry->lane->stream), db, table;
+
+	if (event->table.len > 0)
+		return table_listed(source, event->db, event->table);
+	if (source->table != NULL)
+		return source->table;
+	if (topic.len == 0)
+		return NULL;
+	table = last_part(&topic);
+	db = last_part(&topic);
+	return table_listed(source, db, table);
+}
+
+static const char *
+passed_over(const struct event *event)
+{
+	static const char *const words[EVENT_KINDS] = { [EVENT_TOMBSTONE] = PASSED_TOMBSTONE,
+		[EVENT_HEARTBEAT] = PASSED_HEARTBEAT,
+		[EVENT_TRANSACTION] = PASSED_TRANSACTION,
+		[EVENT_SCHEMA] = PASSED_SCHEMA,
+		[EVENT_MARKER] = PASSED_MARKER,
+		[EVENT_CONTROL] = PASSED_CONTROL };
+
+	return words[event->kind];
+}
+
+static void
+take_fields(struct change *change, const struct image *image)
+{
+	change->fields = image->fields;
+	change->field_count = image->count;
+	change->origin = image->origin;
+}
+
+/* The key says which row; a nameless one that it is the source's own affair. */
+static int
+take_key(struct entry *entry, struct arena *arena, const struct event *event, struct change *change)
+{
+	if (event->key.count == 0 || event->key.fields[0].name.len == 0)
+		return entry_refuse(entry, arena, REASON_NO_KEY,
+		    "the event names no columns that its row could be found by");
+	take_fields(change, &event->key);
+	return 0;
+}
+
+static int
+make_change(struct entry *entry, struct arena *arena, const struct event *event, const char *table,
+    struct change *change)
+{
+	*change = (struct change){ .entry = entry,
+		.table_name = str_of(table),
+		.half_of_move = event->new_key.there || event->old_key.there };
+	if (event->kind == EVENT_TOMBSTONE) {
+		change->op = CHANGE_DELETE;
+		return take_key(entry, arena, event, change);
+	}
+	if (event->op == EVENT_DELETE) {
+		change->op = CHANGE_DELETE;
+		if (!event->before.there)
+			return take_key(entry, arena, event, change);
+		take_fields(change, &event->before);
+		return 0;
+	}
+	change->op = CHANGE_UPSERT;
+	take_fields(change, &event->after);
+	change->replaces = event->op == EVENT_UPDATE;
+	if (event->op == EVENT_UPDATE && event->before.there &&
+	    event->before.origin == event->after.origin) {
+		change->has_before = true;
+		change->before_is_partial = event->before_is_partial;
+		change->before = event->before.fields;
+		change->before_count = event->before.count;
+	}
+	return 0;
+}
+
+/* The change says what may have to wait behind it. */
+static int
+refuse_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
+    const char *table)
+{
+	entry->changes = arena_alloc(arena, sizeof(*entry->changes));
+	entry->change_count = 1;
+	entry->changes[0] = (struct change){ .entry = entry,
+		.op = CHANGE_DELETE,
+		.table_name = str_of(table),
+		.whole_table = true };
+	return entry_refuse(entry, arena, REASON_TRUNCATE,
+	    "the table %s was %s at its source; sluice changes rows, not whole tables",
+	    name_shown(arena, event->table), event->kind == EVENT_DROP ? "dropped" : "truncated");
+}
+
+/* All events of a message are of one kind and table. */
+static int
+take_events(struct entry *entry, struct arena *arena, const struct events *events)
+{
+	const struct config_source *source = entry->lane->source;
+	const struct event *first = &events->list[0];
+	bool is_delete =
+	    first->kind == EVENT_TOMBSTONE && source->delete_tombstones && first->key.there;
+	const char *table;
+
+	entry->passed = is_delete ? NULL : passed_over(first);
+	if (entry->passed != NULL)
+		return 0;
+	table = table_of(entry, first);
+	if (table == NULL)
+		entry->passed = PASSED_UNLISTED;
+	else if (first->snapshot && !source->apply_snapshots)
+		entry->passed = PASSED_SNAPSHOT;
+	if (entry->passed != NULL)
+		return 0;
+	if (first->kind == EVENT_TRUNCATE || first->kind == EVENT_DROP)
+		return refuse_whole_table(entry, arena, first, table);
+	entry->changes = arena_alloc(arena, events->count * sizeof(*entry->changes));
+	for (size_t i = 0; i < events->count; i++) {
+		if (make_change(entry, arena, &events->list[i], table, &entry->changes[i]) < 0)
+			return -1;
+	}
+	entry->change_count = events->count;
+	return 0;
+}
+
+int
+format_event_decode(struct entry *entry, struct arena *arena)
+{
+	struct events events;
+
+	entry->changes = NULL;
+	entry->change_count = 0;
+	entry->passed = NULL;
+	if (decode_message(entry, arena, &events) < 0)
+		return -1;
+	return take_events(entry, arena, &events);
+}
