@@ -330,8 +330,11 @@ call_ends(struct process *p, const char *what)
 static bool
 is_ready(int fd)
 {
-	const struct process *p = &world.process[fd % 100];
+	const struct process *p;
 
+	if (fd < 0)
+		return false;
+	p = &world.process[fd % 100];
 	switch (fd / 100) {
 	case 1:
 		return p->store.waiting && world.now_us >= p->store.answer_us;
