@@ -182,6 +182,8 @@ tend_recover(struct worker *w, struct err *err)
 		if (w->lanes[i]->state != LANE_FREE)
 			lanes[count++] = w->lanes[i];
 	before = count;
+	/* a store that went back may have given the letters' ids to others: those applied are found again */
+	w->replay.busy = w->replay.answered = false;
 	wait_anew(w);
 	if (own_again(w, lanes, places, &count, err) != 0)
 		return -1;

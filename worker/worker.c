@@ -279,8 +279,8 @@ invalidated(struct worker *w)
 		    lane->unreleased_bytes;
 	}
 	if (w->invalidating->replays) {
+		w->replay.answered = w->replay.busy;
 		w->replay.busy = false;
-		w->replay.answered = true;
 	}
 	worker_empty(w, w->invalidating);
 	w->invalidating = NULL;

@@ -304,10 +304,15 @@ fake_letters_close(struct store *store, const struct letter_list *list, struct e
 	if (store_reach(s, "store.letters_close", err) != 0)
 		return -1;
 	for (const struct letter *l = list->first; l != NULL; l = l->next) {
-		struct stored_letter *stored = &world.letters[l->id - 1];
+		struct stored_letter *stored;
 
-		if ((l->action != LETTER_APPLY && l->action != LETTER_INVALIDATE) ||
-		    stored->state != STORED_APPLIED)
+		if (l->action != LETTER_APPLY && l->action != LETTER_INVALIDATE)
+			continue;
+		if (l->id > world.letter_count)
+			sim_fail("letter %llu is to be closed and never was",
+			    (unsigned long long)l->id);
+		stored = &world.letters[l->id - 1];
+		if (stored->state != STORED_APPLIED)
 			continue;
 		check_gone(stored);
 		stored->state = STORED_CLOSED;
