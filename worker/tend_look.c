@@ -57,6 +57,7 @@ write_page(struct worker *w, struct lane *lane, struct delivery *page, const cha
 	struct entry *last = page->first;
 	enum write_result result;
 
+	CHECK(last != NULL);
 	for (struct entry *e = page->first; e != NULL; e = e->next) {
 		entry_refuse(e, &page->arena, REASON_FORK,
 		    "its stream forked: whether it was applied can't be known");

@@ -13,9 +13,9 @@
 /* MySQL's own limit for JSON. */
 #define JSON_NESTING_MAX 100
 
-/* Parse text; NULL with the entry refused (REASON_BAD_JSON).  `what` names the text in the sentence:
+/* Parse given; NULL with the entry refused (REASON_BAD_JSON).  `what` names the text in the sentence:
  * "the JSON". */
-yyjson_doc *json_tree_open(struct entry *entry, struct arena *arena, struct str text,
+yyjson_doc *json_tree_open(struct entry *entry, struct arena *arena, struct str given,
     const char *what);
 void json_tree_close(yyjson_doc *doc);
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* 0001-01-01 00:00:00 and 9999-12-31 23:59:59 */
-#define SECONDS_MIN -62135596800LL
+#define SECONDS_MIN (-62135596800LL)
 #define SECONDS_MAX 253402300799LL
 
 /* Exactly `count` digits at the front. */
