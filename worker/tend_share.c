@@ -8,7 +8,7 @@
 enum {
 	MEMBER_MS = 800, /* between two looks at the pool: what is freed is ours within a second */
 	STANDBY_MS = 5000,
-	ORPHAN_MS = 3000,    /* a lane that nobody took for so long is anybody's */
+	ORPHAN_MS = 6000,    /* a lane that no standby took either is anybody's */
 	UNREAD_MS = 5000,    /* who can't read its lanes for so long gives them up */
 	SWEEP_MS = 30000,    /* rows of the dead are kept so long */
 	PATIENCE_MS = 10000, /* before one gives again, when what it gave came back */
