@@ -387,6 +387,20 @@ __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t bytes)
 
 /* ---- a run ---- */
 
+/* A lane that was read before the stream was looked at, or that dead letters hold up, is yet to be. */
+static bool
+is_unsure(unsigned l)
+{
+	for (unsigned i = 0; i < world.processes; i++) {
+		const struct lane *lane = &world.process[i].lanes[l];
+
+		if (world.process[i].alive && lane->look_again &&
+		    (lane->state == LANE_OPEN || lane->state == LANE_HELD))
+			return true;
+	}
+	return false;
+}
+
 bool
 is_quiet(void)
 {
@@ -398,7 +412,7 @@ is_quiet(void)
 		if (s->count == 0 || (world.forked && position_compare(ledger->position, last) > 0))
 			last = ledger->position;
 
-		if (s->added < s->count || !ledger->found ||
+		if (s->added < s->count || !ledger->found || is_unsure(l) ||
 		    position_compare(ledger->position, last) != 0 ||
 		    position_compare(ledger->done, last) != 0)
 			return false;
