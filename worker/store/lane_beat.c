@@ -5,16 +5,6 @@
 
 #include <string.h>
 
-static int
-send(struct sql *sql, struct buf *statement, struct sql_result *result, struct err *err)
-{
-	int status =
-	    session_query(sql, (struct str){ statement->data, statement->len }, result, err);
-
-	buf_deinit(statement);
-	return status;
-}
-
 static void
 mark_found(const struct sql_result *result, struct lane **lanes, size_t count, bool *theirs)
 {
@@ -56,7 +46,7 @@ lane_beat_find(struct sql *sql, const char *me, struct lane **lanes, size_t coun
 	}
 	buf_add_str(&select, ") AND ");
 	add_owner_lives(&select, me);
-	status = send(sql, &select, &result, err);
+	status = session_send(sql, &select, &result, err);
 	if (status == 0) {
 		mark_found(&result, lanes, count, theirs);
 		sql_result_free(&result);
@@ -73,7 +63,7 @@ has_row(struct sql *sql, const struct lane *lane, bool *found, struct err *err)
 	buf_init(&select);
 	buf_add_str(&select, "SELECT 1 FROM sluice_ledger WHERE lane=");
 	sql_add_binary(&select, str_of(lane->name));
-	if (send(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return -1;
 	*found = result.rows > 0;
 	sql_result_free(&result);
@@ -96,7 +86,7 @@ lane_beat_take(struct sql *sql, const char *me, const struct lane *lane, bool *o
 	sql_add_binary(&update, str_of(lane->name));
 	buf_add_str(&update, " AND NOT ");
 	add_owner_lives(&update, me);
-	status = send(sql, &update, &result, err);
+	status = session_send(sql, &update, &result, err);
 	if (status == 0 && result.matched == 0)
 		status = has_row(sql, lane, &found, err);
 	*owned = status == 0 && (result.matched == 1 || !found);
@@ -113,5 +103,5 @@ lane_beat_give(struct sql *sql, const char *me, const struct lane *lane, struct 
 	sql_add_binary(&update, str_of(lane->name));
 	buf_add_str(&update, " AND owner=");
 	sql_add_text(&update, str_of(me));
-	return session_end(sql, send(sql, &update, NULL, err), err);
+	return session_end(sql, session_send(sql, &update, NULL, err), err);
 }

@@ -24,17 +24,6 @@ add_position(struct buf *b, struct position p)
 	buf_printf(b, "'%s'", position_text(p, text));
 }
 
-/* Send it and give the buffer back. */
-static int
-send(struct sql *sql, struct buf *statement, struct sql_result *result, struct err *err)
-{
-	int status =
-	    session_query(sql, (struct str){ statement->data, statement->len }, result, err);
-
-	buf_deinit(statement);
-	return status;
-}
-
 /* --- the compare-and-set --- */
 
 /* As VARBINARY sorts. */
@@ -172,7 +161,7 @@ ledger_advance(struct sql *sql, struct ledger_step *steps, size_t count, struct 
 	qsort(steps, count, sizeof(*steps), compare_steps);
 	buf_init(&update);
 	add_advance(&update, steps, count);
-	if (send(sql, &update, &result, err) != 0)
+	if (session_send(sql, &update, &result, err) != 0)
 		return WRITE_ERROR;
 	return result.matched == count ? WRITE_OK : WRITE_MISMATCH;
 }
@@ -214,7 +203,7 @@ select_row(struct sql *sql, const struct lane *lane, struct ledger_row *row, str
 	    " halted, alarm, COALESCE(checkpoints, '') FROM sluice_ledger WHERE lane=");
 	sql_add_binary(&select, str_of(lane->name));
 	buf_add_str(&select, " FOR UPDATE");
-	if (send(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return -1;
 	status = read_row(&result, row, err);
 	sql_result_free(&result);
@@ -232,7 +221,7 @@ raise_epoch(struct sql *sql, const struct lane *lane, const char *owner, struct 
 	sql_add_text(&update, str_of(owner));
 	buf_add_str(&update, ", updated_at=UTC_TIMESTAMP(3) WHERE lane=");
 	sql_add_binary(&update, str_of(lane->name));
-	if (send(sql, &update, NULL, err) != 0)
+	if (session_send(sql, &update, NULL, err) != 0)
 		return -1;
 	row->epoch++;
 	return 0;
@@ -269,7 +258,7 @@ insert_row(struct sql *sql, const struct lane *lane, struct position start, cons
 	sql_add_text(&insert, str_of(identity));
 	buf_printf(&insert, ", %u, '%s', UTC_TIMESTAMP(3)) ON DUPLICATE KEY UPDATE lane=lane",
 	    lane->lanes_of_source, halted);
-	return send(sql, &insert, NULL, err);
+	return session_send(sql, &insert, NULL, err);
 }
 
 int
@@ -293,7 +282,7 @@ update_marks(struct sql *sql, const struct lane *lane, const char *halted, const
 	    halted, alarm, lane->lanes_of_source);
 	sql_add_binary(&update, str_of(lane->name));
 	buf_printf(&update, " AND epoch=%llu", (unsigned long long)lane->epoch);
-	if (send(sql, &update, &result, err) != 0)
+	if (session_send(sql, &update, &result, err) != 0)
 		return -1;
 	*ours = result.matched == 1;
 	return 0;
@@ -326,7 +315,7 @@ ledger_set_alarm(struct sql *sql, const struct lane *lane, const char *alarm, st
 	buf_init(&update);
 	buf_printf(&update, "UPDATE sluice_ledger SET alarm='%s' WHERE lane=", alarm);
 	sql_add_binary(&update, str_of(lane->name));
-	return send(sql, &update, NULL, err);
+	return session_send(sql, &update, NULL, err);
 }
 
 /* --- many rows --- */
@@ -364,7 +353,7 @@ ledger_places(struct sql *sql, const char *prefix, struct ledger_place **list, s
 	buf_add_str(&select, ")=");
 	sql_add_binary(&select, str_of(prefix));
 	buf_add_str(&select, " ORDER BY lane");
-	status = send(sql, &select, &result, err);
+	status = session_send(sql, &select, &result, err);
 	if (status == 0) {
 		*list = calloc(result.rows + 1, sizeof(**list));
 		CHECK(*list != NULL);
@@ -401,7 +390,7 @@ ledger_recount(struct sql *sql, const struct ledger_place *places, size_t count,
 		sql_add_binary(&update, str_of(places[i].name));
 		buf_printf(&update, " AND lanes_of_source=%u)", places[i].lanes_of_source);
 	}
-	return session_end(sql, send(sql, &update, NULL, err), err);
+	return session_end(sql, session_send(sql, &update, NULL, err), err);
 }
 
 int

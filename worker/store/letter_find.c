@@ -80,16 +80,6 @@ number_of(const struct sql_result *result, size_t row, size_t column)
 	return number_u64(sql_cell(result, row, column), &n) ? n : 0;
 }
 
-static int
-ask(struct sql *sql, struct buf *statement, struct sql_result *result, struct err *err)
-{
-	int status =
-	    session_query(sql, (struct str){ statement->data, statement->len }, result, err);
-
-	buf_deinit(statement);
-	return status;
-}
-
 int
 letters_groups(struct sql *sql, const struct letter_filter *filter, struct letter_group **groups,
     size_t *count, struct err *err)
@@ -104,7 +94,7 @@ letters_groups(struct sql *sql, const struct letter_filter *filter, struct lette
 	add_filter(&select, filter, 0);
 	buf_printf(&select, " GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT %d",
 	    LETTER_GROUPS_MAX);
-	if (ask(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return session_end(sql, -1, err);
 	*groups = calloc(result.rows + 1, sizeof(**groups));
 	CHECK(*groups != NULL);
@@ -153,7 +143,7 @@ letters_page(struct sql *sql, const struct letter_filter *filter, uint64_t after
 	    " created_at, attempts, updated_at");
 	add_filter(&select, filter, after);
 	buf_printf(&select, " ORDER BY id LIMIT %d", LETTERS_PAGE);
-	if (ask(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return session_end(sql, -1, err);
 	CHECK(result.rows <= LETTERS_PAGE);
 	for (; *count < result.rows; ++*count)
@@ -179,7 +169,7 @@ add_payload(struct sql *sql, struct buf *select, struct buf *out, struct err *er
 {
 	struct sql_result result;
 
-	if (ask(sql, select, &result, err) != 0)
+	if (session_send(sql, select, &result, err) != 0)
 		return -1;
 	for (size_t i = 0; i < result.rows; i++) {
 		struct str part = sql_cell(&result, i, 0);
@@ -236,7 +226,7 @@ change_state(struct sql *sql, const struct letter_row *rows, size_t count, const
 	    to);
 	add_ids(&update, rows, count);
 	buf_printf(&update, " AND %s", from);
-	if (ask(sql, &update, &result, err) != 0)
+	if (session_send(sql, &update, &result, err) != 0)
 		return -1;
 	*changed += result.affected;
 	return 0;
@@ -269,7 +259,7 @@ delete_chunked(struct sql *sql, const struct letter_row *row, uint64_t *dropped,
 	buf_add_str(&statement, "DELETE FROM sluice_dead_letter");
 	add_ids(&statement, row, 1);
 	buf_add_str(&statement, " AND state IN ('" LETTER_DEAD "','" LETTER_CLOSED "')");
-	if (ask(sql, &statement, &result, err) != 0)
+	if (session_send(sql, &statement, &result, err) != 0)
 		return -1;
 	if (result.affected == 0)
 		return 0;
@@ -277,7 +267,7 @@ delete_chunked(struct sql *sql, const struct letter_row *row, uint64_t *dropped,
 	buf_init(&statement);
 	buf_add_str(&statement, "DELETE");
 	add_more_chunks(&statement, row);
-	return ask(sql, &statement, NULL, err);
+	return session_send(sql, &statement, NULL, err);
 }
 
 static int
@@ -296,7 +286,7 @@ delete_rows(struct sql *sql, const struct letter_row *rows, size_t count, uint64
 	add_ids(&statement, rows, count);
 	buf_add_str(&statement,
 	    " AND chunks=1 AND state IN ('" LETTER_DEAD "','" LETTER_CLOSED "')");
-	if (ask(sql, &statement, &result, err) != 0)
+	if (session_send(sql, &statement, &result, err) != 0)
 		return -1;
 	*dropped += result.affected;
 	return 0;

@@ -19,16 +19,6 @@ static const char *const states[LETTER_STATES] = {
 	[LETTER_IS_APPLIED] = LETTER_APPLIED,
 };
 
-static int
-ask(struct sql *sql, struct buf *statement, struct sql_result *result, struct err *err)
-{
-	int status =
-	    session_query(sql, (struct str){ statement->data, statement->len }, result, err);
-
-	buf_deinit(statement);
-	return status;
-}
-
 static void
 add_lanes(struct buf *b, struct lane **lanes, size_t count)
 {
@@ -56,7 +46,7 @@ letters_due(struct sql *sql, struct lane **lanes, size_t count, bool applied, bo
 	add_lanes(&select, lanes, count);
 	buf_printf(&select, " AND state IN ('%s','%s','%s'%s)", LETTER_REPLAY, LETTER_FORCE,
 	    LETTER_DROP, applied ? ",'" LETTER_APPLIED "'" : "");
-	if (ask(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return session_end(sql, -1, err);
 	for (size_t row = 0; row < result.rows; row++) {
 		for (size_t i = 0; i < count; i++)
@@ -208,7 +198,7 @@ read_keys(struct sql *sql, struct letter_list *list, struct err *err)
 	buf_add_str(&select, "SELECT letter, key_hash FROM sluice_parked");
 	letters_add_ids(&select, list, "letter", is_any);
 	buf_printf(&select, " ORDER BY letter LIMIT %d", KEYS_MAX);
-	if (ask(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return -1;
 	status = take_keys(&result, list, err);
 	sql_result_free(&result);
@@ -225,7 +215,7 @@ letters_next(struct sql *sql, struct lane *lane, uint64_t after, struct letter_l
 
 	buf_init(&select);
 	add_next(&select, lane, after);
-	if (ask(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return session_end(sql, -1, err);
 	for (size_t i = 0; i < result.rows && status == 0; i++)
 		status = add_letter(&result, i, lane, list, err);
@@ -262,7 +252,7 @@ read_whole(struct sql *sql, struct letter_list *list, struct err *err)
 		buf_deinit(&select);
 		return 0;
 	}
-	if (ask(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return session_end(sql, -1, err);
 	for (size_t i = 0; i < result.rows; i++) {
 		for (struct letter *l = list->first; l != NULL; l = l->next) {
@@ -317,7 +307,7 @@ letters_close(struct sql *sql, const struct letter_list *list, struct err *err)
 		return 0;
 	}
 	buf_add_str(&b, " AND state='" LETTER_APPLIED "'");
-	return session_end(sql, ask(sql, &b, NULL, err), err);
+	return session_end(sql, session_send(sql, &b, NULL, err), err);
 }
 
 int
@@ -339,7 +329,7 @@ letters_count(struct sql *sql, struct lane **lanes, size_t count, struct letter_
 	    " AND state IN ('%s','%s','%s','%s') AND chunk=0 LIMIT %d) l GROUP BY 1, 2 LIMIT %d",
 	    LETTER_DEAD, LETTER_PARKED, LETTER_REPLAY, LETTER_FORCE, LETTERS_COUNTED_MAX,
 	    LETTER_COUNTS_MAX);
-	if (ask(sql, &b, &result, err) != 0)
+	if (session_send(sql, &b, &result, err) != 0)
 		return session_end(sql, -1, err);
 	for (; *counted < result.rows; ++*counted) {
 		struct letter_count *c = &counts[*counted];
@@ -368,7 +358,7 @@ letter_parked_read(struct sql *sql, const char *lane, struct parked *parked, str
 	    "SELECT DISTINCT p.key_hash FROM sluice_parked p JOIN sluice_dead_letter l"
 	    " ON l.id=p.letter WHERE p.lane=");
 	sql_add_binary(&select, str_of(lane));
-	if (ask(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return -1;
 	keys = calloc(result.rows + 1, sizeof(*keys));
 	CHECK(keys != NULL);

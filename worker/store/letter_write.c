@@ -14,16 +14,6 @@ static const char *const states[LETTER_STATES] = {
 	[LETTER_IS_APPLIED] = LETTER_APPLIED,
 };
 
-static int
-ask(struct sql *sql, struct buf *statement, struct sql_result *result, struct err *err)
-{
-	int status =
-	    session_query(sql, (struct str){ statement->data, statement->len }, result, err);
-
-	buf_deinit(statement);
-	return status;
-}
-
 static bool
 is_moved(const struct letter *l)
 {
@@ -45,7 +35,7 @@ lock(struct sql *sql, struct letter_list *list, struct err *err)
 		return 0;
 	}
 	buf_add_str(&select, " ORDER BY id FOR UPDATE");
-	if (ask(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return -1;
 	for (struct letter *l = list->first; l != NULL; l = l->next) {
 		if (!is_moved(l))
@@ -87,7 +77,7 @@ change_all(struct sql *sql, const struct letter_list *list, const char *statemen
 	buf_init(&b);
 	buf_add_str(&b, statement);
 	if (letters_add_ids(&b, list, column, wanted) > 0)
-		return ask(sql, &b, NULL, err);
+		return session_send(sql, &b, NULL, err);
 	buf_deinit(&b);
 	return 0;
 }
@@ -125,7 +115,7 @@ put_back(struct sql *sql, const struct letter *l, struct err *err)
 		add_message(&b, l->denied);
 	}
 	buf_printf(&b, " WHERE id=%llu", (unsigned long long)l->id);
-	return ask(sql, &b, NULL, err);
+	return session_send(sql, &b, NULL, err);
 }
 
 static int
@@ -140,7 +130,7 @@ drop_chunks(struct sql *sql, const struct letter *l, struct err *err)
 	buf_printf(&b, " AND entry='%s' AND id>%llu AND chunk>0 ORDER BY id LIMIT %llu",
 	    position_text(l->place, entry), (unsigned long long)l->id,
 	    (unsigned long long)l->chunks - 1);
-	return ask(sql, &b, NULL, err);
+	return session_send(sql, &b, NULL, err);
 }
 
 static int

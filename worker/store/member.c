@@ -66,16 +66,6 @@ membership_connected(struct membership *m, bool beats)
 	m->beat_ms = 0;
 }
 
-static int
-send(struct sql *sql, struct buf *statement, struct sql_result *result, struct err *err)
-{
-	int status =
-	    session_query(sql, (struct str){ statement->data, statement->len }, result, err);
-
-	buf_deinit(statement);
-	return status;
-}
-
 /* --- our row --- */
 
 static int
@@ -95,7 +85,7 @@ write_row(struct membership *m, struct sql *sql, unsigned lanes, struct err *err
 	    ", UTC_TIMESTAMP(3), '%s', %d, %u, '%s', UTC_TIMESTAMP(6)) ON DUPLICATE KEY UPDATE"
 	    " beat_at=UTC_TIMESTAMP(3), session_lock='%s', lanes=%u",
 	    lock, m->slot, lanes, SLUICE_VERSION, lock, lanes);
-	return session_end(sql, send(sql, &insert, NULL, err), err);
+	return session_end(sql, session_send(sql, &insert, NULL, err), err);
 }
 
 int
@@ -129,7 +119,7 @@ membership_leave(struct membership *m, struct sql *sql, struct err *err)
 	buf_init(&delete);
 	buf_add_str(&delete, "DELETE FROM sluice_worker WHERE member=");
 	sql_add_binary(&delete, str_of(m->name));
-	if (session_end(sql, send(sql, &delete, NULL, err), err) != 0)
+	if (session_end(sql, session_send(sql, &delete, NULL, err), err) != 0)
 		return -1;
 	m->there = false;
 	m->beat_ms = 0;
@@ -217,7 +207,7 @@ membership_look(struct membership *m, struct sql *sql, struct err *err)
 	    " WHERE pool=",
 	    LANE_BEAT_TTL_S);
 	sql_add_text(&select, str_of(m->config->pool));
-	if (send(sql, &select, &result, err) != 0)
+	if (session_send(sql, &select, &result, err) != 0)
 		return session_end(sql, -1, err);
 	make_room(m, result.rows);
 	for (size_t i = 0; i < result.rows; i++)
@@ -246,7 +236,7 @@ membership_sweep(struct membership *m, struct sql *sql, struct err *err)
 	}
 	buf_add_char(&delete, ')');
 	m->dead_count = 0;
-	return session_end(sql, send(sql, &delete, NULL, err), err);
+	return session_end(sql, session_send(sql, &delete, NULL, err), err);
 }
 
 /* --- lanes --- */

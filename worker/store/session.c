@@ -1,6 +1,5 @@
 #include "worker/store/session.h"
 
-#include "common/buf.h"
 #include "common/number.h"
 #include "common/random.h"
 
@@ -31,6 +30,16 @@ session_query(struct sql *sql, struct str statement, struct sql_result *result, 
 	if (is_read_only(err->code))
 		sql_close(sql);
 	return -1;
+}
+
+int
+session_send(struct sql *sql, struct buf *statement, struct sql_result *result, struct err *err)
+{
+	int status =
+	    session_query(sql, (struct str){ statement->data, statement->len }, result, err);
+
+	buf_deinit(statement);
+	return status;
 }
 
 int

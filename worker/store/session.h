@@ -1,6 +1,7 @@
 #ifndef WORKER_STORE_SESSION_H
 #define WORKER_STORE_SESSION_H
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/mysql.h"
 #include "common/str.h"
@@ -52,6 +53,9 @@ int session_lock_wait(struct sql *sql, int lock_wait_ms, struct err *err);
  * may find its successor.
  */
 int session_query(struct sql *sql, struct str statement, struct sql_result *result,
+    struct err *err);
+/* The same, and the buffer is given back. */
+int session_send(struct sql *sql, struct buf *statement, struct sql_result *result,
     struct err *err);
 
 /* An error RETRY; the connection is closed wherever it isn't sure that nothing was committed. */
