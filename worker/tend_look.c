@@ -274,8 +274,12 @@ tend_look_again(struct worker *w, struct err *err)
 bool
 tend_is_unsure(const struct worker *w)
 {
-	for (size_t i = 0; i < w->lane_count && w->source->ops->is_open(w->source); i++)
-		if (w->lanes[i]->state == LANE_OPEN && w->lanes[i]->look_again)
+	bool open = w->source->ops->is_open(w->source);
+
+	/* with the source away what was read is written, unless it may be of another history */
+	for (size_t i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->state == LANE_OPEN && w->lanes[i]->look_again &&
+		    (open || w->lanes[i]->doubtful))
 			return true;
 	return false;
 }

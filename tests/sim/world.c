@@ -413,6 +413,8 @@ is_quiet(void)
 			last = ledger->position;
 
 		if (s->added < s->count || !ledger->found || is_unsure(l) ||
+		    (world.tell_rollback[l] && !world.told_rollback[l]) ||
+		    (world.tell_fork[l] && !world.told_fork[l]) ||
 		    position_compare(ledger->position, last) != 0 ||
 		    position_compare(ledger->done, last) != 0)
 			return false;
