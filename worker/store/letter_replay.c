@@ -11,7 +11,7 @@
 
 enum { KEYS_MAX = 100000 /* of one step's letters; a single one has fewer */ };
 
-static const char *const states[LETTER_STATES] = {
+const char *const letter_states[LETTER_STATES] = {
 	[LETTER_IS_PARKED] = LETTER_PARKED,
 	[LETTER_IS_REPLAY] = LETTER_REPLAY,
 	[LETTER_IS_FORCE] = LETTER_FORCE,
@@ -69,7 +69,7 @@ add_next(struct buf *b, const struct lane *lane, uint64_t after)
 		buf_add_str(b, i > 0 ? " UNION ALL (" : "(");
 		buf_add_str(b, "SELECT id FROM sluice_dead_letter WHERE lane=");
 		sql_add_binary(b, str_of(lane->name));
-		buf_printf(b, " AND state='%s' AND id>%llu ORDER BY id LIMIT %d)", states[i],
+		buf_printf(b, " AND state='%s' AND id>%llu ORDER BY id LIMIT %d)", letter_states[i],
 		    (unsigned long long)after, LETTERS_STEP);
 	}
 	buf_printf(b, ") n ON n.id=l.id ORDER BY l.id LIMIT %d", LETTERS_STEP);
@@ -79,7 +79,7 @@ static enum letter_state
 state_of(struct str text)
 {
 	for (int i = 0; i < LETTER_STATES; i++) {
-		if (str_equal(text, str_of(states[i])))
+		if (str_equal(text, str_of(letter_states[i])))
 			return (enum letter_state)i;
 	}
 	return LETTER_STATES;

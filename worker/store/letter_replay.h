@@ -21,6 +21,9 @@
  *	drop -> (deleted)
  */
 
+/* The words of sluice_dead_letter.state for those that an owner handles. */
+extern const char *const letter_states[LETTER_STATES];
+
 int letters_due(struct sql *sql, struct lane **lanes, size_t count, bool applied, bool *due,
     struct err *err);
 int letters_next(struct sql *sql, struct lane *lane, uint64_t after, struct letter_list *list,

@@ -6,14 +6,6 @@
 #include "worker/store/letter_find.h"
 #include "worker/store/session.h"
 
-static const char *const states[LETTER_STATES] = {
-	[LETTER_IS_PARKED] = LETTER_PARKED,
-	[LETTER_IS_REPLAY] = LETTER_REPLAY,
-	[LETTER_IS_FORCE] = LETTER_FORCE,
-	[LETTER_IS_DROP] = LETTER_DROP,
-	[LETTER_IS_APPLIED] = LETTER_APPLIED,
-};
-
 static bool
 is_moved(const struct letter *l)
 {
@@ -43,7 +35,7 @@ lock(struct sql *sql, struct letter_list *list, struct err *err)
 		while (at < result.rows && number_u64(sql_cell(&result, at, 0), &id) && id < l->id)
 			at++;
 		if (at == result.rows || id != l->id ||
-		    !str_equal(sql_cell(&result, at, 1), str_of(states[l->state])))
+		    !str_equal(sql_cell(&result, at, 1), str_of(letter_states[l->state])))
 			l->action = LETTER_STAYS;
 	}
 	sql_result_free(&result);
