@@ -1,5 +1,5 @@
 """
-A TCP proxy before MySQL that loses one COMMIT, of a transaction that named `table`, when told to: lose = "reply" lets the server commit and drops the
+A TCP proxy before MySQL that loses one COMMIT, of a transaction with `text` in its statements, when told to: lose = "reply" lets the server commit and drops the
 answer, "statement" drops the statement, "late" delivers it only when the client has connected again.  In each case
 the client's connection ends where it waits for the answer.
 """
@@ -9,8 +9,8 @@ COMMIT = b"\x03COMMIT"  # COM_QUERY, behind the packet's header of four bytes
 
 
 class CommitProxy:
-    def __init__(self, port, table):
-        self.table = b"`" + table.encode() + b"`"
+    def __init__(self, port, text):
+        self.text = text.encode()
         self.target, self.lost, self.lose = port, 0, None
         self.opened = threading.Condition()
         self.connections = 0
@@ -35,7 +35,7 @@ class CommitProxy:
         named = False
         try:
             while data := client.recv(1 << 16):
-                named |= self.table in data
+                named |= self.text in data
                 if data[4:] == COMMIT:
                     if self.lose and named:
                         self.lose_one(client, upstream, data)

@@ -182,7 +182,7 @@ ACL, GRANTS = readme_rights()
 
 
 class Redis(Process):
-    """durable: it remembers over a restart.  sluice comes as the README's user, tests as the default one."""
+    """durable: what it acknowledged survives kill -9.  sluice comes as the README's user, tests as the default one."""
     numbers = itertools.count()
 
     def __init__(self, directory, *options, durable=False, command=None):
@@ -192,7 +192,7 @@ class Redis(Process):
         self.dir = os.path.join(directory, f"redis{next(self.numbers)}")
         os.makedirs(self.dir)
         argv = [*command, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir, "--save", "",
-                "--appendonly", "yes" if durable else "no", *options, "--user", "sluice", *ACL]
+                "--appendonly", "yes" if durable else "no", "--appendfsync", "always", *options, "--user", "sluice", *ACL]
         super().__init__(argv, self.dir + "/log")
 
     def up(self):

@@ -64,7 +64,7 @@ warn_hidden(struct mysql_store *m)
 static int
 load_schema(struct mysql_store *m, struct err *err)
 {
-	if (session_end(m->sql, schema_load(m->schema, m->sql, err), err) != 0)
+	if (schema_load(m->schema, m->sql, err) != 0)
 		return -1;
 	warn_hidden(m);
 	return 0;
@@ -124,7 +124,7 @@ mysql_look_schema(struct store *store, bool *changed, struct err *err)
 {
 	struct mysql_store *m = mysql_of(store);
 
-	return session_end(m->sql, schema_look(m->schema, m->sql, changed, err), err);
+	return schema_look(m->schema, m->sql, changed, err);
 }
 
 /* --- the store --- */

@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include "common/map.h"
 #include "worker/store/schema_load.h"
+#include "worker/store/session.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -153,14 +154,28 @@ schema_of_tables(const struct config *config, struct table *tables, size_t count
 	return schema;
 }
 
-/* The tables as they are now, in *arena, which is the caller's to free. */
+/*
+ * The tables as they are now, in *arena.  The transaction is ended before any of it is used: whoever
+ * sees an error may rely on the old tables.
+ */
 static int
 load_all(struct load *load, struct arena *arena, struct err *err)
 {
+	int status;
+
 	arena_init(arena, KEEP_BYTES);
 	load->arena = arena;
 	start_load(load);
-	return load_parts(load, err) < 0 ? err_prefix(err, "reading information_schema") : 0;
+	status = load_parts(load, err);
+	return session_end(load->sql, status < 0 ? err_prefix(err, "reading information_schema") : 0,
+	    err);
+}
+
+static void
+free_load(const struct load *load, struct arena *arena)
+{
+	free_templates(load->count > 0 ? load->tables[0].table : NULL, load->count);
+	arena_deinit(arena);
 }
 
 int
@@ -170,7 +185,7 @@ schema_load(struct schema *schema, struct sql *sql, struct err *err)
 	struct arena arena;
 
 	if (load_all(&load, &arena, err) != 0) {
-		arena_deinit(&arena);
+		free_load(&load, &arena);
 		return -1;
 	}
 	take_load(schema, &arena, &load);
@@ -185,8 +200,7 @@ schema_look(struct schema *schema, struct sql *sql, bool *changed, struct err *e
 	int status = load_all(&load, &arena, err);
 
 	*changed = status == 0 && load.hash != schema->hash;
-	free_templates(load.count > 0 ? load.tables[0].table : NULL, load.count);
-	arena_deinit(&arena);
+	free_load(&load, &arena);
 	return status;
 }
 

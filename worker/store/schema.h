@@ -131,8 +131,9 @@ struct schema *schema_of_tables(const struct config *config, struct table *table
 void schema_free(struct schema **schema);
 
 /*
- * (Re)load all configured tables.  -1 only when the server can't be asked; what is wrong with one
- * table is its `problem` and keeps its lanes waiting, not the others.
+ * (Re)load all configured tables, in a transaction of its own.  -1 only when the server can't be
+ * asked, and then the tables are those of before; what is wrong with one table is its `problem` and
+ * keeps its lanes waiting, not the others.
  */
 int schema_load(struct schema *schema, struct sql *sql, struct err *err);
 /* Would schema_load find anything else than it did last time?  Changes nothing. */
