@@ -26,6 +26,7 @@ struct store;
 /* A lane's row of the ledger. */
 struct ledger_row {
 	bool found;
+	bool ours_before; /* with `raise`: it was us who raised it last */
 	uint64_t epoch;
 	struct position position, done;
 	char identity[64]; /* the source's, "" when not known */
