@@ -179,8 +179,8 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		lane_halt(lane, lane_why_of(row.halted));
 		lane->marked = atomic_load(&lane->why);
 		/* when it goes on */
-		lane->look_again =
-		    look.in_question || look.result == LOOK_ROLLBACK || look.result == LOOK_FORK;
+		lane->look_again = look.in_question || look.nothing_left ||
+		    look.result == LOOK_ROLLBACK || look.result == LOOK_FORK;
 		if (look.result == LOOK_GAP ||
 		    (look.result == LOOK_STORE_ROLLBACK &&
 			strcmp(row.halted, LANE_WHY_LEDGER_LOST) != 0))

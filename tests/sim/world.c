@@ -443,10 +443,17 @@ fail_unrest(void)
 			const char *why = atomic_load(&p->lanes[l].why);
 
 			if (p->alive)
-				printf("  p%u: %s %s\n", i, lane_state_name(p->lanes[l].state),
-				    why != NULL ? why : "");
+				printf("  p%u: %s %s, answered %s cursor %s\n", i,
+				    lane_state_name(p->lanes[l].state), why != NULL ? why : "",
+				    position_text(p->lanes[l].answered, position),
+				    position_text(p->lanes[l].cursor, done));
 		}
 	}
+	for (unsigned l = 0; l < world.lanes; l++)
+		printf("lane %u: rollback to tell %d told %d, fork to tell %d told %d, unsure %d\n",
+		    l, world.tell_rollback[l], world.told_rollback[l], world.tell_fork[l],
+		    world.told_fork[l], is_unsure(l));
+	printf("snapshot waits %d, letters rest %d\n", world.snapshot.taken, letters_rest());
 	sim_fail("it does not come to rest");
 }
 
