@@ -28,7 +28,7 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->name = lane->name;
 	out->stream = lane->stream;
 	out->source = lane->source;
-	out->worker = (int)(i % watched->worker_count);
+	out->worker = lane->worker;
 	out->state = (enum lane_state)SEE(lane->shown_state);
 	out->why = SEE(lane->why);
 	out->alarm = SEE(lane->alarm);
