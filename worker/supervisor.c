@@ -113,6 +113,7 @@ make_worker(struct supervisor *s, size_t index, bool writes, size_t slot, size_t
 	}
 	worker_init(worker, s->config, (int)index, s->lanes_of[index], count, &s->stop);
 	worker->wake_fd = s->wake_fd;
+	worker->invalidates = !writes;
 	if (writes) {
 		worker->source = redis_stream_new(s->config, (int)index);
 		worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
@@ -361,7 +362,7 @@ static bool
 mysql_is_away(const struct supervisor *s)
 {
 	for (size_t i = 0; i < s->worker_count; i++)
-		if (s->workers[i].lanes[0]->source->write &&
+		if (!s->workers[i].invalidates &&
 		    atomic_load(&s->workers[i].counters.mysql.state) != BREAKER_CLOSED)
 			return true;
 	return false;

@@ -16,6 +16,10 @@ def invalidating(t, fmt="debezium", stream=None, table=None, start=True, **more)
     return t.sluice(mysql=None, start=start, sources=[source], tables={"users": {"invalidate": [t.key], "types": TYPES, **(table or {})}}, **config)
 
 
+def sluice_sources(t, fmt="debezium"):
+    return [{"streams": t.events, "format": fmt, "write": False, "tables": ["users"]}]
+
+
 def key(t, user):
     return t.key.replace("{id}", str(user))
 
@@ -201,6 +205,42 @@ def test_a_truncate_invalidates_the_keys_of_the_whole_table_and_is_told(t):
     t.redis.xadd(t.events, {"value": debezium("users", "t")})
     wait_for("the table's generation is raised", lambda: t.redis.get(generation) != b"1")
     wait_for("it is a dead letter", lambda: [letter for letter in dead_stream(t) if letter[1][b"reason"] == b"truncate"])
+
+
+# --- dead letters
+
+def test_dead_letters_are_listed_shown_invalidated_and_dropped(t):
+    sluice = invalidating(t, table={"types": None})
+    fill_cache(t, range(1, 6))
+    t.add_many((t.events, change(t, user, blob="\xff")) for user in range(1, 6))
+    settle(t)
+    equal(len(dead_stream(t)), 5)
+    wait_for("the home's size in the metrics", lambda: sluice.metric("sluice_dead_letter_stream_entries") >= 5)
+    sluice.stop()
+    told = t.write_config(mysql=None, sources=sluice_sources(t), tables={"users": {"invalidate": [t.key], "types": TYPES}})
+    code, out, err = t.command("dead", "list", told, "--lane", t.events, "--json")
+    letters = [json.loads(line) for line in out.splitlines()]
+    equal((code, len(letters), err), (0, 5, ""))
+    first = letters[0]
+    assert first["id"].startswith("s") and first["reason"] == "bad_value" and first["table"] == "users", first
+    code, out, _ = t.command("dead", "show", told, first["id"], "--json")
+    assert code == 0 and json.loads(out)["payload"][0][0] == "value", out
+    code, out, _ = t.command("dead", "show", told, first["id"])
+    assert "value = " in out, out
+    equal(t.command("dead", "replay", told, "--id", first["id"], "--dry-run")[0], 0)
+    equal(cached(t, range(1, 6)), [1, 2, 3, 4, 5])
+    code, out, err = t.command("dead", "replay", told, "--id", first["id"])
+    assert code == 0 and "1 invalidated" in out, (code, out, err)
+    equal((cached(t, range(1, 6)), len(dead_stream(t))), ([2, 3, 4, 5], 4))
+    # refused again: it stays
+    code, out, err = t.command("dead", "replay", sluice.argv[-1], "--lane", t.events)
+    assert code == 1 and "stays" in err and len(dead_stream(t)) == 4, (code, out, err)
+    equal(t.command("dead", "replay", told, "--lane", t.events, "--limit", "3")[0], 0)
+    equal((cached(t, range(1, 6)), len(dead_stream(t))), ([5], 1))
+    code, out, _ = t.command("dead", "drop", told, "--lane", t.events)
+    assert code == 0 and "1 dropped" in out, out
+    equal((cached(t, range(1, 6)), dead_stream(t)), ([5], []))
+    equal(t.command("dead", "list", told, "--lane", t.events)[0], 1)
 
 
 # --- the samples

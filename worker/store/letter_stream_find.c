@@ -56,6 +56,8 @@ read_letter(const struct redis_reply *reply, struct letter_entry *letter, int64_
 	copy(row->message, sizeof(row->message), field(fields, "message"));
 	copy(row->state, sizeof(row->state), STR(LETTER_DEAD));
 	row->chunks = 1;
+	row->stream_id[0] = 's';
+	position_text(letter->id, row->stream_id + 1);
 	if (!number_i64(field(fields, "created_at"), created_ms) || *created_ms < 0)
 		*created_ms = (int64_t)letter->id.major;
 	write_time(*created_ms, row->created_at);
