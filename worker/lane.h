@@ -65,7 +65,8 @@ struct lane {
 	const char *stream;
 	const struct config_source *source;
 	unsigned lanes_of_source;
-	int index; /* among all lanes of the process */
+	int index;  /* among all lanes of the process that write, or that don't */
+	int worker; /* that may own it */
 
 	/* worker only */
 	enum lane_state state;
@@ -117,6 +118,10 @@ struct lane {
 	    oldest_pending_ms; /* wall time the oldest pending change was added; 0: none */
 	_Atomic uint64_t entries, dead;
 	_Atomic uint64_t shown_parked; /* keys */
+	/* of lanes that only invalidate */
+	_Atomic uint64_t pending;	  /* delivered to some consumer and not acknowledged */
+	_Atomic uint64_t claimed;	  /* taken over from others */
+	_Atomic uint64_t pending_deleted; /* gone from the stream before they were read */
 };
 
 /* Start the names and places of lane `index` of `config` in *lane. */

@@ -9,6 +9,7 @@
 #include "worker/operate/http.h"
 #include "worker/operate/monitor.h"
 #include "worker/operate/watched.h"
+#include "worker/store/no_store.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -76,32 +77,51 @@ rows_of(size_t count, size_t bytes)
 	return rows;
 }
 
+/* A lane's index is among those of its kind: only those that write are shared out in a pool. */
 static void
 make_lanes(struct supervisor *s)
 {
-	int index = 0;
+	int index[2] = { 0, 0 };
+	size_t made = 0;
 
 	s->lane_count = config_lane_count(s->config);
 	s->lanes = rows_of(s->lane_count, sizeof(*s->lanes));
-	for (size_t i = 0; i < s->config->source_count; i++)
-		for (size_t j = 0; j < s->config->sources[i].stream_count; j++, index++)
-			lane_init(&s->lanes[index], s->config, &s->config->sources[i], j, index);
-	CHECK((size_t)index == s->lane_count);
+	for (size_t i = 0; i < s->config->source_count; i++) {
+		const struct config_source *source = &s->config->sources[i];
+
+		for (size_t j = 0; j < source->stream_count; j++)
+			lane_init(&s->lanes[made++], s->config, source, j, index[source->write]++);
+	}
+	CHECK(made == s->lane_count);
 }
 
+/* Of lanes that write, or of lanes that don't: these never wait for MySQL. */
 static void
-make_worker(struct supervisor *s, size_t index)
+make_worker(struct supervisor *s, size_t index, bool writes, size_t slot, size_t slots)
 {
 	struct worker *worker = &s->workers[index];
+	struct letter_home *home;
 	size_t count = 0;
 
-	s->lanes_of[index] = rows_of(s->lane_count / s->worker_count + 1, sizeof(struct lane *));
-	for (size_t i = index; i < s->lane_count; i += s->worker_count)
+	s->lanes_of[index] = rows_of(s->lane_count / slots + 1, sizeof(struct lane *));
+	for (size_t i = 0; i < s->lane_count; i++) {
+		if (s->lanes[i].source->write != writes ||
+		    (size_t)s->lanes[i].index % slots != slot)
+			continue;
+		s->lanes[i].worker = (int)index;
 		s->lanes_of[index][count++] = &s->lanes[i];
+	}
 	worker_init(worker, s->config, (int)index, s->lanes_of[index], count, &s->stop);
 	worker->wake_fd = s->wake_fd;
-	worker->source = redis_stream_new(s->config, (int)index);
-	worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
+	worker->invalidates = !writes;
+	if (writes) {
+		worker->source = redis_stream_new(s->config, (int)index);
+		worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
+	} else {
+		home = letter_stream_new(s->config, (int)index);
+		worker->source = redis_group_new(s->config, (int)index);
+		worker->store = no_store_new(s->config, &home);
+	}
 	worker->cache = invalidate_new(s->config, (int)index);
 	worker->cache->counters = &worker->counters;
 	s->threads[index].worker = worker;
@@ -109,17 +129,27 @@ make_worker(struct supervisor *s, size_t index)
 	s->workers_made++;
 }
 
+static size_t
+workers_for(const struct supervisor *s, bool writes)
+{
+	size_t lanes = config_lanes_of_kind(s->config, writes);
+
+	return (size_t)s->config->workers < lanes ? (size_t)s->config->workers : lanes;
+}
+
 static void
 make_workers(struct supervisor *s)
 {
-	s->worker_count = (size_t)s->config->workers;
-	if (s->worker_count > s->lane_count)
-		s->worker_count = s->lane_count;
+	size_t writing = workers_for(s, true), invalidating = workers_for(s, false);
+
+	s->worker_count = writing + invalidating;
 	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
 	s->threads = rows_of(s->worker_count, sizeof(*s->threads));
 	s->lanes_of = rows_of(s->worker_count, sizeof(*s->lanes_of));
-	for (size_t i = 0; i < s->worker_count; i++)
-		make_worker(s, i);
+	for (size_t i = 0; i < writing; i++)
+		make_worker(s, i, true, i, writing);
+	for (size_t i = 0; i < invalidating; i++)
+		make_worker(s, writing + i, false, i, invalidating);
 	s->watched = (struct watched){
 		.config = s->config,
 		.lanes = s->lanes,
@@ -332,7 +362,8 @@ static bool
 mysql_is_away(const struct supervisor *s)
 {
 	for (size_t i = 0; i < s->worker_count; i++)
-		if (atomic_load(&s->workers[i].counters.mysql.state) != BREAKER_CLOSED)
+		if (!s->workers[i].invalidates &&
+		    atomic_load(&s->workers[i].counters.mysql.state) != BREAKER_CLOSED)
 			return true;
 	return false;
 }

@@ -263,7 +263,7 @@ halt_before(struct worker *w, struct lane *lane, const struct batch_lane *bl)
 	const struct entry *e = bl->leave_at;
 
 	if (e != NULL)
-		position_text(e->id, at);
+		entry_id_text(e, at);
 	snprintf(text, sizeof(text), "at entry %s%s%s%s%s", at,
 	    e != NULL && e->refusal.reason != NULL ? ": " : "",
 	    e != NULL && e->refusal.reason != NULL ? e->refusal.reason : "",

@@ -38,6 +38,7 @@ struct worker {
 	struct source *source;
 	struct store *store;
 	struct cache *cache;
+	bool invalidates;  /* its lanes only invalidate, and its store isn't MySQL */
 	_Atomic int *stop; /* 1: finish and stop; 2: at once */
 	int wake_fd;	   /* readable once *stop is set; -1: none */
 

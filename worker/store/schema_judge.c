@@ -1,4 +1,4 @@
-#include "worker/store/schema_load.h"
+#include "worker/store/schema_config.h"
 #include "worker/store/template_names.h"
 
 #include "common/err.h"
@@ -193,4 +193,12 @@ load_judge(struct load *load, struct load_table *t)
 	judge_version(load, table);
 	judge_mapping(load, table);
 	judge_templates(load, table);
+}
+
+/* No table to compare with: only what the configuration says of itself. */
+void
+load_judge_keys(struct load *load, struct load_table *t)
+{
+	judge_version(load, t->table);
+	judge_templates(load, t->table);
 }
