@@ -103,9 +103,6 @@ checkpoints_stand_on_entry(const struct checkpoints *c, struct position position
 {
 	if (position.major == 0 && position.minor == 0)
 		return false;
-	/* its stream was seen to be another */
-	if (position_compare(c->last.id, position) == 0 && c->last.hash == CHECKPOINT_NO_ENTRY)
-		return false;
 	return c->count == 0 || c->list[0].hash != 0 ||
 	    position_compare(c->list[0].id, position) != 0;
 }
