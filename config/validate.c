@@ -207,7 +207,7 @@ source_has_table(const struct config_source *source, const struct config_table *
 	return false;
 }
 
-/* Are all changes of the table events, or some?  Only they know the row before. */
+/* Are all changes of the table events?  They bring the rows before and after themselves. */
 static void
 check_images(struct reader *r, struct config_table *table)
 {
@@ -221,16 +221,6 @@ check_images(struct reader *r, struct config_table *table)
 		all &= config_has_events(&config->sources[i]);
 	}
 	table->has_images = some && all;
-	for (size_t i = 0; i < table->template_count && !some; i++) {
-		const struct config_template *template = &table->templates[i];
-
-		if (template->when_count > 0)
-			problem_add(r->problems, (struct place){ template->line, template->column },
-			    "key %s has `when`, which needs the row before: only change events "
-			    "have "
-			    "it",
-			    problem_quote(r->problems, str_of(template->written)));
-	}
 }
 
 /* The version of an event's row is the one that its own column has. */

@@ -186,6 +186,7 @@ read_row(const struct sql_result *result, struct ledger_row *row, struct err *er
 	copy_cell(result, 0, 5, row->halted, sizeof(row->halted));
 	copy_cell(result, 0, 6, row->alarm, sizeof(row->alarm));
 	checkpoints_parse(sql_cell(result, 0, 7), &row->checkpoints);
+	row->outbox = str_equal(sql_cell(result, 0, 8), STR("1"));
 	return 0;
 }
 
@@ -200,7 +201,8 @@ select_row(struct sql *sql, const struct lane *lane, struct ledger_row *row, str
 	buf_init(&select);
 	buf_add_str(&select,
 	    "SELECT epoch, position, done, source_identity, lanes_of_source,"
-	    " halted, alarm, COALESCE(checkpoints, '') FROM sluice_ledger WHERE lane=");
+	    " halted, alarm, COALESCE(checkpoints, ''), EXISTS (SELECT 1 FROM sluice_outbox o WHERE"
+	    " o.lane=sluice_ledger.lane) FROM sluice_ledger WHERE lane=");
 	sql_add_binary(&select, str_of(lane->name));
 	buf_add_str(&select, " FOR UPDATE");
 	if (session_send(sql, &select, &result, err) != 0)

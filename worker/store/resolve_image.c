@@ -114,7 +114,7 @@ take_row(struct rows *rows,
 	for (unsigned i = 0; i < table->key_count + table->image_count; i++) {
 		const struct column *column =
 		    &table->columns[i < table->key_count ? table->key[i] :
-							   table->images[i - table->key_count]];
+							   table->reads[i - table->key_count]];
 		const struct value *given = value_of(rows->change, column);
 		static const struct value null = { { NULL, 0 }, VALUE_NULL };
 
@@ -156,7 +156,7 @@ may_be_stale(const struct change *c, const struct key_template *template)
 	for (size_t i = 0; i < template->part_count && template->parts[i].column >= 0; i++) {
 		unsigned name = (unsigned)template->parts[i].column;
 		unsigned column = name < table->key_count ? table->key[name] :
-							    table->images[name - table->key_count];
+							    table->reads[name - table->key_count];
 
 		if (may_differ(c, &table->columns[column]))
 			return true;
@@ -213,7 +213,7 @@ resolve_image(struct resolver *r, struct entry *entry, struct change *change)
 	change->unchanged = 0;
 	change->version_stands = version_stands(&rows);
 	if (change->origin == ORIGIN_APP || table->problem != NULL || table->template_count == 0 ||
-	    (table->image_count == 0 && !table->has_when))
+	    !table->config->has_images || (table->image_count == 0 && !table->has_when))
 		return 0;
 	change->unchanged = unchanged_templates(change);
 	if (take_row(&rows, value_after, change->op == CHANGE_DELETE ? "before" : "after",
@@ -225,5 +225,5 @@ resolve_image(struct resolver *r, struct entry *entry, struct change *change)
 		return 0;
 	return entry_refuse(entry, r->arena, REASON_MISSING_COLUMN,
 	    "%s: a key under `invalidate` names column %s, and the event has no row before",
-	    table->name, table->columns[table->images[0]].name);
+	    table->name, table->columns[table->reads[0]].name);
 }

@@ -143,6 +143,16 @@ take_load(struct schema *schema, struct arena *arena, const struct load *load)
 	take_tables(schema, load->count > 0 ? load->tables[0].table : NULL, load->count);
 }
 
+bool
+schema_reads_rows(const struct schema *schema)
+{
+	for (size_t i = 0; schema != NULL && i < schema->count; i++) {
+		if (schema->tables[i].reads_row)
+			return true;
+	}
+	return false;
+}
+
 struct schema *
 schema_of_tables(const struct config *config, struct table *tables, size_t count)
 {
@@ -167,8 +177,8 @@ load_all(struct load *load, struct arena *arena, struct err *err)
 	load->arena = arena;
 	start_load(load);
 	status = load_parts(load, err);
-	return session_end(load->sql, status < 0 ? err_prefix(err, "reading information_schema") : 0,
-	    err);
+	return session_end(load->sql,
+	    status < 0 ? err_prefix(err, "reading information_schema") : 0, err);
 }
 
 static void
