@@ -225,8 +225,8 @@ const struct option options[] = {
 	    .doc = "Cache keys of a row, invalidated after its commit: a list of texts or of "
 		   "maps." },
 	{ "tables.*.invalidate[]", "key", OPTION_TEXT, AT(config_template, written), RANGE(1, 512),
-	    .doc = "The key, with columns in braces: of the primary key, or any where all changes "
-		   "of the table are change events." },
+	    .doc = "The key, with columns in braces: of the primary key, or any other, for which "
+		   "rows are read before and after the write." },
 	{ "tables.*.invalidate[]", "mode", OPTION_WORD, AT(config_template, mode),
 	    .fallback = "delete", .words = modes,
 	    .doc =
@@ -235,8 +235,7 @@ const struct option options[] = {
 		"invalidates the members of the set; none leaves it." },
 	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
 	    .example = "[name, email]", RANGE(1, 64),
-	    .doc = "Only when one of these columns (or one in the key) changed; for tables that "
-		   "change events write." },
+	    .doc = "Only when one of these columns (or one in the key) changed." },
 	{ "tables.*.invalidate[]", "marker", OPTION_DURATION, AT(config_template, marker_ms),
 	    .fallback = "1m", RANGE(SECOND, 24 * HOUR),
 	    .doc = "versioned: how long an invalidation is remembered where the key was there." },

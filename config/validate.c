@@ -209,7 +209,8 @@ source_has_table(const struct config_source *source, const struct config_table *
 	return false;
 }
 
-/* Are all changes of the table that are written events?  Only events know the row before. */
+/* Are all changes of the table that are written events?  They bring the rows before and after
+ * themselves. */
 static void
 check_images(struct reader *r, struct config_table *table)
 {
@@ -224,16 +225,6 @@ check_images(struct reader *r, struct config_table *table)
 		table->written |= config->sources[i].write;
 	}
 	table->has_images = (some || !table->written) && all;
-	for (size_t i = 0; i < table->template_count && !some; i++) {
-		const struct config_template *template = &table->templates[i];
-
-		if (template->when_count > 0)
-			problem_add(r->problems, (struct place){ template->line, template->column },
-			    "key %s has `when`, which needs the row before: only change events "
-			    "have "
-			    "it",
-			    problem_quote(r->problems, str_of(template->written)));
-	}
 }
 
 static void

@@ -56,6 +56,13 @@ struct field {
 enum change_op { CHANGE_UPSERT, CHANGE_UPDATE, CHANGE_DELETE, CHANGE_INCR, CHANGE_INVALIDATE };
 const char *change_op_name(enum change_op op);
 
+/* Is the template (its place) among those of which a change left everything as it was? */
+static inline bool
+change_left(uint64_t unchanged, size_t template)
+{
+	return template <64 && (unchanged >> template & 1) != 0;
+}
+
 /* A running sum of increments with its lowest and highest value on the way, from 0. */
 struct sum {
 	int128 sum, low, high;

@@ -86,6 +86,7 @@ struct lane {
 	char identity[64]; /* as the ledger row has it */
 	const char *marked;	/* what halts it, as the ledger row says; NULL: nothing */
 	int mismatches;		/* compare-and-set, running */
+	bool outbox;		/* sluice_outbox may hold keys of it beyond `done` */
 	bool fresh;		/* the ledger row is ours of this moment: nothing was ever here */
 	int64_t hold_until_ms;	/* HELD */
 	int hold_tries;		/* consecutive holds, for the back-off */

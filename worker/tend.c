@@ -211,6 +211,7 @@ tend_record(struct worker *w, struct err *err)
 	}
 	for (i = 0; i < count; i++) {
 		lanes[i]->done = lanes[i]->recording;
+		lanes[i]->outbox &= position_compare(lanes[i]->done, lanes[i]->position) < 0;
 		lanes[i]->checkpoints.changed = false;
 		lane_show(lanes[i]);
 	}

@@ -299,5 +299,7 @@ tend_rolled_back(struct worker *w, struct lane *lane, struct position to)
 		lane->lost_to = lane->position;
 	worker_forget_invalidating(w, lane);
 	tend_log(w, LOG_WARN, "store_rolled_back", lane, "the ledger is behind what was committed",
-	    "starts again from the ledger");
+	    lane->outbox ?
+		"starts again from the ledger; keys that only the lost outbox knew stay" :
+		"starts again from the ledger");
 }

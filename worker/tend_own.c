@@ -57,6 +57,7 @@ tend_place(struct lane *lane, const struct ledger_row *row)
 	lane_answered_at(lane, row->done);
 	lane->unreleased_bytes = 0;
 	lane->interrupted = false;
+	lane->outbox = row->outbox;
 	snprintf(lane->identity, sizeof(lane->identity), "%s", row->identity);
 	lane_show(lane);
 }
@@ -67,6 +68,7 @@ tend_learn_row(struct lane *lane, const struct ledger_row *row)
 	char history[HISTORY_MAX + 1];
 
 	memcpy(history, lane->checkpoints.history, sizeof(history));
+	lane->outbox |= row->outbox;
 	lane->checkpoints = row->checkpoints;
 	if (row->checkpoints.history[0] == '\0')
 		checkpoints_set_history(&lane->checkpoints, history);

@@ -417,7 +417,11 @@ write_step(struct worker *w, struct lane *lane, struct err *err)
 	if (take_letters(w, lane, b, err) != 0)
 		return WRITE_ERROR;
 	judge(w, lane);
-	closes = b->touched == NULL;
+	if (!worker_recall(w, b, &w->replay.list, err)) {
+		worker_empty(w, b);
+		return WRITE_ERROR;
+	}
+	closes = !batch_has_keys(b);
 	result =
 	    w->store->ops->letters_write(w->store, lane, &w->replay.list, b, closes, &report, err);
 	w->pinged_ms = clock_ms();
@@ -440,6 +444,7 @@ step(struct worker *w, struct lane *lane, struct err *err)
 	arena_reset(&list->arena);
 	list->first = list->last = NULL;
 	list->count = 0;
+	list->outbox = false;
 	if (w->store->ops->letters_next(w->store, lane, lane->replay_after, list, err) != 0)
 		return failed(w, lane, err);
 	count = list->count;

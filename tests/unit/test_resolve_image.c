@@ -49,8 +49,8 @@ open_all(void **state)
 	(void)state;
 	table_make(&table, &config, columns);
 	count = template_names(&table, names, found);
-	table.images = found + table.key_count;
-	table.image_count = (unsigned)(count - table.key_count);
+	table.reads = found + table.key_count;
+	table.image_count = table.read_count = (unsigned)(count - table.key_count);
 	table.has_when = true;
 	table.templates = calloc(4, sizeof(*table.templates));
 	for (size_t i = 0; i < 4; i++)

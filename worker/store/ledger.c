@@ -187,7 +187,8 @@ read_row(const struct sql_result *result, const char *owner, struct ledger_row *
 	copy_cell(result, 0, 5, row->halted, sizeof(row->halted));
 	copy_cell(result, 0, 6, row->alarm, sizeof(row->alarm));
 	checkpoints_parse(sql_cell(result, 0, 7), &row->checkpoints);
-	row->ours_before = owner != NULL && str_equal(sql_cell(result, 0, 8), str_of(owner));
+	row->outbox = str_equal(sql_cell(result, 0, 8), STR("1"));
+	row->ours_before = owner != NULL && str_equal(sql_cell(result, 0, 9), str_of(owner));
 	return 0;
 }
 
@@ -203,8 +204,8 @@ select_row(struct sql *sql, const struct lane *lane, const char *owner, struct l
 	buf_init(&select);
 	buf_add_str(&select,
 	    "SELECT epoch, position, done, source_identity, lanes_of_source,"
-	    " halted, alarm, COALESCE(checkpoints, ''), COALESCE(owner, '')"
-	    " FROM sluice_ledger WHERE lane=");
+	    " halted, alarm, COALESCE(checkpoints, ''), EXISTS (SELECT 1 FROM sluice_outbox o WHERE"
+	    " o.lane=sluice_ledger.lane), COALESCE(owner, '') FROM sluice_ledger WHERE lane=");
 	sql_add_binary(&select, str_of(lane->name));
 	buf_add_str(&select, " FOR UPDATE");
 	if (session_send(sql, &select, &result, err) != 0)

@@ -127,7 +127,7 @@ take_row(struct rows *rows,
 	for (unsigned i = 0; i < table->key_count + table->image_count; i++) {
 		const struct column *column =
 		    &table->columns[i < table->key_count ? table->key[i] :
-							   table->images[i - table->key_count]];
+							   table->reads[i - table->key_count]];
 		const struct value *given = value_of(rows->change, column);
 		static const struct value null = { { NULL, 0 }, VALUE_NULL };
 
@@ -169,7 +169,7 @@ may_be_stale(const struct change *c, const struct key_template *template)
 	for (size_t i = 0; i < template->part_count && template->parts[i].column >= 0; i++) {
 		unsigned name = (unsigned)template->parts[i].column;
 		unsigned column = name < table->key_count ? table->key[name] :
-							    table->images[name - table->key_count];
+							    table->reads[name - table->key_count];
 
 		if (may_differ(c, &table->columns[column]))
 			return true;
@@ -232,7 +232,7 @@ refuse_no_before(struct rows *rows)
 	const struct table *table = rows->change->table;
 
 	for (unsigned i = 0; i < table->image_count; i++) {
-		const struct column *column = &table->columns[table->images[i]];
+		const struct column *column = &table->columns[table->reads[i]];
 
 		if (may_have_moved(rows->change, column))
 			return entry_refuse(rows->entry, rows->r->arena, REASON_MISSING_COLUMN,
@@ -257,6 +257,7 @@ resolve_image(struct resolver *r, struct entry *entry, struct change *change)
 	change->version_stands = version_stands(&rows);
 	if ((change->origin == ORIGIN_APP && !table->keys_only) || change->whole_table ||
 	    table->problem != NULL || table->template_count == 0 ||
+	    (!table->config->has_images && !table->keys_only) ||
 	    (table->image_count == 0 && !table->has_when))
 		return 0;
 	change->unchanged = unchanged_templates(change);
@@ -265,5 +266,5 @@ resolve_image(struct resolver *r, struct entry *entry, struct change *change)
 		return -1;
 	if (change->has_before)
 		return take_row(&rows, value_before, "before", &change->row_before);
-	return change->replaces ? refuse_no_before(&rows) : 0;
+	return change->replaces && table->image_count > 0 ? refuse_no_before(&rows) : 0;
 }

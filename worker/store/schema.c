@@ -144,6 +144,16 @@ take_load(struct schema *schema, struct arena *arena, const struct load *load)
 	take_tables(schema, load->count > 0 ? load->tables[0].table : NULL, load->count);
 }
 
+bool
+schema_reads_rows(const struct schema *schema)
+{
+	for (size_t i = 0; schema != NULL && i < schema->count; i++) {
+		if (schema->tables[i].reads_row)
+			return true;
+	}
+	return false;
+}
+
 struct schema *
 schema_of_tables(const struct config *config, struct table *tables, size_t count)
 {

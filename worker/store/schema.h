@@ -114,9 +114,11 @@ struct table {
 	    *hidden_grant; /* the GRANT without which folding can't know all; NULL: it does */
 	struct key_template *templates;
 	size_t template_count;
-	const unsigned *images; /* columns beside the key's that templates name; in their lists of
-				   names behind the key's */
-	unsigned image_count;
+	/* Columns beside the key's: first those that templates name, in their lists of names behind the
+	 * key's; then, where they read the row, those of their `when` and the stamped version. */
+	const unsigned *reads;
+	unsigned image_count, read_count;
+	bool reads_row;	    /* a template is from_row */
 	bool has_when;	    /* a template has `when` */
 	bool has_versioned; /* one has mode versioned */
 	const char
@@ -150,6 +152,8 @@ bool schema_loaded(const struct schema *schema);
 /* By name (case as MySQL has it), or NULL. */
 struct table *schema_table(struct schema *schema, struct str name);
 struct table *schema_tables(struct schema *schema, size_t *count);
+/* Does a table read the row? */
+bool schema_reads_rows(const struct schema *schema);
 /* The column of that name (names compare without case, as in MySQL), or NULL. */
 const struct column *table_column(const struct table *table, struct str name);
 
