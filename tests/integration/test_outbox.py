@@ -232,3 +232,14 @@ def test_tables_without_such_templates_pay_nothing(t):
     log = open(t.mysql.dir + "/data/general.log", "rb").read()[size:].decode(errors="replace")
     assert "INSERT INTO `users`" in log, log[-2000:]
     assert "sluice_outbox" not in log and "FROM `users`" not in log.replace("DELETE t FROM `users`", ""), log[-4000:]
+
+
+def test_what_waits_in_the_outbox_is_shown(t):
+    process, server = start(t)
+    t.user(1, team="red"), t.settle()
+    equal(process.metric("sluice_outbox_rows"), 0)
+    commit_without_cache(t, process, server, lambda: t.user(1, team="blue"))
+    wait_for("the gauge", lambda: process.metric("sluice_outbox_rows") == 1)
+    equal(process.status()["totals"]["outbox_rows"], 1)
+    server.up()
+    wait_for("the gauge", lambda: process.metric("sluice_outbox_rows") == 0)

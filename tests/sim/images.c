@@ -276,6 +276,16 @@ fake_recall(struct store *store, struct batch *batch, struct letter_list *list, 
 	return 0;
 }
 
+/* Only shown: it must not change what else a seed plays. */
+int
+fake_outbox_count(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+    struct err *err)
+{
+	(void)store, (void)lanes, (void)err;
+	*rows = count;
+	return 0;
+}
+
 void
 outbox_close_letters(const struct letter_list *list)
 {

@@ -469,6 +469,8 @@ bool outbox_has(unsigned lane);
 void outbox_check_empty(void);
 int fake_recall(struct store *store, struct batch *batch, struct letter_list *list,
     struct err *err);
+int fake_outbox_count(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+    struct err *err);
 void outbox_close_letters(const struct letter_list *list);
 void values_commit(const struct transaction *tx, unsigned row, const struct row *before);
 void value_goes(unsigned value);

@@ -546,6 +546,7 @@ static const struct store_ops ops = {
 	.prepare = fake_prepare,
 	.forget = fake_forget,
 	.recall = fake_recall,
+	.outbox_count = fake_outbox_count,
 	.write = fake_write,
 	.letters = fake_letters,
 	.free = fake_free,
