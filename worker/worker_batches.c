@@ -155,7 +155,7 @@ has_outbox(const struct batch *b)
 		if (bl->lane->outbox && position_compare(bl->after, bl->lane->position) < 0)
 			return true;
 	}
-	return b->replays && batch_reads_rows(b);
+	return b->replays && schema_reads_rows(b->schema);
 }
 
 bool

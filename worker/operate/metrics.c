@@ -101,6 +101,9 @@ print_work(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_invalidations_repeated_total",
 	    "Entries invalidated once more after a crash or an outage of the cache.",
 	    t->invalidations_repeated);
+	series_gauge(out, "sluice_outbox_rows",
+	    "Batches whose keys of other columns wait in sluice_outbox, of our lanes.",
+	    (double)t->outbox_rows);
 	series_gauge(out, "sluice_workers_paused_for_cache",
 	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
 	    (double)t->workers_paused);

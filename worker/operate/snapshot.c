@@ -123,6 +123,7 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 	total->lanes_share += invalidates ? SEE(c->lanes_owned) : SEE(c->lanes_share);
 	if (SEE(c->pool_members) > total->pool_members)
 		total->pool_members = SEE(c->pool_members);
+	total->outbox_rows += SEE(c->outbox_rows);
 	total->workers_paused += SEE(c->paused_for_cache) != 0;
 	for (int i = 0; i < DEAD_REASONS; i++) {
 		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);

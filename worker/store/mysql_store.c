@@ -179,6 +179,7 @@ static const struct store_ops mysql_ops = {
 	.prepare = mysql_prepare,
 	.forget = mysql_forget,
 	.recall = mysql_recall,
+	.outbox_count = mysql_outbox_count,
 	.write = mysql_write,
 	.letters = mysql_letters,
 	.free = mysql_free,

@@ -93,8 +93,8 @@ take_text(struct arena *arena, const struct column *column, struct str cell)
 	    plain.text;
 }
 
-static const struct str *
-take_row(struct arena *arena, const struct table *table, const struct sql_result *result,
+const struct str *
+row_read_values(struct arena *arena, const struct table *table, const struct sql_result *result,
     size_t row)
 {
 	struct str *values = arena_alloc(arena, (table->read_count + 1) * sizeof(*values));
@@ -117,7 +117,7 @@ take_rows(struct writer *w, struct row_reads *reads, struct step *const *steps, 
 
 		CHECK(number_u64(sql_cell(result, i, 0), &at) && at < used);
 		row = &reads->rows[steps[at] - reads->steps];
-		values = take_row(&w->plan->arena, row->row->table, result, i);
+		values = row_read_values(&w->plan->arena, row->row->table, result, i);
 		if (before)
 			row->before = values;
 		else

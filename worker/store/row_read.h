@@ -34,6 +34,10 @@ void row_reads_deinit(struct row_reads *reads);
 enum outcome row_reads_before(struct writer *w, struct row_reads *reads);
 enum outcome row_reads_after(struct writer *w, struct row_reads *reads);
 
+/* The table's `reads` in one row of what statement_add_read asked for. */
+const struct str *row_read_values(struct arena *arena, const struct table *table,
+    const struct sql_result *result, size_t row);
+
 /* What it comes to, into batch->owed; after the last refusal is known. */
 void row_reads_owe(const struct row_reads *reads, struct batch *batch);
 
