@@ -1,6 +1,7 @@
 #include "common/clock.h"
 #include "common/mysql.h"
 #include "worker/operate/check.h"
+#include "worker/operate/check_kafka.h"
 #include "worker/operate/command.h"
 
 #include <stdarg.h>
@@ -81,6 +82,7 @@ check_servers(const struct config *config)
 	check_mysql(&c);
 	check_redis(&c);
 	check_cache(&c);
+	check_kafka(&c);
 	sql_thread_stop();
 	free(c.ledger);
 	if (c.unreachable)
@@ -96,7 +98,9 @@ command_check(const struct command_line *line)
 
 	if (!command_load(&config, line->words[0], false))
 		return EXIT_CODE_CONFIG;
-	if (line->options[0] != NULL)
+	if (!check_kafka_settings(&config))
+		code = EXIT_CODE_CONFIG;
+	else if (line->options[0] != NULL)
 		code = check_servers(&config);
 	if (code == EXIT_CODE_OK)
 		printf("%s: ok: %zu lanes, %zu tables, %d worker%s%s\n", line->words[0],

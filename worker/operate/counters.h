@@ -61,7 +61,7 @@ struct counters {
 	_Atomic int lanes_unread; /* in the ledger with entries left, in no source of the config */
 	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
 	struct histogram batch_rows, batch_seconds, commit_lag_seconds; /* added -> committed */
-	struct breaker mysql, redis, cache;
+	struct breaker mysql, redis, cache, kafka;
 };
 
 int counters_init(struct counters *c, size_t table_count, struct random *random);

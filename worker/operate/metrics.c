@@ -114,12 +114,15 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 	series_head(out, "sluice_dependency_up", "gauge",
 	    "1 while every worker's breaker is closed.");
 	for (int i = 0; i < DEPENDENCIES; i++)
-		series_value(out, "sluice_dependency_up", "dependency",
-		    dependency_name((enum dependency)i), s->breakers[i].state == BREAKER_CLOSED);
+		if (s->breakers[i].used)
+			series_value(out, "sluice_dependency_up", "dependency",
+			    dependency_name((enum dependency)i),
+			    s->breakers[i].state == BREAKER_CLOSED);
 	series_head(out, "sluice_breaker_workers", "gauge",
 	    "Workers whose breaker is in this state.");
 	for (int i = 0; i < DEPENDENCIES; i++)
-		for (int state = BREAKER_CLOSED; state <= BREAKER_HALF_OPEN; state++)
+		for (int state = BREAKER_CLOSED; s->breakers[i].used && state <= BREAKER_HALF_OPEN;
+		    state++)
 			buf_printf(out,
 			    "sluice_breaker_workers{dependency=\"%s\",state=\"%s\"} %u\n",
 			    dependency_name((enum dependency)i),
@@ -127,8 +130,9 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 			    s->breakers[i].workers_in[state]);
 	series_head(out, "sluice_dependency_failures_total", "counter", "Failed calls.");
 	for (int i = 0; i < DEPENDENCIES; i++)
-		series_value(out, "sluice_dependency_failures_total", "dependency",
-		    dependency_name((enum dependency)i), s->breakers[i].failures_total);
+		if (s->breakers[i].used)
+			series_value(out, "sluice_dependency_failures_total", "dependency",
+			    dependency_name((enum dependency)i), s->breakers[i].failures_total);
 	series_gauge(out, "sluice_mysql_wait_seconds",
 	    "How long MySQL has not answered the statement that waits longest; 0: none.",
 	    s->total.mysql_waits_seconds);
@@ -168,7 +172,8 @@ lane_row_label(const struct snapshot *s, const struct snapshot_lane *lane, struc
 	else if (s->config->source_count > METRIC_LANES_MAX)
 		buf_add_str(label, "all");
 	else
-		buf_printf(label, "%s/%s/%s", s->config->pool, s->config->redis.name,
+		buf_printf(label, "%s/%s/%s", s->config->pool,
+		    config_has_topics(lane->source) ? s->config->kafka.name : s->config->redis.name,
 		    lane->source->written);
 }
 

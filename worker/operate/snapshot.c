@@ -13,7 +13,7 @@
 const char *
 dependency_name(enum dependency dependency)
 {
-	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache" };
+	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache", "kafka" };
 
 	return dependency < DEPENDENCIES ? names[dependency] : NULL;
 }
@@ -28,7 +28,7 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->name = lane->name;
 	out->stream = lane->stream;
 	out->source = lane->source;
-	out->worker = (int)(i % watched->worker_count);
+	out->worker = SEE(lane->shown_worker);
 	out->state = (enum lane_state)SEE(lane->shown_state);
 	out->why = SEE(lane->why);
 	out->alarm = SEE(lane->alarm);
@@ -62,11 +62,13 @@ breaker_badness(enum breaker_state state)
 }
 
 static void
-take_breaker(struct snapshot_breaker *out, struct breaker *b, bool first)
+take_breaker(struct snapshot_breaker *out, struct breaker *b)
 {
 	enum breaker_state state = (enum breaker_state)atomic_load(&b->state);
 	unsigned failures = atomic_load(&b->failures);
+	bool first = !out->used;
 
+	out->used = true;
 	out->workers_in[state]++;
 	out->failures_total += atomic_load(&b->failures_total);
 	out->worked_ever = (first || out->worked_ever) && atomic_load(&b->worked_ever) != 0;
@@ -159,16 +161,19 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 		beat_ms = watched->started_ms; /* it hasn't turned yet */
 	int64_t age_ms = clock_ms() - beat_ms;
 	out->index = worker->index;
-	out->lanes = (int)worker->lane_count;
+	out->lanes = worker->table != NULL ? SEE(c->lanes_owned) : (int)worker->lane_count;
 	out->lanes_owned = SEE(c->lanes_owned);
 	out->beat_age_seconds = age_ms > 0 ? (double)age_ms / 1000 : 0;
 	out->mysql_waits_seconds = seconds_since(SEE(c->store_waits_since_ms));
 	if (out->mysql_waits_seconds > s->total.mysql_waits_seconds)
 		s->total.mysql_waits_seconds = out->mysql_waits_seconds;
 	out->stuck = age_ms > BEAT_AGE_MAX_MS;
-	take_breaker(&s->breakers[DEPENDENCY_MYSQL], &c->mysql, i == 0);
-	take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis, i == 0);
-	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache, i == 0);
+	take_breaker(&s->breakers[DEPENDENCY_MYSQL], &c->mysql);
+	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache);
+	if (worker->table != NULL)
+		take_breaker(&s->breakers[DEPENDENCY_KAFKA], &c->kafka);
+	else
+		take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis);
 	take_counters(s, c);
 }
 
@@ -245,7 +250,7 @@ snapshot_take(struct snapshot *s, const struct watched *watched)
 
 	s->worker_count = watched->worker_count;
 	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
-	s->lane_count = watched->lane_count;
+	s->lane_count = atomic_load(&watched->lane_count);
 	s->lanes = rows_of(s->lane_count, sizeof(*s->lanes));
 	s->table_count = watched->config->table_count;
 	s->tables = rows_of(s->table_count, sizeof(*s->tables));

@@ -35,12 +35,19 @@ struct snapshot_histogram {
 	double sum;			    /* seconds, or rows */
 };
 
-enum dependency { DEPENDENCY_MYSQL, DEPENDENCY_REDIS, DEPENDENCY_CACHE, DEPENDENCIES };
+enum dependency {
+	DEPENDENCY_MYSQL,
+	DEPENDENCY_REDIS,
+	DEPENDENCY_CACHE,
+	DEPENDENCY_KAFKA,
+	DEPENDENCIES
+};
 const char *dependency_name(enum dependency dependency);
 
 /* A dependency as the workers see it together: the state is the worst of theirs (open before
  * half-open before closed), since and why are of the worker that has it. */
 struct snapshot_breaker {
+	bool used; /* some worker reads from it or writes to it */
 	enum breaker_state state;
 	unsigned workers_in[BREAKER_HALF_OPEN + 1]; /* how many workers are in each state */
 	int64_t since_wall_ms;

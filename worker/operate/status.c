@@ -76,6 +76,9 @@ print_breakers(const struct snapshot *s, struct json *j)
 	json_open(j, "breakers", '{');
 	for (int i = 0; i < DEPENDENCIES; i++) {
 		const struct snapshot_breaker *b = &s->breakers[i];
+
+		if (!b->used)
+			continue;
 		json_open(j, dependency_name((enum dependency)i), '{');
 		json_text(j, "state", breaker_state_name(b->state));
 		json_time(j, "since", b->since_wall_ms);
