@@ -12,7 +12,10 @@
  * lane of the pool (row, look, from `done`), only without a lock; what it takes is dropped where it
  * isn't committed, and let go before the group hears that it is.
  */
-enum { AGAIN_MS = 5000 }; /* a lane that another owner wrote may be the group's next news */
+enum {
+	AGAIN_MS = 5000, /* a lane that another owner wrote may be the group's next news */
+	TOPICS_MS = 10000
+};
 
 static void
 add_lane(struct worker *w, struct lane *lane)
@@ -208,9 +211,9 @@ tend_partitions_before(struct worker *w, const struct lane *lane, struct err *er
 	return least;
 }
 
-/* The topic may have grown while its lanes stayed ours. */
+/* A topic may have grown, or be another one, while its lanes stayed ours. */
 static void
-look_at_numbers(struct worker *w)
+look_at_topics(struct worker *w)
 {
 	for (size_t i = 0; i < w->lane_count; i++) {
 		struct lane *lane = w->lanes[i];
@@ -247,7 +250,9 @@ tend_assigned(struct worker *w, struct err *err)
 	for (size_t i = 0; i < w->lane_count; i++)
 		if (is_to_be_taken(w, w->lanes[i]))
 			lanes[count++] = w->lanes[i];
-	if (w->tended_ms == 0 && count == 0)
-		look_at_numbers(w);
+	if (count == 0 && (w->tended_ms == 0 || clock_ms() - w->topics_ms >= TOPICS_MS)) {
+		w->topics_ms = clock_ms();
+		look_at_topics(w);
+	}
 	return count > 0 ? tend_take(w, lanes, count, err) : 0;
 }

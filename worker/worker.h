@@ -55,7 +55,7 @@ struct worker {
 	bool schema_stale;	    /* load it before the next write */
 	int64_t schema_ms, written_ms; /* clock_ms of the last schema load, of the last COMMIT */
 	int64_t schema_looked_ms;      /* of the last look whether it changed */
-	int64_t tended_ms, pinged_ms, census_ms, letters_counted_ms;
+	int64_t tended_ms, pinged_ms, census_ms, letters_counted_ms, topics_ms;
 	int64_t waiting_shown_ms; /* when the pages last saw what waits behind MySQL */
 	int64_t confirm_ms;	  /* wait_replicas: not before this clock_ms again */
 	double rate_credit;	  /* rows that max_rows_per_second still allows now */

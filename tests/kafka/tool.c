@@ -3,7 +3,8 @@
  *
  *	create TOPIC PARTITIONS | delete TOPIC | grow TOPIC PARTITIONS | trim TOPIC PARTITION OFFSET
  *	produce TOPIC		lines from stdin: partition TAB key TAB value [TAB header=value]...
- *				\N is no key or no value; with transactional.id also lines COMMIT, ABORT
+ *				\N is no key or no value, \x41ff are bytes; with transactional.id also
+ *				lines COMMIT, ABORT
  *	committed GROUP TOPIC PARTITIONS	a line each: partition offset metadata
  */
 #include <librdkafka/rdkafka.h>
@@ -147,6 +148,20 @@ committed(rd_kafka_t *client, char **words)
 
 /* ---- records ---- */
 
+/* In place; returns the length. */
+static size_t
+decode(char *text)
+{
+	size_t len = 0;
+	unsigned byte;
+
+	if (strncmp(text, "\\x", 2) != 0)
+		return strlen(text);
+	for (char *hex = text + 2; sscanf(hex, "%2x", &byte) == 1; hex += 2)
+		text[len++] = (char)byte;
+	return len;
+}
+
 static void
 send_line(rd_kafka_t *client, const char *topic, char *line)
 {
@@ -155,11 +170,14 @@ send_line(rd_kafka_t *client, const char *topic, char *line)
 	rd_kafka_headers_t *headers = rd_kafka_headers_new(2);
 	rd_kafka_resp_err_t code;
 	bool no_key, no_value;
+	size_t key_len, value_len;
 
 	if (value == NULL)
 		die("produce", "a line has less than three parts");
 	no_key = strcmp(key, "\\N") == 0;
 	no_value = strcmp(value, "\\N") == 0;
+	key_len = decode(key);
+	value_len = decode(value);
 	while ((header = strsep(&rest, "\t")) != NULL) {
 		char *name = strsep(&header, "=");
 
@@ -170,8 +188,8 @@ send_line(rd_kafka_t *client, const char *topic, char *line)
 
 		code = rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic),
 		    RD_KAFKA_V_PARTITION(atoi(partition)),
-		    RD_KAFKA_V_KEY(no_key ? NULL : key, no_key ? 0 : strlen(key)),
-		    RD_KAFKA_V_VALUE(no_value ? NULL : value, no_value ? 0 : strlen(value)),
+		    RD_KAFKA_V_KEY(no_key ? NULL : key, no_key ? 0 : key_len),
+		    RD_KAFKA_V_VALUE(no_value ? NULL : value, no_value ? 0 : value_len),
 		    RD_KAFKA_V_HEADERS(copy), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
 		    RD_KAFKA_V_END);
 		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)

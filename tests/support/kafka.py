@@ -141,8 +141,8 @@ def the_kafka(t, secure=False):
     return _kafka[secure]
 
 
-def settings(t, kafka, topics, fmt="debezium", tables=("items",), source=None, properties=None, **more):
+def settings(t, server, topics, fmt="debezium", tables=("items",), source=None, properties=None, **more):
     """A configuration without any Redis."""
-    return merge({"redis": None, "kafka": {"brokers": kafka.brokers, "settings": {**QUICK, **(properties or {})}},
+    return merge({"redis": None, "kafka": {"brokers": server.brokers, "settings": {**QUICK, **(properties or {})}},
                   "sources": [{"topics": topics, "format": fmt, "tables": list(tables), **(source or {})}],
-                  "tables": {name: {} for name in tables}}, more)
+                  "tables": {"users": None, **{name: {} for name in tables}}}, more)

@@ -107,8 +107,7 @@ answer(struct kafka *k, bool revoked, rd_kafka_topic_partition_list_t *list)
 		error = rd_kafka_incremental_unassign(k->client, list);
 	} else {
 		for (int i = 0; i < list->cnt; i++)
-			list->elems[i].offset =
-			    0; /* any: it is paused, and sought before it flows */
+			list->elems[i].offset = RD_KAFKA_OFFSET_END; /* it is sought first */
 		error = rd_kafka_incremental_assign(k->client, list);
 		if (error == NULL)
 			rd_kafka_pause_partitions(k->client, list);
@@ -183,6 +182,8 @@ source_obeyed(struct source *source)
 	struct kafka *k = kafka_of(source);
 
 	kafka_board_write(k, false);
+	if (!k->news->revoked)
+		kafka_topics_forget_all(k);
 	if (k->client != NULL && !k->news->stale)
 		answer(k, k->news->revoked, k->news->list);
 	drop_news(k);

@@ -59,6 +59,7 @@ struct kafka {
 	/* the request under way */
 	bool requested;
 	unsigned max_rows;
+	int64_t asked_until_ms; /* then it is asked anew, for the lanes that are open by then */
 	size_t max_bytes;
 	rd_kafka_message_t *kept; /* had no room, or may have had none */
 
@@ -98,6 +99,8 @@ int kafka_newest(struct source *source, const char *stream, struct position *las
 int kafka_range(struct source *source, struct lane *lane, struct position after, struct position to,
     struct delivery **page, struct err *err);
 void kafka_topics_free(struct kafka *k);
+/* Ask anew about all topics when one is asked for next. */
+void kafka_topics_forget_all(struct kafka *k);
 
 int kafka_release(struct source *source, struct lane *lane, struct source_look *look,
     struct err *err);

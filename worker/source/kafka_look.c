@@ -28,6 +28,13 @@ kafka_topics_free(struct kafka *k)
 	}
 }
 
+void
+kafka_topics_forget_all(struct kafka *k)
+{
+	for (struct kafka_topic *topic = k->topics; topic != NULL; topic = topic->next)
+		topic->asked_ms = 0;
+}
+
 /* ---- topics ---- */
 
 static struct kafka_topic *
@@ -131,6 +138,9 @@ kafka_siblings(struct source *source, struct lane *lane)
 	struct kafka_topic *topic =
 	    k->client != NULL && k->open ? know_topic(k, lane->stream, &err) : NULL;
 
+	if (topic != NULL && lane->state == LANE_OPEN && lane->identity[0] != '\0' &&
+	    strcmp(topic->identity, lane->identity) != 0)
+		lane->look_again = true;
 	return topic != NULL ? topic->partitions : 0;
 }
 

@@ -112,26 +112,55 @@ kafka_pause(struct kafka *k, struct kafka_lane *kl)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
+static rd_kafka_resp_err_t
+code_of(rd_kafka_error_t *error)
+{
+	rd_kafka_resp_err_t code =
+	    error != NULL ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+
+	if (error != NULL)
+		rd_kafka_error_destroy(error);
+	return code;
+}
+
+/* After an offset that isn't there the client has given the partition up: it can't be sought. */
+static rd_kafka_resp_err_t
+begin_anew(struct kafka *k, rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_resp_err_t code = code_of(rd_kafka_incremental_unassign(k->client, list));
+
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR ?
+	    code_of(rd_kafka_incremental_assign(k->client, list)) :
+	    code;
+}
+
+static rd_kafka_resp_err_t
+seek(struct kafka *k, rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_resp_err_t code =
+	    code_of(rd_kafka_seek_partitions(k->client, list, k->config->kafka.timeout_ms));
+
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = list->elems[0].err;
+	return code == RD_KAFKA_RESP_ERR__STATE ? begin_anew(k, list) : code;
+}
+
 /* From behind the lane's cursor, or where the log begins when that is gone. */
-static bool
+static void
 let_flow(struct kafka *k, struct kafka_lane *kl)
 {
 	int64_t from = position_next_offset(kl->lane->cursor);
 	rd_kafka_topic_partition_list_t *list = list_of(kl, from > kl->first ? from : kl->first);
-	rd_kafka_error_t *error =
-	    rd_kafka_seek_partitions(k->client, list, k->config->kafka.timeout_ms);
-	rd_kafka_resp_err_t code = error != NULL ? rd_kafka_error_code(error) : list->elems[0].err;
+	rd_kafka_resp_err_t code = seek(k, list);
 
-	if (error != NULL)
-		rd_kafka_error_destroy(error);
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
 		rd_kafka_resume_partitions(k->client, list);
-	else if (code != RD_KAFKA_RESP_ERR__STATE && code != RD_KAFKA_RESP_ERR__PREV_IN_PROGRESS)
+	else
 		kafka_complain(k, "seek_failed", kl->lane->stream, kl->lane->partition,
 		    rd_kafka_err2str(code));
 	rd_kafka_topic_partition_list_destroy(list);
 	kl->at = kl->lane->cursor;
-	return kl->flows = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+	kl->flows = code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 static struct kafka_lane *
@@ -175,7 +204,6 @@ kafka_request(struct source *source, struct lane **lanes, size_t count, unsigned
 {
 	struct kafka *k = kafka_of(source);
 
-	(void)block_ms; /* the queue wakes us */
 	(void)err;
 	settle_kept(k);
 	for (size_t i = 0; i < k->lane_count; i++)
@@ -193,6 +221,7 @@ kafka_request(struct source *source, struct lane **lanes, size_t count, unsigned
 	}
 	k->max_rows = max_rows > 0 ? max_rows : 1;
 	k->max_bytes = max_bytes;
+	k->asked_until_ms = clock_ms() + block_ms / 2;
 	k->requested = true;
 	return 0;
 }
@@ -394,7 +423,10 @@ kafka_receive(struct source *source, struct delivery **delivery, struct err *err
 		kafka_recycle(source, &t.d);
 		if (k->fatal || k->unreached)
 			return err_set(err, ERR_RETRY, 0, "kafka: %s", k->why);
-		return 0;
+		if (clock_ms() < k->asked_until_ms)
+			return 0;
+		k->requested = false;
+		return 1;
 	}
 	k->requested = false;
 	*delivery = t.d;

@@ -187,8 +187,8 @@ static unsigned
 check_interval(const struct config *config, kafka_report *report, void *arg)
 {
 	const struct config_setting *interval = setting_of(config, "max.poll.interval.ms");
-	long long batch_ms =
-	    (long long)config->mysql.timeout_ms + config->lock_wait_ms + config->cache.timeout_ms;
+	long long batch_ms = (long long)config->mysql.timeout_ms + config->lock_wait_ms +
+	    (config_has_templates(config) ? config->cache.timeout_ms : 0);
 	char why[300];
 
 	if (interval == NULL || strtoll(interval->value, NULL, 10) >= 2 * batch_ms)

@@ -116,7 +116,8 @@ struct source_ops {
 	bool (*news)(struct source *source, struct group_news *news);
 	/* It is obeyed: partitions that were taken away are no longer ours. */
 	void (*obeyed)(struct source *source);
-	/* How many lanes the topic of this one has now; 0: not known. */
+	/* How many lanes the topic of this one has now; 0: not known.  Where it isn't the topic that the
+	 * lane's row names any more, look_again is set. */
 	unsigned (*siblings)(struct source *source, struct lane *lane);
 	/* Leave the group, after the notice board was written for these lanes. */
 	void (*leave)(struct source *source, struct lane **lanes, size_t count);
