@@ -302,8 +302,14 @@ kafka_look(struct source *source, struct lane *lane, const struct ledger_row *ro
 	look->result = LOOK_OK;
 	if (k->client == NULL || !k->open)
 		return err_set(err, ERR_RETRY, 0, "kafka: not connected");
+	if (read_facts(k, lane, &facts, err) != 0)
+		return -1;
+	/* a log that doesn't fit may be another topic's */
+	if (facts.first > position_next_offset(row->done) ||
+	    facts.end < position_next_offset(row->position))
+		topic_named(k, lane->stream)->asked_ms = 0;
 	topic = know_topic(k, lane->stream, err);
-	if (topic == NULL || read_facts(k, lane, &facts, err) != 0)
+	if (topic == NULL)
 		return -1;
 	kl = kafka_lane_add(k, lane);
 	snprintf(look->identity, sizeof(look->identity), "%s", topic->identity);
