@@ -241,3 +241,14 @@ config_lane_count(const struct config *config)
 		count += config->sources[i].stream_count;
 	return count;
 }
+
+size_t
+config_lanes_of_kind(const struct config *config, bool write)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->source_count; i++)
+		if (config->sources[i].write == write)
+			count += config->sources[i].stream_count;
+	return count;
+}

@@ -108,8 +108,10 @@ struct config_source {
 	const char *start;   /* "beginning", "end", a stream id or an offset */
 	enum config_on_gap on_gap;
 	/* of change events */
-	bool write;
-	bool apply_snapshots;	/* snapshot: apply */
+	bool write;	      /* false: its changes only derive cache keys; also of other formats */
+	bool trim_acked;      /* not write; trim: acked */
+	int claim_after_ms;   /* not write: what a consumer holds so long another one takes over */
+	bool apply_snapshots; /* snapshot: apply */
 	bool delete_tombstones; /* tombstones: delete */
 	enum config_binary binary;
 	enum config_times times;
@@ -145,9 +147,14 @@ struct config_table {
 	size_t ignore_count;
 	struct config_pair *set; /* column -> constant text */
 	size_t set_count;
+	struct config_pair *types; /* column -> type, where nobody else tells it */
+	size_t type_count;
+	const char **key; /* columns of the primary key, the same */
+	size_t key_count;
 	bool fold;
 	enum config_on_poison on_poison;
-	bool has_images; /* all its changes are events: templates may use any column */
+	bool has_images; /* all that writes it are events: templates may use any column */
+	bool written;	 /* by some source */
 	int line, column;
 };
 
@@ -159,6 +166,8 @@ struct config {
 	bool cache_is_redis;	   /* same server and database as redis */
 	struct config_mysql mysql;
 	struct config_kafka kafka;
+	bool has_mysql;		 /* false: no source writes */
+	const char *dead_stream; /* home of the dead letters of lanes that don't write */
 
 	const char *http_host; /* "127.0.0.1", "::", … ; NULL: no HTTP (listen: "off") */
 	int http_port;	       /* 0: any free one */
@@ -234,6 +243,9 @@ bool config_needs_functions(const struct config *config);
 
 /* The configured table of that name, or NULL. */
 const struct config_table *config_table(const struct config *config, struct str name);
+
+/* Those of the sources that write, or of those that don't. */
+size_t config_lanes_of_kind(const struct config *config, bool write);
 
 static inline bool
 config_has_events(const struct config_source *source)

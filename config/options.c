@@ -35,7 +35,7 @@ static const struct option_word formats[] = { { "fields", FORMAT_FIELDS, false }
 	{ "json", FORMAT_JSON, false }, { "debezium", FORMAT_DEBEZIUM, false },
 	{ "maxwell", FORMAT_MAXWELL, false }, { "canal", FORMAT_CANAL, false },
 	{ "dms", FORMAT_DMS, false }, { NULL, 0, false } };
-static const struct option_word writes[] = { { "true", true, false }, { "false", false, true },
+static const struct option_word trims[] = { { "never", false, false }, { "acked", true, false },
 	{ NULL, 0, false } };
 static const struct option_word snapshots[] = { { "apply", true, false },
 	{ "ignore", false, false }, { NULL, 0, false } };
@@ -125,7 +125,8 @@ const struct option options[] = {
 		   "the same server and database." },
 
 	{ "", "mysql", OPTION_SECTION, AT(config, mysql), .shown = true,
-	    .doc = "The MySQL or MariaDB that is written to: a url, or its parts." },
+	    .doc = "The MySQL or MariaDB that is written to: a url, or its parts; only where a "
+		   "source writes." },
 	{ "mysql", "url", OPTION_MYSQL_URL,
 	    .example = "\"mysql://app:${DB_PASSWORD}@127.0.0.1:3306/shop\"", .shown = true,
 	    .doc = "mysql://user[:password]@host[:port]/database[?socket=/path]; other bytes as "
@@ -151,6 +152,12 @@ const struct option options[] = {
 	    RANGE(SECOND, HOUR), .doc = "Longest wait for the result of one statement." },
 	NOT_YET("mysql", "tls", "TLS"),
 	NOT_YET("mysql", "ssl", "TLS"),
+
+	{ "", "dead_letters", OPTION_SECTION, .shown = true, .doc = NULL },
+	{ "dead_letters", "stream", OPTION_TEXT, AT(config, dead_stream),
+	    .example = "\"sluice:default:dead\"", RANGE(1, 512),
+	    .doc = "Stream of redis that holds the dead letters of sources with write: false; "
+		   "without it sluice:POOL:dead.  It is never trimmed by sluice." },
 
 	{ "", "http", OPTION_SECTION, .shown = true, .doc = NULL },
 	{ "http", "listen", OPTION_LISTEN, .fallback = "\"127.0.0.1:9180\"",
@@ -182,10 +189,22 @@ const struct option options[] = {
 	    .doc = "With format json and change events: the field that holds it; without it the "
 		   "entry's only one." },
 	{ "sources[]", "write", OPTION_BOOL, AT(config_source, write), .fallback = "true",
-	    .words = writes, .doc = "Write the changes to MySQL." },
+	    .words = truth,
+	    .doc = "Write the changes to MySQL; false: they only invalidate cache keys, by a "
+		   "consumer group, and where no source writes mysql isn't needed." },
+	{ "sources[]", "trim", OPTION_BOOL, AT(config_source, trim_acked), .fallback = "never",
+	    .words = trims,
+	    .doc = "With write: false: trim the stream behind what every group has acknowledged, "
+		   "or leave that to its producer (MAXLEN)." },
+	{ "sources[]", "claim_after", OPTION_DURATION, AT(config_source, claim_after_ms),
+	    .fallback = "30s", RANGE(SECOND, 24 * HOUR),
+	    .doc = "With write: false: entries that another process has held so long without "
+		   "acknowledging them are taken over." },
 	{ "sources[]", "snapshot", OPTION_BOOL, AT(config_source, apply_snapshots),
 	    .fallback = "apply", .words = snapshots,
-	    .doc = "Change events: apply rows read by a snapshot or bootstrap, or ignore them." },
+	    .doc =
+		"Change events: apply rows read by a snapshot or bootstrap, or ignore them; with "
+		"write: false they are ignored unless this says otherwise." },
 	{ "sources[]", "tombstones", OPTION_BOOL, AT(config_source, delete_tombstones),
 	    .fallback = "ignore", .words = tombstones,
 	    .doc = "Change events: delete where a key without a value is the only sign of a "
@@ -207,10 +226,9 @@ const struct option options[] = {
 	    .doc = "What to do when entries were lost before they were read; either way it is an "
 		   "alarm." },
 	LATER("sources[]", "truncate"),
-	LATER("sources[]", "trim"),
 
 	{ "", "tables", OPTION_TABLES, .shown = true,
-	    .doc = "The tables that may be written, each by its name." },
+	    .doc = "The tables that are written or whose keys are invalidated, each by its name." },
 	{ "tables.*", "version", OPTION_VERSION, .example = "{ column: ver, kind: given }",
 	    .doc = "The BIGINT column that orders changes, as a name (kind given) or as { column, "
 		   "kind }." },
@@ -225,8 +243,8 @@ const struct option options[] = {
 	    .doc = "Cache keys of a row, invalidated after its commit: a list of texts or of "
 		   "maps." },
 	{ "tables.*.invalidate[]", "key", OPTION_TEXT, AT(config_template, written), RANGE(1, 512),
-	    .doc = "The key, with columns in braces: of the primary key, or any where all changes "
-		   "of the table are change events." },
+	    .doc = "The key, with columns in braces: of the primary key, or any other, for which "
+		   "rows are read before and after the write." },
 	{ "tables.*.invalidate[]", "mode", OPTION_WORD, AT(config_template, mode),
 	    .fallback = "delete", .words = modes,
 	    .doc =
@@ -235,8 +253,7 @@ const struct option options[] = {
 		"invalidates the members of the set; none leaves it." },
 	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
 	    .example = "[name, email]", RANGE(1, 64),
-	    .doc = "Only when one of these columns (or one in the key) changed; for tables that "
-		   "change events write." },
+	    .doc = "Only when one of these columns (or one in the key) changed." },
 	{ "tables.*.invalidate[]", "marker", OPTION_DURATION, AT(config_template, marker_ms),
 	    .fallback = "1m", RANGE(SECOND, 24 * HOUR),
 	    .doc = "versioned: how long an invalidation is remembered where the key was there." },
@@ -260,6 +277,14 @@ const struct option options[] = {
 	{ "tables.*", "set", OPTION_PAIRS, LIST(config_table, set, set_count),
 	    .example = "{ written_by: sluice }", RANGE(0, 65535),
 	    .doc = "Columns that get a constant in every row written." },
+	{ "tables.*", "types", OPTION_PAIRS, LIST(config_table, types, type_count),
+	    .example = "{ id: bigint unsigned, token: binary(16) }", RANGE(1, 1024),
+	    .doc = "Types of columns as CREATE TABLE has them, for sources with write: false whose "
+		   "events carry none: only those that `invalidate` names are needed." },
+	{ "tables.*", "key", OPTION_TEXTS, LIST(config_table, key, key_count), .example = "[id]",
+	    RANGE(1, 64),
+	    .doc = "Columns of the primary key, for sources with write: false whose events don't "
+		   "name them." },
 	{ "tables.*", "fold", OPTION_BOOL, AT(config_table, fold), .fallback = "on",
 	    .words = on_off,
 	    .doc = "Merge the changes of one key inside a batch; off where each one must be seen "

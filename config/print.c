@@ -251,6 +251,8 @@ is_silent(const struct option *option, const void *base)
 	if (option->type == OPTION_LATER || option->type == OPTION_REDIS_URL ||
 	    option->type == OPTION_MYSQL_URL)
 		return true;
+	if (option->parent[0] == '\0' && strcmp(option->name, "mysql") == 0)
+		return !((const struct config *)base)->has_mysql;
 	if (option->type == OPTION_VERSION)
 		return ((const struct config_table *)base)->version == VERSION_NONE;
 	if (option->type == OPTION_TEXTS || option->type == OPTION_SOURCE_TABLES ||

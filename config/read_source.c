@@ -44,7 +44,7 @@ check_event_options(struct reader *r, const struct node *node, const char *where
 	const struct {
 		const char *name;
 		bool differs;
-	} given[] = { { "snapshot", !source->apply_snapshots },
+	} given[] = { { "snapshot", source->write != source->apply_snapshots },
 		{ "tombstones", source->delete_tombstones },
 		{ "binary", source->binary != BINARY_BASE64 },
 		{ "times", source->times != TIMES_ADAPTIVE } };
@@ -90,6 +90,49 @@ check_where_from(struct reader *r, const struct node *node, const char *where,
 	if (field != NULL)
 		problem_add(r->problems, field->key->at,
 		    "%s.field: only for streams; of a message the value is read", where);
+	if (!source->write)
+		problem_add(r->problems, node_find(node, "write")->key->at,
+		    "%s.write: false is not in this release for topics", where);
+}
+
+/* What only sources that don't write have; the defaults may be written out. */
+static void
+check_invalidating(struct reader *r, const struct node *node, const char *where,
+    const struct config_source *source)
+{
+	struct config_source fresh = { .written = NULL };
+
+	read_defaults(r, "sources[]", &fresh);
+	const struct {
+		const char *name;
+		bool differs;
+	} given[] = { { "trim", source->trim_acked },
+		{ "claim_after", source->claim_after_ms != fresh.claim_after_ms } };
+
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		const struct node *found = node_find(node, given[i].name);
+
+		if (found != NULL && given[i].differs)
+			problem_add(r->problems, found->key->at, "%s.%s: only with write: false",
+			    where, given[i].name);
+	}
+}
+
+/* A source that doesn't write is told of changes, or asked to invalidate, and nothing else. */
+static void
+settle_invalidating(struct reader *r, const struct node *node, const char *where,
+    struct config_source *source)
+{
+	const struct node *operations = node_find(node, "operations");
+
+	if (node_find(node, "snapshot") == NULL)
+		source->apply_snapshots = false;
+	if (config_has_events(source))
+		return;
+	if (operations != NULL && source->operations != OPERATION_INVALIDATE)
+		problem_add(r->problems, operations->key->at,
+		    "%s.operations: with write: false entries can only ask for invalidate", where);
+	source->operations = OPERATION_INVALIDATE;
 }
 
 static void
@@ -110,6 +153,10 @@ read_source(struct reader *r, const struct node *node, const char *where,
 		    "%s.field: only for format json and change events", where);
 	if (!config_has_events(source))
 		check_event_options(r, node, where, source);
+	if (source->write)
+		check_invalidating(r, node, where, source);
+	else
+		settle_invalidating(r, node, where, source);
 }
 
 void
@@ -296,10 +343,11 @@ read_topics(struct reader *r, const struct reading *in)
 	source->topics =
 	    arena_alloc(r->arena, read_count_elements(in->node) * sizeof(*source->topics));
 	for (const struct node *e = NULL; (e = read_next_element(in->node, e)) != NULL;) {
-		if (!read_text(r, in, e, &text) || !topic_is_good(r, in, e, text))
+		if (!read_text(r, in, e, &text))
 			continue;
-		source->topics[source->topic_count++] = text.data;
 		mention_add(r, &r->topics, text.data, e->at);
+		if (topic_is_good(r, in, e, text))
+			source->topics[source->topic_count++] = text.data;
 	}
 	source->written = join(r, source->topics, source->topic_count);
 }

@@ -76,7 +76,7 @@ struct lane {
 	int partition;
 	const struct config_source *source;
 	unsigned lanes_of_source;
-	int index; /* among all lanes of the process */
+	int index; /* among all lanes of the process that write, or that don't */
 
 	/* worker only */
 	enum lane_state state;
@@ -96,6 +96,7 @@ struct lane {
 	char identity[64]; /* as the ledger row has it */
 	const char *marked;	/* what halts it, as the ledger row says; NULL: nothing */
 	int mismatches;		/* compare-and-set, running */
+	bool outbox;		/* sluice_outbox may hold keys of it beyond `done` */
 	bool fresh;		/* the ledger row is ours of this moment: nothing was ever here */
 	int64_t hold_until_ms;	/* HELD */
 	int hold_tries;		/* consecutive holds, for the back-off */
@@ -130,6 +131,10 @@ struct lane {
 	    oldest_pending_ms; /* wall time the oldest pending change was added; 0: none */
 	_Atomic uint64_t entries, dead;
 	_Atomic uint64_t shown_parked; /* keys */
+	/* of lanes that only invalidate */
+	_Atomic uint64_t pending;	  /* delivered to some consumer and not acknowledged */
+	_Atomic uint64_t claimed;	  /* taken over from others */
+	_Atomic uint64_t pending_deleted; /* gone from the stream before they were read */
 };
 
 /* Start the names and places of lane `index` of `config` in *lane. */

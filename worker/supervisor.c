@@ -9,6 +9,7 @@
 #include "worker/operate/http.h"
 #include "worker/operate/monitor.h"
 #include "worker/operate/watched.h"
+#include "worker/store/no_store.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -78,10 +79,12 @@ rows_of(size_t count, size_t bytes)
 	return rows;
 }
 
+/* A lane's index is among those of its kind: only those that write are shared out in a pool. */
 static void
 make_lanes(struct supervisor *s)
 {
-	int index = 0;
+	int index[2] = { 0, 0 };
+	size_t made = 0;
 
 	s->lane_count = config_lane_count(s->config);
 	s->table = (struct lane_table){ .config = s->config,
@@ -89,34 +92,13 @@ make_lanes(struct supervisor *s)
 		.max = s->lane_count + (config_reads_topics(s->config) ? LANES_ADDED_MAX : 0) };
 	pthread_mutex_init(&s->table.adding, NULL);
 	s->table.lanes = s->lanes = rows_of(s->table.max, sizeof(*s->lanes));
-	for (size_t i = 0; i < s->config->source_count; i++)
-		for (size_t j = 0; j < s->config->sources[i].stream_count; j++, index++)
-			lane_init(&s->lanes[index], s->config, &s->config->sources[i], j, index);
-	CHECK((size_t)index == s->lane_count);
-}
+	for (size_t i = 0; i < s->config->source_count; i++) {
+		const struct config_source *source = &s->config->sources[i];
 
-static void
-read_streams(struct supervisor *s, struct worker *worker)
-{
-	size_t index = (size_t)worker->index;
-
-	s->lanes_of[index] = rows_of(s->lane_count / s->stream_workers + 1, sizeof(struct lane *));
-	worker->lanes = s->lanes_of[index];
-	for (size_t i = index; i < s->lane_count; i += s->stream_workers) {
-		worker->lanes[worker->lane_count++] = &s->lanes[i];
-		SHOW(s->lanes[i].shown_worker, worker->index);
+		for (size_t j = 0; j < source->stream_count; j++)
+			lane_init(&s->lanes[made++], s->config, source, j, index[source->write]++);
 	}
-	worker->source = redis_stream_new(s->config, worker->index);
-}
-
-static void
-read_topics(struct supervisor *s, struct worker *worker)
-{
-	worker->lanes = s->lanes_of[worker->index] =
-	    rows_of(WORKER_LANES_MAX, sizeof(struct lane *));
-	worker->table = &s->table;
-	worker->source_breaker = &worker->counters.kafka;
-	worker->source = kafka_new(s->config, worker->index);
+	CHECK(made == s->lane_count);
 }
 
 static void
@@ -126,11 +108,6 @@ make_worker(struct supervisor *s, size_t index)
 
 	worker_init(worker, s->config, (int)index, NULL, 0, &s->stop);
 	worker->wake_fd = s->wake_fd;
-	if (index < s->stream_workers)
-		read_streams(s, worker);
-	else
-		read_topics(s, worker);
-	worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
 	worker->cache = invalidate_new(s->config, (int)index);
 	worker->cache->counters = &worker->counters;
 	s->threads[index].worker = worker;
@@ -138,18 +115,72 @@ make_worker(struct supervisor *s, size_t index)
 	s->workers_made++;
 }
 
+/* Of lanes that write, or of lanes that don't: these never wait for MySQL. */
+static void
+read_streams(struct supervisor *s, size_t index, bool writes, size_t slot, size_t slots)
+{
+	struct worker *worker = &s->workers[index];
+	struct letter_home *home;
+
+	make_worker(s, index);
+	worker->lanes = s->lanes_of[index] =
+	    rows_of(s->lane_count / slots + 1, sizeof(struct lane *));
+	for (size_t i = 0; i < s->lane_count; i++) {
+		if (s->lanes[i].source->write != writes ||
+		    (size_t)s->lanes[i].index % slots != slot)
+			continue;
+		SHOW(s->lanes[i].shown_worker, (int)index);
+		worker->lanes[worker->lane_count++] = &s->lanes[i];
+	}
+	worker->invalidates = !writes;
+	if (writes) {
+		worker->source = redis_stream_new(s->config, (int)index);
+		worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
+	} else {
+		home = letter_stream_new(s->config, (int)index);
+		worker->source = redis_group_new(s->config, (int)index);
+		worker->store = no_store_new(s->config, &home);
+	}
+}
+
+static void
+read_topics(struct supervisor *s, size_t index)
+{
+	struct worker *worker = &s->workers[index];
+
+	make_worker(s, index);
+	worker->lanes = s->lanes_of[index] = rows_of(WORKER_LANES_MAX, sizeof(struct lane *));
+	worker->table = &s->table;
+	worker->source_breaker = &worker->counters.kafka;
+	worker->source = kafka_new(s->config, (int)index);
+	worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
+}
+
+static size_t
+workers_for(const struct supervisor *s, bool writes)
+{
+	size_t lanes = config_lanes_of_kind(s->config, writes);
+
+	return (size_t)s->config->workers < lanes ? (size_t)s->config->workers : lanes;
+}
+
 static void
 make_workers(struct supervisor *s)
 {
-	size_t workers = (size_t)s->config->workers;
+	size_t writing = workers_for(s, true), invalidating = workers_for(s, false);
+	size_t topics = config_reads_topics(s->config) ? (size_t)s->config->workers : 0;
 
-	s->stream_workers = workers < s->lane_count ? workers : s->lane_count;
-	s->worker_count = s->stream_workers + (config_reads_topics(s->config) ? workers : 0);
+	s->stream_workers = writing + invalidating;
+	s->worker_count = s->stream_workers + topics;
 	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
 	s->threads = rows_of(s->worker_count, sizeof(*s->threads));
 	s->lanes_of = rows_of(s->worker_count, sizeof(*s->lanes_of));
-	for (size_t i = 0; i < s->worker_count; i++)
-		make_worker(s, i);
+	for (size_t i = 0; i < writing; i++)
+		read_streams(s, i, true, i, writing);
+	for (size_t i = 0; i < invalidating; i++)
+		read_streams(s, writing + i, false, i, invalidating);
+	for (size_t i = s->stream_workers; i < s->worker_count; i++)
+		read_topics(s, i);
 	s->watched = (struct watched){
 		.config = s->config,
 		.lanes = s->lanes,
@@ -364,7 +395,8 @@ static bool
 mysql_is_away(const struct supervisor *s)
 {
 	for (size_t i = 0; i < s->worker_count; i++)
-		if (atomic_load(&s->workers[i].counters.mysql.state) != BREAKER_CLOSED)
+		if (!s->workers[i].invalidates &&
+		    atomic_load(&s->workers[i].counters.mysql.state) != BREAKER_CLOSED)
 			return true;
 	return false;
 }

@@ -26,7 +26,29 @@ claim_lane(struct worker *w, struct lane *lane)
 	return false;
 }
 
-/* By order: no entry of ours need stand there. */
+/* Of the entry that stands there, to know the stream by it again; 0: none, or it can't be asked, or
+ * the stream may be another already. */
+static uint64_t
+hash_standing_at(struct worker *w, struct lane *lane, struct position at)
+{
+	struct position before = at;
+	struct delivery *page = NULL;
+	struct err err = { 0 };
+	uint64_t hash = 0;
+
+	before.major -= before.minor == 0;
+	before.minor--;
+	if ((at.major == 0 && at.minor == 0) || lane->look_again ||
+	    !w->source->ops->is_open(w->source) ||
+	    w->source->ops->range(w->source, lane, before, at, &page, &err) != 0 || page == NULL)
+		return 0;
+	if (page->first != NULL && page->first->raw_count > 0)
+		hash = checkpoint_hash(page->first);
+	w->source->ops->recycle(w->source, &page);
+	return hash;
+}
+
+/* By order: no entry need stand there. */
 static int
 move_lane(struct worker *w, struct lane *lane, struct position to, struct err *err)
 {
@@ -37,7 +59,7 @@ move_lane(struct worker *w, struct lane *lane, struct position to, struct err *e
 	    (before.count == 0 || position_compare(before.list[0].id, lane->position) < 0))
 		checkpoints_add(&lane->checkpoints, lane->position,
 		    checkpoints_hash_at(&before, lane->position));
-	checkpoints_add(&lane->checkpoints, to, 0);
+	checkpoints_add(&lane->checkpoints, to, hash_standing_at(w, lane, to));
 	if (w->store->ops->move(w->store, lane, to, err) == 0)
 		return 0;
 	lane->checkpoints = before;
@@ -191,6 +213,7 @@ tend_record(struct worker *w, struct err *err)
 	}
 	for (i = 0; i < count; i++) {
 		lanes[i]->done = lanes[i]->recording;
+		lanes[i]->outbox &= position_compare(lanes[i]->done, lanes[i]->position) < 0;
 		lanes[i]->checkpoints.changed = false;
 		lane_show(lanes[i]);
 	}

@@ -57,6 +57,7 @@ tend_place(struct lane *lane, const struct ledger_row *row)
 	lane_answered_at(lane, row->done);
 	lane->unreleased_bytes = 0;
 	lane->interrupted = false;
+	lane->outbox = row->outbox;
 	snprintf(lane->identity, sizeof(lane->identity), "%s", row->identity);
 	lane_show(lane);
 }
@@ -67,6 +68,7 @@ tend_learn_row(struct lane *lane, const struct ledger_row *row)
 	char history[HISTORY_MAX + 1];
 
 	memcpy(history, lane->checkpoints.history, sizeof(history));
+	lane->outbox |= row->outbox;
 	lane->checkpoints = row->checkpoints;
 	if (row->checkpoints.history[0] == '\0')
 		checkpoints_set_history(&lane->checkpoints, history);
@@ -194,8 +196,8 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		lane_halt(lane, lane_why_of(row.halted));
 		lane->marked = atomic_load(&lane->why);
 		/* when it goes on */
-		lane->look_again =
-		    look.in_question || look.result == LOOK_ROLLBACK || look.result == LOOK_FORK;
+		lane->look_again = look.in_question || look.nothing_left ||
+		    look.result == LOOK_ROLLBACK || look.result == LOOK_FORK;
 		if (look.result == LOOK_GAP ||
 		    (look.result == LOOK_STORE_ROLLBACK &&
 			strcmp(row.halted, LANE_WHY_LEDGER_LOST) != 0))

@@ -83,7 +83,7 @@ has_others(const struct pool_view *view)
 static void
 take_view(struct worker *w, const struct pool_view *view)
 {
-	unsigned lanes = (unsigned)config_lane_count(w->config);
+	unsigned lanes = (unsigned)config_lanes_of_kind(w->config, w->lanes[0]->source->write);
 	unsigned processes = balance_share(view->members, view->count, lanes);
 	const struct member *mine = find_mine(view);
 	uint64_t hash = hash_members(view);

@@ -19,7 +19,6 @@
 #define UNSURE_MS 100 /* until what must be looked at first is */
 #define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
 #define WAKE_MS 1000  /* how often at least a wait is shown to last */
-#define SCHEMA_MS 200 /* schema loads are at least so far apart */
 
 /*
  * ---- the data path, top to bottom ----
@@ -201,6 +200,8 @@ try_write(struct worker *w, struct write_report *report, struct err *err)
 	if (batch_parked_moved(w->writing))
 		worker_rebuild(w, w->writing);
 	batch_place(w->writing);
+	if (!worker_recall(w, w->writing, NULL, err))
+		return WRITE_ERROR;
 	if (batch_check_tables(w->writing))
 		return WRITE_LEAVE;
 	if (w->writing->writes == 0)
@@ -324,7 +325,7 @@ invalidate(struct worker *w, int timeout_ms)
 
 	if (b == NULL)
 		return;
-	if (!b->keys_sent && (b->touched == NULL || !config_has_templates(w->config))) {
+	if (!batch_has_keys(b) && !b->keys_sent) {
 		invalidated(w);
 		return;
 	}

@@ -40,6 +40,7 @@ struct worker {
 	struct cache *cache;
 	struct lane_table *table; /* its lanes are partitions that a group assigns; NULL: streams */
 	struct breaker *source_breaker;
+	bool invalidates;  /* its lanes only invalidate, and its store isn't MySQL */
 	_Atomic int *stop; /* 1: finish and stop; 2: at once */
 	int wake_fd;	   /* readable once *stop is set; -1: none */
 

@@ -148,6 +148,23 @@ worker_rebuild(struct worker *w, struct batch *b)
 	batch_rebuild(b, w->store->ops->schema(w->store));
 }
 
+/* Did an earlier transaction write something of this batch whose keys may be in the outbox? */
+static bool
+has_outbox(const struct batch *b)
+{
+	for (const struct batch_lane *bl = b->lanes; bl != NULL; bl = bl->next) {
+		if (bl->lane->outbox && position_compare(bl->after, bl->lane->position) < 0)
+			return true;
+	}
+	return b->replays && batch_reads_rows(b);
+}
+
+bool
+worker_recall(struct worker *w, struct batch *b, struct letter_list *list, struct err *err)
+{
+	return !has_outbox(b) || w->store->ops->recall(w->store, b, list, err) == 0;
+}
+
 int
 worker_load_schema(struct worker *w, struct err *err)
 {

@@ -41,6 +41,9 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->entries = SEE(lane->entries);
 	out->dead = SEE(lane->dead);
 	out->parked_keys = SEE(lane->shown_parked);
+	out->pending = SEE(lane->pending);
+	out->claimed = SEE(lane->claimed);
+	out->pending_deleted = SEE(lane->pending_deleted);
 	/* clocks of producers may run ahead of ours */
 	if (oldest_ms > 0 && oldest_ms < s->taken_wall_ms)
 		out->oldest_pending_seconds = (double)(s->taken_wall_ms - oldest_ms) / 1000;
@@ -64,9 +67,9 @@ breaker_badness(enum breaker_state state)
 static void
 take_breaker(struct snapshot_breaker *out, struct breaker *b)
 {
+	bool first = !out->used;
 	enum breaker_state state = (enum breaker_state)atomic_load(&b->state);
 	unsigned failures = atomic_load(&b->failures);
-	bool first = !out->used;
 
 	out->used = true;
 	out->workers_in[state]++;
@@ -91,7 +94,7 @@ take_histogram(struct snapshot_histogram *out, const struct histogram *h)
 }
 
 static void
-take_counters(struct snapshot *s, struct counters *c)
+take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 {
 	struct snapshot_total *total = &s->total;
 
@@ -116,7 +119,8 @@ take_counters(struct snapshot *s, struct counters *c)
 	total->replays_refused += SEE(c->replays_refused);
 	total->memory_bytes += SEE(c->memory_bytes);
 	total->lanes_owned += SEE(c->lanes_owned);
-	total->lanes_share += SEE(c->lanes_share);
+	/* every process reads all that only invalidates */
+	total->lanes_share += invalidates ? SEE(c->lanes_owned) : SEE(c->lanes_share);
 	if (SEE(c->pool_members) > total->pool_members)
 		total->pool_members = SEE(c->pool_members);
 	total->workers_paused += SEE(c->paused_for_cache) != 0;
@@ -168,13 +172,15 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 	if (out->mysql_waits_seconds > s->total.mysql_waits_seconds)
 		s->total.mysql_waits_seconds = out->mysql_waits_seconds;
 	out->stuck = age_ms > BEAT_AGE_MAX_MS;
-	take_breaker(&s->breakers[DEPENDENCY_MYSQL], &c->mysql);
-	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache);
+	/* without MySQL what a worker stores is dead letters, in Redis */
+	take_breaker(&s->breakers[worker->invalidates ? DEPENDENCY_REDIS : DEPENDENCY_MYSQL],
+	    &c->mysql);
 	if (worker->table != NULL)
 		take_breaker(&s->breakers[DEPENDENCY_KAFKA], &c->kafka);
 	else
 		take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis);
-	take_counters(s, c);
+	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache);
+	take_counters(s, c, worker->invalidates);
 }
 
 static void
@@ -187,6 +193,7 @@ take_monitor(struct snapshot *s, struct monitor *monitor)
 		s->rates[i] = (double)SEE(view->rates_thousandths[i]) / 1000;
 	s->redis_used_bytes = SEE(view->redis_used_bytes);
 	s->redis_max_bytes = SEE(view->redis_max_bytes);
+	s->dead_stream_entries = SEE(view->dead_stream_entries);
 	s->redis_memory_known = SEE(view->redis_seen_wall_ms) != 0;
 }
 

@@ -208,6 +208,10 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 	*change = (struct change){ .entry = entry,
 		.table_name = str_of(table),
 		.half_of_move = event->new_key.there || event->old_key.there };
+	if (event->key.count > 0 && event->key.fields[0].name.len > 0) {
+		change->row_key = event->key.fields;
+		change->row_key_count = event->key.count;
+	}
 	if (event->kind == EVENT_TOMBSTONE) {
 		change->op = CHANGE_DELETE;
 		return take_key(entry, arena, event, change);
@@ -234,7 +238,7 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 
 /* The change says what may have to wait behind it. */
 static int
-refuse_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
+take_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
     const char *table)
 {
 	entry->changes = arena_alloc(arena, sizeof(*entry->changes));
@@ -243,6 +247,8 @@ refuse_whole_table(struct entry *entry, struct arena *arena, const struct event 
 		.op = CHANGE_DELETE,
 		.table_name = str_of(table),
 		.whole_table = true };
+	if (!entry->lane->source->write)
+		return 0; /* whether its keys can be told the templates know */
 	return entry_refuse(entry, arena, REASON_TRUNCATE,
 	    "the table %s was %s at its source; sluice changes rows, not whole tables",
 	    name_shown(arena, event->table), event->kind == EVENT_DROP ? "dropped" : "truncated");
@@ -269,7 +275,7 @@ take_events(struct entry *entry, struct arena *arena, const struct events *event
 	if (entry->passed != NULL)
 		return 0;
 	if (first->kind == EVENT_TRUNCATE || first->kind == EVENT_DROP)
-		return refuse_whole_table(entry, arena, first, table);
+		return take_whole_table(entry, arena, first, table);
 	entry->changes = arena_alloc(arena, events->count * sizeof(*entry->changes));
 	for (size_t i = 0; i < events->count; i++) {
 		if (make_change(entry, arena, &events->list[i], table, &entry->changes[i]) < 0)

@@ -131,6 +131,8 @@ struct source {
 
 struct source *redis_stream_new(const struct config *config, int worker);
 struct source *kafka_new(const struct config *config, int worker);
+/* The same streams read by a consumer group, for lanes that only invalidate (redis_group.h). */
+struct source *redis_group_new(const struct config *config, int worker);
 
 /*
  * Formats.  decode fills entry->changes from entry->raw, in arena; -1 with entry->refusal filled when

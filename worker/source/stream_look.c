@@ -102,6 +102,7 @@ stream_groups_read(const struct redis_reply *reply, const char *group, struct st
 			groups->ours = true;
 			groups->delivered = delivered;
 			groups->counted = pair_number(one, "entries-read", &groups->read);
+			pair_number(one, "pending", &groups->pending);
 			continue;
 		}
 		stream_groups_need(groups, name->text, delivered);

@@ -37,7 +37,7 @@ void
 membership_init(struct membership *m, const struct config *config, int worker,
     const char *session_lock)
 {
-	int lanes = (int)config_lane_count(config);
+	int lanes = (int)config_lanes_of_kind(config, true);
 
 	memset(m, 0, sizeof(*m));
 	m->config = config;

@@ -1,6 +1,7 @@
 #include "worker/store/letter_replay.h"
 #include "worker/store/mysql_store.h"
 #include "worker/store/order.h"
+#include "worker/store/outbox.h"
 
 enum { NO_SUCH_TABLE = 1146 };
 
@@ -179,6 +180,8 @@ advance_alone(struct mysql_store *m, struct ledger_step *steps, size_t count, st
 {
 	enum write_result result = ledger_advance(m->sql, steps, count, err);
 
+	if (result == WRITE_OK && outbox_trim(m->sql, steps, count, err) != 0)
+		result = WRITE_ERROR;
 	if (result != WRITE_OK) {
 		session_rollback(m->sql);
 		return result;

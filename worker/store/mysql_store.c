@@ -179,6 +179,7 @@ static const struct store_ops mysql_ops = {
 	.recount = mysql_recount,
 	.prepare = mysql_prepare,
 	.forget = mysql_forget,
+	.recall = mysql_recall,
 	.write = mysql_write,
 	.letters = mysql_letters,
 	.free = mysql_free,

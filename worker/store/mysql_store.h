@@ -77,6 +77,8 @@ int mysql_recount(struct store *store, const struct ledger_place *places, size_t
 /* ---- mysql_batch.c ---- */
 void mysql_prepare(struct store *store, struct batch *batch);
 void mysql_forget(struct store *store, struct batch *batch);
+int mysql_recall(struct store *store, struct batch *batch, struct letter_list *list,
+    struct err *err);
 enum write_result mysql_write(struct store *store, struct batch *batch, struct write_report *report,
     struct err *err);
 enum write_result mysql_letters(struct store *store, struct lane *lane, struct entry *first,

@@ -39,6 +39,9 @@ struct resolver_plan {
 	const struct value *constant_keys; /* per key part; NULL kind: from a field */
 };
 
+/* Which table, and may this source touch it so?  change->table; -1: refused. */
+int resolve_table(struct resolver *r, struct entry *entry, struct change *change);
+
 /* Find or make the plan of a change.  NULL: refused, or the table has a problem (change->table is
  * set and the entry isn't refused).  Valid until the next call. */
 const struct resolver_plan *resolve_plan(struct resolver *r, struct entry *entry,

@@ -45,9 +45,8 @@ writer_stop(struct writer *w, enum write_result result)
 	return OUTCOME_STOPPED;
 }
 
-/* A statement about the step's table failed: what now? */
-static enum outcome
-judge(struct writer *w, const struct step *step)
+enum outcome
+writer_judge(struct writer *w, const struct step *step)
 {
 	if (!sql_is_open(w->sql))
 		return writer_stop(w, WRITE_ERROR);
@@ -84,7 +83,7 @@ writer_send(struct writer *w, const struct step *step, struct str text, struct s
 	w->report->statements++;
 	if (sql_query(w->sql, text, result, w->err) == 0)
 		return OUTCOME_WRITTEN;
-	return judge(w, step);
+	return writer_judge(w, step);
 }
 
 static enum outcome

@@ -26,12 +26,14 @@ struct store;
 /* A lane's row of the ledger. */
 struct ledger_row {
 	bool found;
+	bool ours_before; /* with `raise`: it was us who raised it last */
 	uint64_t epoch;
 	struct position position, done;
 	char identity[64]; /* the source's, "" when not known */
 	unsigned lanes_of_source;
 	char halted[32]; /* a LANE_WHY, "" when not halted */
 	char alarm[32];	 /* a LANE_WHY, "" when none */
+	bool outbox;	 /* keys of it wait in sluice_outbox */
 	struct checkpoints checkpoints;
 };
 
@@ -172,8 +174,15 @@ struct store_ops {
 	 * another batch); forget frees it. */
 	void (*prepare)(struct store *store, struct batch *batch);
 	void (*forget)(struct store *store, struct batch *batch);
+	/*
+	 * The keys that sluice_outbox holds of the entries that the batch has at or below their lane's
+	 * position (of a batch that replays: of these letters), added to batch->owed.
+	 */
+	int (*recall)(struct store *store, struct batch *batch, struct letter_list *list,
+	    struct err *err);
 	/* One transaction: compare-and-set of the lanes that write (batch_lane.from -> to, and done),
-	 * rows, dead letters, COMMIT.  batch_place was called. */
+	 * rows, dead letters, COMMIT.  batch_place was called.  Where templates need the rows: these are
+	 * read before and after, their keys added to batch->owed and written into the outbox. */
 	enum write_result (*write)(struct store *store, struct batch *batch,
 	    struct write_report *report, struct err *err);
 
