@@ -18,7 +18,9 @@ claim_lane(struct worker *w, struct lane *lane)
 	struct err err = { 0 };
 
 	if (w->source->ops->is_open(w->source) &&
-	    w->source->ops->claim(w->source, lane, lane->identity, &err) == 0)
+	    w->source->ops->claim(w->source, lane, lane->identity, &err) == 0 &&
+	    (!lane->is_partition ||
+		w->store->ops->identify(w->store, lane, lane->identity, &err) == 0))
 		return true;
 	tend_log(w, LOG_WARN, "lane_not_resumed", lane, err.text, "give the order again");
 	return false;
@@ -286,7 +288,8 @@ take_census(struct worker *w)
 {
 	struct err err = { 0 };
 
-	if (w->index != 0 || w->share.standby || !w->source->ops->is_open(w->source) ||
+	if (w->index != 0 || w->table != NULL || w->share.standby ||
+	    !w->source->ops->is_open(w->source) ||
 	    (w->census_ms != 0 && clock_ms() - w->census_ms < CENSUS_MS))
 		return;
 	w->census_ms = clock_ms();
@@ -343,7 +346,7 @@ tend_lanes(struct worker *w)
 	bool failed;
 
 	wake_held(w);
-	if (tend_share(w, &err) != 0) {
+	if ((w->table != NULL ? tend_assigned(w, &err) : tend_share(w, &err)) != 0) {
 		tend_failed(w, &err);
 		return;
 	}

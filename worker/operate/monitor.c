@@ -14,7 +14,13 @@
 #include <time.h>
 
 /* Its own patience with Redis is short: what it asks for can be missed, and the end waits for it. */
-enum { TICK_MS = 1000, REDIS_EVERY_MS = 10000, BACKLOG_EVERY_MS = 2000, DEAD_EVERY_MS = 3000, PATIENCE_MS = 2000 };
+enum {
+	TICK_MS = 1000,
+	REDIS_EVERY_MS = 10000,
+	BACKLOG_EVERY_MS = 2000,
+	DEAD_EVERY_MS = 3000,
+	PATIENCE_MS = 2000
+};
 
 struct monitor {
 	struct watched *watched;
@@ -133,7 +139,7 @@ look_at_backlog(struct monitor *m)
 	if (!away || clock_ms() - m->backlog_asked_ms < BACKLOG_EVERY_MS)
 		return;
 	m->backlog_asked_ms = clock_ms();
-	backlog_look(m->redis, &m->hasty, m->watched->lanes, m->watched->lane_count, NULL);
+	backlog_look(m->redis, &m->hasty, m->watched->lanes, config_lane_count(&m->hasty), NULL);
 }
 
 /* Sleep one tick; false when it is time to end. */
@@ -161,9 +167,11 @@ monitor_thread(void *arg)
 	pthread_setname_np(pthread_self(), "monitor");
 	do {
 		look_at_rates(m);
-		look_at_redis(m);
-		look_at_dead_stream(m);
-		look_at_backlog(m);
+		if (config_reads_streams(&m->hasty)) {
+			look_at_redis(m);
+			look_at_dead_stream(m);
+			look_at_backlog(m);
+		}
 		log_flush_quiet();
 	} while (rest(m));
 	return NULL;

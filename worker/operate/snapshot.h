@@ -22,7 +22,7 @@ struct snapshot_lane {
 	struct position position, done;
 	uint64_t lag, stream_length, stream_bytes, entries, dead, parked_keys;
 	uint64_t pending, claimed, pending_deleted; /* of lanes that only invalidate */
-	double oldest_pending_seconds; /* 0: nothing pending */
+	double oldest_pending_seconds;		    /* 0: nothing pending */
 };
 
 struct snapshot_table {
@@ -36,7 +36,13 @@ struct snapshot_histogram {
 	double sum;			    /* seconds, or rows */
 };
 
-enum dependency { DEPENDENCY_MYSQL, DEPENDENCY_REDIS, DEPENDENCY_CACHE, DEPENDENCIES };
+enum dependency {
+	DEPENDENCY_MYSQL,
+	DEPENDENCY_REDIS,
+	DEPENDENCY_CACHE,
+	DEPENDENCY_KAFKA,
+	DEPENDENCIES
+};
 const char *dependency_name(enum dependency dependency);
 
 /* A dependency as the workers see it together: the state is the worst of theirs (open before

@@ -172,6 +172,7 @@ static const struct store_ops mysql_ops = {
 	.letters_count = mysql_letters_count,
 	.orders = mysql_orders,
 	.move = mysql_move,
+	.identify = mysql_identify,
 	.mark = mysql_mark,
 	.record = mysql_record,
 	.list = mysql_list,
@@ -232,7 +233,7 @@ mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *w
 	set_limits(m);
 	session_lock_name(m->session_lock);
 	membership_init(&m->membership, config, worker, m->session_lock);
-	m->steps_max = config_lane_count(config);
+	m->steps_max = config_lane_count(config) + WORKER_LANES_MAX;
 	m->steps = calloc(m->steps_max + 1, sizeof(*m->steps));
 	m->warned = calloc(config->table_count + 1, sizeof(*m->warned));
 	CHECK(m->steps != NULL && m->warned != NULL);
