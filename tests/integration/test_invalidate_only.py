@@ -243,6 +243,72 @@ def test_dead_letters_are_listed_shown_invalidated_and_dropped(t):
     equal(t.command("dead", "list", told, "--lane", t.events)[0], 1)
 
 
+def test_too_many_dead_letters_halt_the_lane_until_it_is_resumed(t):
+    sluice = invalidating(t, table={"types": None}, config={"poison_rate": 5})
+    t.add_many((t.events, change(t, user)) for user in range(9))
+    wait_for("it halts", lambda: t.lane_state(t.events) == "halted")
+    equal(len(dead_stream(t)), 5)
+    assert not sluice.status()["healthy"]
+    code, out, err = t.command("lane", "list", sluice.argv[-1])
+    assert code == 0 and t.events in out and "9" in out, (code, out, err)
+    equal(t.command("lane", "skip", sluice.argv[-1], t.events, "1-1")[0], 2)
+    code, out, err = t.lane("resume", t.events)
+    assert code == 0, (out, err)
+    wait_for("all are dead letters", lambda: len(dead_stream(t)) == 9)
+    settle(t)
+
+
+def test_an_entry_too_large_to_be_held_stays_pending_with_an_alarm(t):
+    invalidating(t, config={"entry_max": "4KiB"})
+    fill_cache(t, (1, 2, 3))
+    t.redis.xadd(t.events, change(t, 1))
+    large = t.redis.xadd(t.events, change(t, 2, text="x" * 9000))
+    t.redis.xadd(t.events, change(t, 3))
+    wait_for("the others go on", lambda: cached(t, (1, 2, 3)) == [2])
+    wait_for("an alarm", lambda: t.lane_status(t.events)["alarm"] == "entry_too_large")
+    wait_for("it alone is pending", lambda: group(t)["pending"] == 1)
+    equal(t.redis.xpending(t.events, "sluice-default")["min"], large)
+    equal(t.lane("ack", t.events)[0], 0)
+    wait_for("acknowledged", lambda: t.lane_status(t.events)["alarm"] is None)
+
+
+def test_an_entry_larger_than_a_reply_may_be_harms_no_other(t):
+    invalidating(t, config={"memory": "8MiB", "entry_max": "1MiB", "batch": {"max_bytes": "1MiB"}}, claim_after="1s")
+    fill_cache(t, (1, 3))
+    t.redis.xadd(t.events, change(t, 1))
+    t.redis.xadd(t.events, change(t, 2, text="x" * 7000000))
+    t.redis.xadd(t.events, change(t, 3))
+    wait_for("the others go on", lambda: cached(t, (1, 3)) == [])
+    wait_for("it alone is pending", lambda: group(t)["pending"] == 1)
+    t.redis.xack(t.events, "sluice-default", t.redis.xpending(t.events, "sluice-default")["min"])
+    settle(t)
+
+
+# --- ways to invalidate
+
+def test_every_mode_works_with_the_version_of_the_event(t):
+    user = t.prefix.replace("wb", "user")
+    templates = [{"key": user + ":v:{id}", "mode": "versioned"}, {"key": user + ":g:{id}", "mode": "generation"}, {"key": user + ":t:{team}", "mode": "tag"},
+                 {"key": user + ":m:{email}", "when": ["email"]}]
+    invalidating(t, table={"invalidate": templates, "version": "ver", "types": {**TYPES, "team": "int"}})
+    client = t.redis
+    client.sadd(user + ":t:7", user + ":member", user + ":t:other")
+    client.set(user + ":member", "x")
+    client.set(user + ":g:1", "5")
+    client.mset({user + ":m:a": "x", user + ":m:b": "x", user + ":m:c": "x"})
+    row = lambda ver, **more: {"id": 1, "ver": ver, "team": 7, "email": "a", **more}
+    client.xadd(t.events, {"value": debezium("users", "u", row(5), row(6, name="y"))})
+    settle(t)
+    equal(client.hget(user + ":v:1", "version") is None and client.exists(user + ":member"), 0)
+    assert int(client.get(user + ":g:1")) > 5
+    equal(client.exists(user + ":m:a"), 1, "email did not change")
+    client.xadd(t.events, {"value": debezium("users", "u", row(6), row(7, email="b"))})
+    settle(t)
+    equal(client.exists(user + ":m:a", user + ":m:b", user + ":m:c"), 1, "old and new key")
+    assert t.sluices[-1].metric("sluice_invalidation_answers_total") >= 2
+    equal(dead_stream(t), [])
+
+
 # --- the samples
 
 def test_the_samples_of_every_tool_are_decoded_or_kept(t):

@@ -1,3 +1,4 @@
+#include "tests/sim/groups.h"
 #include "tests/sim/sim.h"
 
 #include "common/clock.h"
@@ -365,6 +366,8 @@ poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	int64_t end_us = world.now_us + timeout_ms * INT64_C(1000);
 
+	if (groups_are_played())
+		return groups_poll(fds, count, timeout_ms);
 	for (;;) {
 		int ready = count_ready(fds, count);
 		int64_t left_us = end_us - world.now_us, step_us = 200 + below(20000);

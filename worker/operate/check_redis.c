@@ -95,7 +95,10 @@ check_stream(struct redis_check *r, const struct config_source *source, const ch
 		    "the key %s is a %.*s, not a stream", stream, STR_ARGS(type->text));
 		return;
 	}
-	acl_check_stream(&r->acl, r->check->config->pool, stream);
+	if (source->write)
+		acl_check_stream(&r->acl, r->check->config->pool, stream);
+	else
+		acl_check_group(&r->acl, stream);
 }
 
 static void
@@ -109,6 +112,8 @@ check_streams(struct redis_check *r)
 			check_stream(r, &config->sources[i], config->sources[i].streams[j]);
 			arena_reset(&r->arena);
 		}
+	if (config_lanes_of_kind(config, false) > 0 && redis_is_open(r->redis))
+		acl_check_dead_stream(&r->acl, config->pool, config->dead_stream);
 }
 
 /* ---- lanes that nobody reads ---- */

@@ -250,6 +250,10 @@ group_leave(struct redis_group *g, struct lane *lane)
 
 	if (!redis_is_open(s->control) || !group_lane(lane)->joined)
 		return;
+	/* a read that still waits would be given what nobody hears of */
+	redis_close(s->read);
+	s->requested = false;
+	g->acks = 0;
 	control_begin(s);
 	replies = group_queue_acks(g, lane, s->control, &s->arena) + 1;
 	queue_leave(g, lane, str_of(g->consumer));
