@@ -40,7 +40,7 @@ is_named(const struct table *table, unsigned column)
 		if (table->key[i] == column)
 			return true;
 	for (unsigned i = 0; i < table->image_count; i++)
-		if (table->images[i] == column)
+		if (table->reads[i] == column)
 			return true;
 	return false;
 }

@@ -291,6 +291,13 @@ no_prepare(struct store *store, struct batch *batch)
 	(void)store, (void)batch;
 }
 
+static int
+no_recall(struct store *store, struct batch *batch, struct letter_list *list, struct err *err)
+{
+	(void)store, (void)batch, (void)list, (void)err;
+	return 0;
+}
+
 static enum write_result
 no_write(struct store *store, struct batch *batch, struct write_report *report, struct err *err)
 {
@@ -358,6 +365,7 @@ static const struct store_ops no_ops = {
 	.recount = no_recount,
 	.prepare = no_prepare,
 	.forget = no_prepare,
+	.recall = no_recall,
 	.write = no_write,
 	.letters = no_letters,
 	.free = no_free,
