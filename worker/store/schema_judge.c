@@ -158,7 +158,7 @@ is_from_row(const struct table *table, const struct key_template *template)
 {
 	const struct config_template *config = template->config;
 
-	if (table->config->has_images || config->mode == MODE_NONE)
+	if (table->config->has_images || table->keys_only || config->mode == MODE_NONE)
 		return false;
 	for (size_t i = 0; i < template->part_count; i++) {
 		if (template->parts[i].column >= (int)table->key_count)
