@@ -94,6 +94,7 @@ struct config_source {
 	bool write;
 	bool apply_snapshots;	/* snapshot: apply */
 	bool delete_tombstones; /* tombstones: delete */
+	bool allow_truncate;	/* truncate: allow */
 	enum config_binary binary;
 	enum config_times times;
 	int line, column; /* where it stands in the file */
@@ -130,6 +131,7 @@ struct config_table {
 	size_t set_count;
 	bool fold;
 	enum config_on_poison on_poison;
+	size_t lanes;	 /* that may bring its changes */
 	bool has_images; /* all its changes are events: templates may use any column */
 	int line, column;
 };

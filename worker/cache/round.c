@@ -253,7 +253,8 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 	struct str values[KEY_COLUMNS];
 	bool plain = row->plain || row->images == NULL;
 
-	CHECK(table->key_count <= KEY_COLUMNS);
+	CHECK(table->key_count <= KEY_COLUMNS &&
+	    (!plain || table->image_count == 0 || table->reads_row));
 	for (unsigned i = 0; i < table->key_count; i++)
 		values[i] =
 		    row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;

@@ -201,9 +201,9 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 	return 0;
 }
 
-/* The change says what may have to wait behind it. */
+/* The change says what may have to wait behind it.  Whether it may be done is resolve's to say. */
 static int
-refuse_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
+take_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
     const char *table)
 {
 	entry->changes = arena_alloc(arena, sizeof(*entry->changes));
@@ -212,8 +212,10 @@ refuse_whole_table(struct entry *entry, struct arena *arena, const struct event 
 		.op = CHANGE_DELETE,
 		.table_name = str_of(table),
 		.whole_table = true };
+	if (entry->lane->source->allow_truncate)
+		return 0;
 	return entry_refuse(entry, arena, REASON_TRUNCATE,
-	    "the table %s was %s at its source; sluice changes rows, not whole tables",
+	    "the table %s was %s at its source; `truncate: allow` deletes its rows here, too",
 	    name_shown(arena, event->table), event->kind == EVENT_DROP ? "dropped" : "truncated");
 }
 
@@ -238,7 +240,7 @@ take_events(struct entry *entry, struct arena *arena, const struct events *event
 	if (entry->passed != NULL)
 		return 0;
 	if (first->kind == EVENT_TRUNCATE || first->kind == EVENT_DROP)
-		return refuse_whole_table(entry, arena, first, table);
+		return take_whole_table(entry, arena, first, table);
 	entry->changes = arena_alloc(arena, events->count * sizeof(*entry->changes));
 	for (size_t i = 0; i < events->count; i++) {
 		if (make_change(entry, arena, &events->list[i], table, &entry->changes[i]) < 0)

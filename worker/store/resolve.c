@@ -154,6 +154,34 @@ resolve_waiting(struct resolver *r, struct change *change)
 	return 0;
 }
 
+/*
+ * Every row goes, in order against all other changes of the table.  What comes by another lane has no
+ * place in that order.
+ */
+static int
+resolve_whole_table(struct resolver *r, struct entry *entry, struct change *change)
+{
+	const struct config_source *source = entry->lane->source;
+	struct table *table;
+
+	if (resolve_table(r, entry, change) < 0)
+		return -1;
+	table = change->table;
+	if (table->problem != NULL)
+		return resolve_waiting(r, change);
+	if (table->config->lanes != 1 || !source->allow_truncate)
+		return entry_refuse(entry, r->arena, REASON_TRUNCATE,
+		    "%s: it was truncated or dropped, and changes of it come by %zu lanes: which "
+		    "of "
+		    "them were before can't be known",
+		    table->name, table->config->lanes);
+	(void)resolve_waiting(r, change);
+	r->unknown = false;
+	change->op = CHANGE_DELETE;
+	change->shape = shape_of(r, table, SHAPE_TRUNCATE, FENCE_OFF, NULL, 0);
+	return 0;
+}
+
 static int
 check_version(struct resolver *r, struct entry *entry, const struct change *change)
 {
@@ -303,10 +331,13 @@ take_values(struct resolver *r, struct entry *entry, struct change *change,
 int
 resolve_change(struct resolver *r, struct entry *entry, struct change *change)
 {
-	const struct resolver_plan *plan = resolve_plan(r, entry, change);
+	const struct resolver_plan *plan;
 	struct value keys[16];
 
 	change->alone = change->barrier = false;
+	if (change->whole_table)
+		return resolve_whole_table(r, entry, change);
+	plan = resolve_plan(r, entry, change);
 	if (plan == NULL)
 		return entry->refusal.reason != NULL ? -1 : resolve_waiting(r, change);
 	if (check_version(r, entry, change) < 0)

@@ -212,6 +212,12 @@ resolve_image(struct resolver *r, struct entry *entry, struct change *change)
 	change->row_before = change->row_after = NULL;
 	change->unchanged = 0;
 	change->version_stands = version_stands(&rows);
+	if (change->whole_table && table->problem == NULL &&
+	    table->config->has_images) { /* only keys without a column */
+		change->row_after = arena_zalloc(r->arena,
+		    (table->key_count + table->image_count) * sizeof(*change->row_after) + 1);
+		return 0;
+	}
 	if (change->origin == ORIGIN_APP || table->problem != NULL || table->template_count == 0 ||
 	    !table->config->has_images || (table->image_count == 0 && !table->has_when))
 		return 0;
