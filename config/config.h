@@ -113,6 +113,7 @@ struct config_source {
 	int claim_after_ms;   /* not write: what a consumer holds so long another one takes over */
 	bool apply_snapshots; /* snapshot: apply */
 	bool delete_tombstones; /* tombstones: delete */
+	bool allow_truncate;	/* truncate: allow */
 	enum config_binary binary;
 	enum config_times times;
 	int line, column; /* where it stands in the file */
@@ -153,6 +154,7 @@ struct config_table {
 	size_t key_count;
 	bool fold;
 	enum config_on_poison on_poison;
+	size_t lanes;	 /* that may bring its changes */
 	bool has_images; /* all that writes it are events: templates may use any column */
 	bool written;	 /* by some source */
 	int line, column;

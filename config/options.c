@@ -41,6 +41,8 @@ static const struct option_word snapshots[] = { { "apply", true, false },
 	{ "ignore", false, false }, { NULL, 0, false } };
 static const struct option_word tombstones[] = { { "ignore", false, false },
 	{ "delete", true, false }, { NULL, 0, false } };
+static const struct option_word truncates[] = { { "refuse", false, false },
+	{ "allow", true, false }, { NULL, 0, false } };
 static const struct option_word binaries[] = { { "base64", BINARY_BASE64, false },
 	{ "hex", BINARY_HEX, false }, { NULL, 0, false } };
 static const struct option_word times[] = { { "adaptive", TIMES_ADAPTIVE, false },
@@ -209,6 +211,10 @@ const struct option options[] = {
 	    .fallback = "ignore", .words = tombstones,
 	    .doc = "Change events: delete where a key without a value is the only sign of a "
 		   "deletion, as ExtractNewRecordState leaves it by default." },
+	{ "sources[]", "truncate", OPTION_BOOL, AT(config_source, allow_truncate),
+	    .fallback = "refuse", .words = truncates,
+	    .doc = "Change events: where a table was truncated or dropped, delete all its rows, "
+		   "if all its changes come by one lane; refuse makes it a dead letter." },
 	{ "sources[]", "binary", OPTION_WORD, AT(config_source, binary), .fallback = "base64",
 	    .words = binaries,
 	    .doc = "Change events: how binary columns are written (binary.handling.mode)." },
@@ -225,7 +231,6 @@ const struct option options[] = {
 	    .words = on_gaps,
 	    .doc = "What to do when entries were lost before they were read; either way it is an "
 		   "alarm." },
-	LATER("sources[]", "truncate"),
 
 	{ "", "tables", OPTION_TABLES, .shown = true,
 	    .doc = "The tables that are written or whose keys are invalidated, each by its name." },

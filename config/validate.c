@@ -276,6 +276,7 @@ check_images(struct reader *r, struct config_table *table)
 	for (size_t i = 0; i < config->source_count; i++) {
 		if (!source_has_table(&config->sources[i], table))
 			continue;
+		table->lanes += config->sources[i].stream_count;
 		some |= config_has_events(&config->sources[i]);
 		all &= config_has_events(&config->sources[i]) || !config->sources[i].write;
 		table->written |= config->sources[i].write;

@@ -22,9 +22,9 @@ struct row_read {
 struct row_reads {
 	struct row_read *rows;
 	struct step *steps;   /* the same, as steps that only name a key */
-	struct step **order;  /* sorted by table and key */
+	struct step **order;  /* those that name one, sorted by table and key */
 	struct shape *shapes; /* by place in the schema's tables */
-	unsigned count;
+	unsigned count, ordered;
 };
 
 void row_reads_init(struct row_reads *reads, const struct batch *batch);
