@@ -60,7 +60,7 @@ static const struct option_word versions[] = { { "given", VERSION_GIVEN, false }
 static const struct option_word modes[] = { { "delete", MODE_DELETE, false },
 	{ "versioned", MODE_VERSIONED, false }, { "generation", MODE_GENERATION, false },
 	{ "tag", MODE_TAG, false }, { "table", MODE_TABLE, false }, { "none", MODE_NONE, false },
-	{ "scan", 0, true }, { "populate", 0, true }, { NULL, 0, false } };
+	{ "scan", MODE_SCAN, false }, { "populate", 0, true }, { NULL, 0, false } };
 static const struct option_word dependencies[] = {
 	{ "redis", offsetof(struct config, ready_requires_redis), false },
 	{ "mysql", offsetof(struct config, ready_requires_mysql), false },
@@ -214,7 +214,8 @@ const struct option options[] = {
 	    .doc =
 		"delete removes the key; versioned tells the entry the row's version; generation "
 		"raises the number in the key, table the one number of the table; tag "
-		"invalidates the members of the set; none leaves it." },
+		"invalidates the members of the set; scan deletes all keys of a pattern, "
+		"\"user:{id}:*\"; none leaves it." },
 	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
 	    .example = "[name, email]", RANGE(1, 64),
 	    .doc = "Only when one of these columns (or one in the key) changed; for tables that "
@@ -296,6 +297,28 @@ const struct option options[] = {
 	{ "", "invalidate_lag_max", OPTION_SIZE, AT(config, invalidate_lag_max_bytes),
 	    .fallback = "1GiB", RANGE(MIB, 1024 * GIB),
 	    .doc = "Stream bytes that may wait for a cache that is away before rows stop too." },
+	{ "", "announce", OPTION_SECTION, .shown = true,
+	    .doc =
+		"Tells process-local caches which keys were invalidated; a channel or a stream of "
+		"the cache's server." },
+	{ "announce", "channel", OPTION_TEXT, AT(config, announce_channel),
+	    .example = "invalidated", RANGE(1, 255), .doc = "Pub/Sub channel." },
+	{ "announce", "stream", OPTION_TEXT, AT(config, announce_stream), .example = "invalidated",
+	    RANGE(1, 255), .doc = "Stream, instead of a channel." },
+	{ "announce", "max_len", OPTION_INT, AT(config, announce_max_len), .fallback = "100000",
+	    RANGE(1, 100000000), .doc = "Entries that the stream keeps, about." },
+	{ "", "scan", OPTION_SECTION, .shown = true,
+	    .doc = "How keys are looked for with mode scan." },
+	{ "scan", "step", OPTION_INT, AT(config, scan_step), .fallback = "500", RANGE(10, 10000),
+	    .doc = "Keys looked at by one SCAN." },
+	{ "scan", "max_keys_per_second", OPTION_COUNT, AT(config, scan_max_keys_per_second),
+	    .fallback = "100000", RANGE(0, 100000000),
+	    .doc = "Keys looked at, limit of the whole process; 0 is none." },
+	{ "scan", "max_patterns", OPTION_INT, AT(config, scan_max_patterns), .fallback = "256",
+	    RANGE(1, 100000),
+	    .doc =
+		"Patterns that may wait in a worker; with more it doesn't read their lanes until "
+		"a pass is through." },
 	{ "", "keep", OPTION_DURATION, AT(config, keep_ms), .fallback = "0",
 	    RANGE(0, 14 * 24 * HOUR),
 	    .doc =
@@ -332,7 +355,6 @@ const struct option options[] = {
 	LATER("", "kafka"),
 	LATER("", "refresh"),
 	LATER("", "outbox"),
-	LATER("", "announce"),
 	LATER("", "on_cache_lost"),
 	LATER("", "quarantine"),
 	LATER("", "stale_for"),

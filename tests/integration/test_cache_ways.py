@@ -1,33 +1,10 @@
 """Ways to invalidate beside delete: versioned, generation, table, tag; what the worker does with their answers."""
 import os, re
 import redis
-from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
+from cache_functions import HOUR, NONE, SOURCE, VERSIONED, Cache, deleted, reader, row, start, user
 from support import TOP, Redis, equal, limit, wait_for
 
-VERSIONED = {"key": "user:{id}", "mode": "versioned"}
 TAG = {"key": "user:{id}:keys", "mode": "tag", "quarantine": "10s"}
-
-
-def start(t, *templates, cache=None, version="ver", **more):
-    """A sluice whose cache is a Redis of its own; answers (process, server)."""
-    t.sql("""CREATE TABLE users (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(20), credits INT UNSIGNED NOT NULL DEFAULT 0,
-             ver BIGINT UNSIGNED) CHARACTER SET utf8mb4""")
-    server = Redis(t.dir).up()
-    t.own.append(server)
-    table = {"invalidate": list(templates) or [VERSIONED], **({"version": version} if version else {})}
-    process = t.sluice(cache=cache(server) if cache else {"url": server.url}, tables={"users": table}, **more)
-    if not cache:
-        equal(t.command("functions", "load", process.config)[0], 0)
-    return process, server
-
-
-def reader(server):
-    """Calls the functions that sluice loaded."""
-    return Cache(server.client(), load=False)
-
-
-def user(t, key, version, **fields):
-    t.user(key, _version=version, **fields)
 
 
 def answers(process):
