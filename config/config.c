@@ -143,7 +143,7 @@ config_has_mode(const struct config *config, enum config_mode mode)
 bool
 config_needs_functions(const struct config *config)
 {
-	return config_has_mode(config, MODE_VERSIONED) ||
+	return config_has_mode(config, MODE_POPULATE) || config_has_mode(config, MODE_VERSIONED) ||
 	    config_has_mode(config, MODE_GENERATION) || config_has_mode(config, MODE_TAG) ||
 	    config_has_mode(config, MODE_TABLE);
 }

@@ -107,6 +107,7 @@ enum config_mode {
 	MODE_TAG,
 	MODE_TABLE,
 	MODE_SCAN,
+	MODE_POPULATE,
 	MODE_NONE
 };
 
@@ -117,7 +118,8 @@ struct config_template {
 	size_t when_count;
 	int line, column;
 	int marker_ms, marker_absent_ms, quarantine_ms; /* versioned, tag */
-	int ttl_ms;					/* generation, table; 0: for ever */
+	int ttl_ms;	      /* generation, table, populate; 0: for ever */
+	bool populate_always; /* also where nobody has read the row */
 };
 
 struct config_pair {

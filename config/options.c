@@ -60,7 +60,9 @@ static const struct option_word versions[] = { { "given", VERSION_GIVEN, false }
 static const struct option_word modes[] = { { "delete", MODE_DELETE, false },
 	{ "versioned", MODE_VERSIONED, false }, { "generation", MODE_GENERATION, false },
 	{ "tag", MODE_TAG, false }, { "table", MODE_TABLE, false }, { "none", MODE_NONE, false },
-	{ "scan", MODE_SCAN, false }, { "populate", 0, true }, { NULL, 0, false } };
+	{ "scan", MODE_SCAN, false }, { "populate", MODE_POPULATE, false }, { NULL, 0, false } };
+static const struct option_word populates[] = { { "existing", false, false },
+	{ "always", true, false }, { NULL, 0, false } };
 static const struct option_word dependencies[] = {
 	{ "redis", offsetof(struct config, ready_requires_redis), false },
 	{ "mysql", offsetof(struct config, ready_requires_mysql), false },
@@ -215,26 +217,36 @@ const struct option options[] = {
 		"delete removes the key; versioned tells the entry the row's version; generation "
 		"raises the number in the key, table the one number of the table; tag "
 		"invalidates the members of the set; scan deletes all keys of a pattern, "
-		"\"user:{id}:*\"; none leaves it." },
+		"\"user:{id}:*\"; populate writes the new row instead, where a change holds all of "
+		"it; "
+		"none leaves it." },
 	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
 	    .example = "[name, email]", RANGE(1, 64),
 	    .doc = "Only when one of these columns (or one in the key) changed; for tables that "
 		   "change events write." },
 	{ "tables.*.invalidate[]", "marker", OPTION_DURATION, AT(config_template, marker_ms),
 	    .fallback = "1m", RANGE(SECOND, 24 * HOUR),
-	    .doc = "versioned: how long an invalidation is remembered where the key was there." },
+	    .doc = "versioned, populate: how long an invalidation is remembered where the key was "
+		   "there." },
 	{ "tables.*.invalidate[]", "marker_absent", OPTION_DURATION,
 	    AT(config_template, marker_absent_ms), .fallback = "2s", RANGE(0, 24 * HOUR),
-	    .doc = "versioned: the same where the key was absent; 0 where all loaders read the "
+	    .doc = "versioned, populate: the same where the key was absent; 0 where all loaders "
+		   "read the "
 		   "primary, else more than a replica's delay." },
 	{ "tables.*.invalidate[]", "quarantine", OPTION_DURATION,
 	    AT(config_template, quarantine_ms), .fallback = "5s", RANGE(SECOND, HOUR),
-	    .doc = "versioned, tag: how long nothing is filled after an invalidation without a "
+	    .doc = "versioned, populate, tag: how long nothing is filled after an invalidation "
+		   "without a "
 		   "version." },
 	{ "tables.*.invalidate[]", "ttl", OPTION_DURATION, AT(config_template, ttl_ms),
 	    .fallback = "0", RANGE(0, 24 * HOUR),
-	    .doc = "generation, table: how long the number lives after it was raised; more than "
-		   "the values under it; 0 for ever." },
+	    .doc =
+		"generation, table: how long the number lives after it was raised; more than "
+		"the values under it; 0 for ever.  populate: how long the value does, give or take "
+		"a tenth; required." },
+	{ "tables.*.invalidate[]", "populate", OPTION_BOOL, AT(config_template, populate_always),
+	    .fallback = "existing", .words = populates,
+	    .doc = "populate: write only over a value or marker that is there, or always." },
 	{ "tables.*", "columns", OPTION_PAIRS, LIST(config_table, columns, column_count),
 	    .example = "{ mail: email }", RANGE(1, 64),
 	    .doc = "Fields whose column has another name." },
@@ -259,7 +271,6 @@ const struct option options[] = {
 	LATER("tables.*", "announce"),
 	LATER("tables.*", "on_cache_lost"),
 	LATER("tables.*", "stale_for"),
-	LATER("tables.*.invalidate[]", "populate"),
 	LATER("tables.*.invalidate[]", "stale_for"),
 	LATER("tables.*.invalidate[]", "tag"),
 

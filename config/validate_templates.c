@@ -22,10 +22,15 @@ check_mode(struct reader *r, const struct config_table *table,
 
 	if (braces_check(str_of(template->written), &holes, NULL) != 0)
 		return;
-	if (template->mode == MODE_VERSIONED && table->version != VERSION_GIVEN)
+	if (template->mode == MODE_POPULATE && template->ttl_ms == 0)
+		problem_add(r->problems, at, "key %s: mode populate wants a ttl for the value",
+		    quoted);
+	if ((template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE) &&
+	    table->version != VERSION_GIVEN)
 		problem_add(r->problems, at,
-		    "key %s: mode versioned wants a version of kind given, and table %s has %s",
-		    quoted, problem_quote(r->problems, str_of(table->name)), kinds[table->version]);
+		    "key %s: mode %s wants a version of kind given, and table %s has %s", quoted,
+		    template->mode == MODE_POPULATE ? "populate" : "versioned",
+		    problem_quote(r->problems, str_of(table->name)), kinds[table->version]);
 	if (template->mode == MODE_TABLE && holes > 0)
 		problem_add(r->problems, at,
 		    "key %s: mode table has one key for the whole table, without a {column}",
@@ -124,12 +129,13 @@ check_pattern(struct reader *r, struct map *patterns, const struct config_table 
 	if (first->template->mode != template->mode)
 		problem_add(r->problems, at, "key %s: the same pattern has another mode in line %d",
 		    quoted, first->template->line);
-	else if (template->mode == MODE_VERSIONED && first->table != table)
+	else if ((template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE) &&
+	    first->table != table)
 		problem_add(r->problems, at,
-		    "key %s: with mode versioned a pattern belongs to one table; in line %d it is "
+		    "key %s: with mode %s a pattern belongs to one table; in line %d it is "
 		    "of %s",
-		    quoted, first->template->line,
-		    problem_quote(r->problems, str_of(first->table->name)));
+		    quoted, template->mode == MODE_POPULATE ? "populate" : "versioned",
+		    first->template->line, problem_quote(r->problems, str_of(first->table->name)));
 	else
 		problem_warn(r->problems, at, "key %s: the same pattern is in line %d", quoted,
 		    first->template->line);

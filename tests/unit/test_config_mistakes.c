@@ -328,15 +328,14 @@ what_a_later_release_brings_is_refused_by_name(void **state)
 	    "  t:\n"
 	    "    truncate: allow\n"
 	    "    refresh: {}\n"
-	    "    invalidate: [{ key: \"u:{id}\", mode: populate, stale_for: 5s }]\n"
+	    "    invalidate: [{ key: \"u:{id}\", mode: delete, stale_for: 5s }]\n"
 	    "kafka: { brokers: k }\n"
 	    "quarantine: 1s\n",
 	    "3:60: sources[0].write: false is not in this release\n"
 	    "3:67: sources[0].trim is not in this release\n"
 	    "6:5: tables.t.truncate is not in this release\n"
 	    "7:5: tables.t.refresh is not in this release\n"
-	    "8:41: tables.t.invalidate[0].mode: populate is not in this release\n"
-	    "8:51: tables.t.invalidate[0].stale_for is not in this release\n"
+	    "8:49: tables.t.invalidate[0].stale_for is not in this release\n"
 	    "9:1: kafka is not in this release\n"
 	    "10:1: quarantine is not in this release\n");
 }

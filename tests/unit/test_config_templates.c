@@ -78,7 +78,8 @@ a_mode_says_what_it_wants(void **state)
 		       "    invalidate:\n"
 		       "      - { key: \"v:{nr}\", mode: versioned }\n"
 		       "      - { key: \"v:{nr}:all\", mode: tag }\n"
-		       "      - { key: \"v:number\", mode: table }\n",
+		       "      - { key: \"v:number\", mode: table }\n"
+		       "      - { key: \"p:{id}\", mode: populate }\n",
 	    "5:28: key \"t:{id}\": mode versioned wants a version of kind given, and table \"t\" "
 	    "has "
 	    "none\n"
@@ -90,7 +91,8 @@ a_mode_says_what_it_wants(void **state)
 	    "18:16: key \"v:{nr}\": with mode versioned a pattern belongs to one table; in line 12 "
 	    "it is of \"v\"\n"
 	    "19:16: key \"v:{nr}:all\": the same pattern has another mode in line 13\n"
-	    "20:16: warning: key \"v:number\": the same pattern is in line 14\n");
+	    "20:16: warning: key \"v:number\": the same pattern is in line 14\n"
+	    "21:16: key \"p:{id}\": mode populate wants a ttl for the value\n");
 }
 
 static void

@@ -1,6 +1,7 @@
 #include "worker/cache/round.h"
 
 #include "common/log.h"
+#include "worker/cache/payload.h"
 #include "worker/cache/tag.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@ enum {
 	ARENA_KEEP = 256 * 1024,
 	KEY_COLUMNS = 16,
 	MAP_KEEP = 16 * 1024,
-	CALL_ARGUMENTS = 5,
+	CALL_ARGUMENTS = 8,
 	/* what sluice_invalidate takes when it isn't told */
 	MARKER_MS = 60000,
 	MARKER_ABSENT_MS = 2000,
@@ -135,10 +136,18 @@ add_word(struct call *call, struct str word)
 	call->argv[call->argc++] = word;
 }
 
+/* Do its keys know the row's version? */
+static bool
+is_versioned(enum config_mode mode)
+{
+	return mode == MODE_VERSIONED || mode == MODE_POPULATE;
+}
+
 /* What the row's changes say of its version, the refused ones aside. */
 struct told {
 	bool anything, unversioned, deleted, repeat;
 	uint64_t version;
+	const struct change *newest; /* of that version */
 };
 
 /* Templates (bit = place) with a `when`. */
@@ -163,7 +172,7 @@ told_of(const struct touched *row, size_t template)
 		if (!c->has_version || c->version_stands)
 			told.unversioned = true;
 		else if (c->version > told.version)
-			told.version = c->version, told.deleted = deleted;
+			told.version = c->version, told.deleted = deleted, told.newest = c;
 		else if (c->version == told.version)
 			told.deleted |= deleted;
 	}
@@ -192,6 +201,44 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	return round_send(r, expected, call.argc, call.argv, err);
 }
 
+/* The new row, where the newest change holds all of it; else it is told as with mode versioned. */
+static int
+send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
+    struct err *err)
+{
+	const struct config_template *t = expected->template;
+	struct call call = { 0 };
+
+	buf_reset(&r->message);
+	if (told->unversioned || told->deleted || told->newest == NULL ||
+	    !payload_of(told->newest, &r->message))
+		return send_versioned(r, expected, key, told, err);
+	expected->what = EXPECT_POPULATE;
+	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+	expected->version = told->version;
+	call.argc = library_call(r->library, STR("sluice_populate"), key, call.argv);
+	add_number(&call, told->version);
+	add_word(&call, (struct str){ r->message.data, r->message.len });
+	add_number(&call, (uint64_t)t->ttl_ms);
+	add_word(&call, STR("")); /* jitter */
+	add_word(&call, STR("")); /* stale_for */
+	add_number(&call, (uint64_t)t->marker_ms);
+	add_number(&call, t->populate_always);
+	add_number(&call, (uint64_t)t->marker_absent_ms);
+	return round_send(r, expected, call.argc, call.argv, err);
+}
+
+/* No room for a value: the old one goes, as it must. */
+static int
+populate_refused(struct round *r, const struct expected *e, struct err *err)
+{
+	struct expected expected = *e;
+	struct told told = { .version = e->version };
+
+	expected.what = EXPECT_CALL;
+	return send_versioned(r, &expected, e->member, &told, err);
+}
+
 static int
 send_generation(struct round *r, const struct expected *expected, struct str key, struct err *err)
 {
@@ -208,7 +255,7 @@ static struct announced *
 announced_of(struct round *r, const struct expected *expected, const struct told *told,
     bool one_row)
 {
-	bool versioned = expected->template->mode == MODE_VERSIONED;
+	bool versioned = is_versioned(expected->template->mode);
 	struct announced *announced;
 
 	if (!announce_is_on(r->config) || expected->template->mode == MODE_TAG)
@@ -247,6 +294,8 @@ send_key(struct round *r, struct expected *expected, const struct told *told, bo
 		return add_unlink(r, key, announced, err);
 	case MODE_VERSIONED:
 		return send_versioned(r, expected, key, told, err);
+	case MODE_POPULATE:
+		return send_populate(r, expected, key, told, err);
 	case MODE_GENERATION:
 	case MODE_TABLE:
 		return send_generation(r, expected, key, err);
@@ -284,7 +333,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 	struct expected expected = {
 		.what = EXPECT_CALL, .table = row->table->config, .template = template->config
 	};
-	bool versioned = template->config->mode == MODE_VERSIONED;
+	bool versioned = is_versioned(template->config->mode);
 	struct told told = { 0 };
 
 	if (versioned || announce_is_on(r->config))
@@ -330,9 +379,9 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 
 		if (mode == MODE_NONE)
 			continue;
-		if ((plain || mode == MODE_VERSIONED) && send_rendered(r, row, i, values, err) != 0)
+		if ((plain || is_versioned(mode)) && send_rendered(r, row, i, values, err) != 0)
 			return -1;
-		if (mode != MODE_VERSIONED && send_images(r, row, i, err) != 0)
+		if (!is_versioned(mode) && send_images(r, row, i, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -439,6 +488,12 @@ fail(const struct redis_reply *reply, struct err *err)
 }
 
 static bool
+is_oom(const struct redis_reply *reply)
+{
+	return reply->text.len >= 3 && memcmp(reply->text.data, "OOM", 3) == 0;
+}
+
+static bool
 is_wrong_type(const struct redis_reply *reply)
 {
 	return reply->type == REDIS_ERROR && reply->text.len >= 9 &&
@@ -451,11 +506,21 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 {
 	bool wrong_type = is_wrong_type(reply);
 
+	if (reply->type == REDIS_ERROR && e->what == EXPECT_POPULATE && is_oom(reply))
+		return populate_refused(r, e, err);
 	if (reply->type == REDIS_ERROR && !wrong_type)
 		return fail(reply, err);
 	switch (e->what) {
 	case EXPECT_UNLINK:
 		return wrong_type ? fail(reply, err) : announce_all(r, e, err);
+	case EXPECT_POPULATE:
+		if (wrong_type) {
+			round_refused(r, e);
+			return 0;
+		}
+		if (r->cache->counters != NULL)
+			COUNT(r->cache->counters->populated, str_equal(reply->text, STR("OK")));
+		return take_versioned(r, e, reply->text, err);
 	case EXPECT_ANNOUNCED:
 		return wrong_type ? fail(reply, err) : 0;
 	case EXPECT_CALL:
@@ -463,7 +528,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 			round_refused(r, e);
 			return 0;
 		}
-		if (e->template->mode != MODE_VERSIONED)
+		if (!is_versioned(e->template->mode))
 			return announce_all(r, e, err);
 		count_answer(r, reply->text);
 		return take_versioned(r, e, reply->text, err);

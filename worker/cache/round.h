@@ -20,6 +20,8 @@
  *			one where a change has none or left the row's as it was
  *	generation	sluice_generation_raise; table the same, of the table's one key
  *	tag		the members of the set, page by page; see tag.h
+ *	populate	sluice_populate with the row, where its newest change holds all of it (payload.h),
+ *			else as versioned
  *	scan		nothing of the round's: the pattern is remembered, see scan.h
  * What was invalidated is announced (announce.h) in the same round.
  * Answers come in the order of the commands, so what is expected is a queue.  A key that names a
@@ -43,6 +45,7 @@ struct expected {
 	enum {
 		EXPECT_UNLINK,
 		EXPECT_CALL, /* a function with the template's key */
+		EXPECT_POPULATE,
 		EXPECT_ANNOUNCED,
 		EXPECT_TIME, /* the rest: tag.c's */
 		EXPECT_MEMBERS,
@@ -51,7 +54,8 @@ struct expected {
 	} what;
 	const struct config_table *table;
 	const struct config_template *template;
-	struct str member;
+	struct str member;		   /* of a tag; the key that is populated */
+	uint64_t version;		   /* of what is populated */
 	const struct announced *announced; /* NULL: nothing is */
 	struct expected *next;
 };

@@ -98,6 +98,8 @@ print_work(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_invalidations_repeated_total",
 	    "Entries invalidated once more after a crash or an outage of the cache.",
 	    t->invalidations_repeated);
+	series_counter(out, "sluice_populated_total", "Cache entries written with the new row.",
+	    t->populated);
 	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
 	series_gauge(out, "sluice_scan_patterns",
 	    "Patterns of mode scan that are looked for or wait.",
