@@ -131,6 +131,15 @@ config_secret(const struct config_secret *secret, struct buf *out)
 }
 
 bool
+config_refreshes(const struct config *config)
+{
+	for (size_t i = 0; i < config->table_count; i++)
+		if (config->tables[i].refresh.on)
+			return true;
+	return false;
+}
+
+bool
 config_needs_functions(const struct config *config)
 {
 	for (size_t i = 0; i < config->table_count; i++)

@@ -116,6 +116,39 @@ struct config_pair {
 	const char *name, *value;
 };
 
+/* How the popular keys of a table are loaded again before they expire. */
+enum config_value { VALUE_AS_JSON, VALUE_AS_HASH };
+struct config_refresh {
+	bool on; /* the table has `refresh` */
+	const char
+	    *key; /* the template as written under `invalidate`; NULL: the first usable one */
+	const struct config_template *template; /* that one, found by validation */
+	int ttl_ms;
+	int stale_for_ms;
+	const char **value; /* columns; none: all that the row or `load` has */
+	size_t value_count;
+	enum config_value format;
+	const char *load; /* a SELECT with (:keys); NULL: by primary key */
+	const char *warm; /* a SELECT of primary keys; NULL: none */
+	int warm_every_ms;
+	int top;
+	int64_t threshold; /* reads a minute */
+	int stale_max_ms;
+	bool on_invalidate; /* on_invalidate: reload */
+	int line, column;
+};
+
+/* The same for all tables. */
+struct config_refreshing {
+	const char *reads; /* the stream of reads in the cache; NULL: none */
+	int sample;	   /* reads that an entry of it stands for */
+	bool sampling;	   /* listen to sluice_get */
+	int half_life_ms;
+	int64_t max_loads_per_second;
+	int slow_load_ms;
+	int failures, open_ms; /* of the breaker */
+};
+
 struct config_table {
 	const char *name;
 	enum config_version version;
@@ -130,6 +163,7 @@ struct config_table {
 	size_t set_count;
 	bool fold;
 	enum config_on_poison on_poison;
+	struct config_refresh refresh;
 	bool has_images; /* all its changes are events: templates may use any column */
 	int line, column;
 };
@@ -150,6 +184,7 @@ struct config {
 	struct config_table *tables;
 	size_t table_count;
 
+	struct config_refreshing refresh;
 	int workers;
 	int64_t memory_bytes;
 	int64_t entry_max_bytes;
@@ -208,6 +243,9 @@ void config_print_readme_table(struct buf *out);
 /* Expand a secret now (reading ${file:} again).  NULL when none or unreadable, which is logged; the
  * returned text belongs to `out`.  Usable as the password function of redis_options and sql_options. */
 const char *config_secret(const struct config_secret *secret, struct buf *out);
+
+/* Is any table's `refresh` set? */
+bool config_refreshes(const struct config *config);
 
 /* Does a template need the function library? */
 bool config_needs_functions(const struct config *config);

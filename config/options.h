@@ -41,6 +41,7 @@ enum option_type {
 	OPTION_START,	      /* "beginning", "end" or a stream id */
 	OPTION_VERSION,	      /* a column's name, or a map of "tables.*.version" */
 	OPTION_TEMPLATES,     /* a list of texts or of maps of "tables.*.invalidate[]" */
+	OPTION_REFRESH,	      /* a map of "tables.*.refresh" */
 	OPTION_TYPES
 };
 
@@ -65,7 +66,7 @@ struct option {
 	const char *doc;     /* one sentence; NULL for a section that speaks for itself */
 };
 
-enum { OPTIONS_MAX = 128 };
+enum { OPTIONS_MAX = 160 };
 extern const struct option options[]; /* ends with parent == NULL */
 
 /* The option of that name below that parent, or NULL. */

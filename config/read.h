@@ -97,7 +97,8 @@ read_function read_string, read_name, read_secret, read_int, read_int64, read_en
     read_bits, read_flags, read_texts;				      /* read_value.c */
 read_function read_redis_url, read_mysql_url, read_host, read_listen; /* read_server.c */
 read_function read_sources, read_streams, read_source_table, read_source_tables,
-    read_start;							     /* read_source.c */
-read_function read_tables, read_pairs, read_version, read_templates; /* read_table.c */
+    read_start; /* read_source.c */
+read_function read_tables, read_pairs, read_version, read_templates,
+    read_refresh; /* read_table.c */
 
 #endif

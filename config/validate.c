@@ -267,4 +267,5 @@ validate(struct reader *r, struct place top)
 		if (config_has_events(&config->sources[i]))
 			check_event_versions(r, &config->sources[i]);
 	validate_templates(r);
+	validate_refresh(r);
 }
