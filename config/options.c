@@ -306,7 +306,7 @@ const struct option options[] = {
 	LATER("tables.*.invalidate[]", "stale_for"),
 	LATER("tables.*.invalidate[]", "tag"),
 
-	{ "", "refresh", OPTION_SECTION, AT(config, refresh),
+	{ "", "refresh", OPTION_SECTION, AT(config, refresh), .shown = true,
 	    .doc =
 		"For all tables with refresh: how reads are counted and what loading may cost." },
 	{ "refresh", "reads", OPTION_TEXT, AT(config_refreshing, reads), .example = "reads",

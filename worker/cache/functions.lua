@@ -19,7 +19,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
 | `sluice_release` | `KEY token` | `OK` (the lease is given back); `LEASE_LOST` |
-| `sluice_stretch` | `KEY stamp ms` | `OK` (the value may be served so long, as `STALE` once it is over its time, and nobody else loads); `CHANGED`; `WAIT` (another loads) |
+| `sluice_stretch` | `KEY stamp ms` | `OK` (the value may be served so long, as `STALE` once it is over its time, and nobody else loads); `CHANGED` (or without a value; stamp '': whichever is there); `WAIT` (another loads) |
 | `sluice_drop` | `KEY` | `OK`; `ABSENT` |
 | `sluice_untag` | `KEY until member...` | how many members left the set KEY; none once the server's time in µs is at `until` |
 | `sluice_generation` | `KEY [ttl=0]` | the generation, set to the server's time in µs where there is none |
@@ -358,7 +358,7 @@ end
 local function stretch(key, args)
 	local stamp, ms = args[1], whole(args[2], nil, YEARS, 'ms')
 	local w, e, s, t, l = values(call('HMGET', key, 'w', 'e', 's', 't', 'l'))
-	if not w or w ~= stamp or not e then return { ok = 'CHANGED' } end
+	if not w or (stamp ~= '' and w ~= stamp) or not e then return { ok = 'CHANGED' } end
 	local us = now_us()
 	if is_leased(t, l, us) then return { ok = 'WAIT' } end
 	local over = floor(us / 1000) + ms
