@@ -1,6 +1,7 @@
 #include "worker/cache/round.h"
 
 #include "common/log.h"
+#include "worker/cache/refresh_ring.h"
 #include "worker/cache/tag.h"
 
 #include <stdio.h>
@@ -189,8 +190,12 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
     const struct told *told, struct err *err)
 {
 	const struct config_template *t = expected->template;
+	struct expected told_key = *expected;
 	struct call call = { 0 };
 
+	if (r->cache->reloads != NULL && expected->table->refresh.on_invalidate &&
+	    expected->table->refresh.template == t)
+		told_key.member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
 	if (told->unversioned)
 		add_word(&call, STR(""));
@@ -203,7 +208,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_number(&call, (uint64_t)t->marker_absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
 	}
-	return round_send(r, expected, call.argc, call.argv, err);
+	return round_send(r, &told_key, call.argc, call.argv, err);
 }
 
 static int
@@ -357,6 +362,14 @@ count_answer(struct round *r, struct str answer)
 			COUNT(counters->invalidation_answers[i], 1);
 }
 
+static void
+take_versioned(struct round *r, const struct expected *e, struct str answered)
+{
+	count_answer(r, answered);
+	if (e->member.len > 0 && !str_equal(answered, STR("KEPT")))
+		refresh_ring_put(r->cache->reloads, e->table, e->member);
+}
+
 static int
 fail(const struct redis_reply *reply, struct err *err)
 {
@@ -388,7 +401,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		if (wrong_type)
 			round_refused(r, e);
 		else if (e->template->mode == MODE_VERSIONED)
-			count_answer(r, reply->text);
+			take_versioned(r, e, reply->text);
 		return 0;
 	case EXPECT_TIME:
 	case EXPECT_MEMBERS:

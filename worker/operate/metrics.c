@@ -108,6 +108,44 @@ print_work(const struct snapshot *s, struct buf *out)
 	    "From the entry being added to its COMMIT.", &s->commit_lag_seconds);
 }
 
+/* Without refresh they are all 0: a board finds every series. */
+static void
+print_refresh(const struct snapshot *s, struct buf *out)
+{
+	const struct snapshot_refresh *r = &s->refresh;
+
+	series_counter(out, "sluice_refresh_selects_total", "SELECTs that loaded keys.",
+	    r->selects);
+	series_counter(out, "sluice_refresh_asked_total", "Keys that they asked for.", r->asked);
+	series_counter(out, "sluice_refresh_loaded_total", "Values written ahead of their expiry.",
+	    r->loaded);
+	series_counter(out, "sluice_refresh_reloaded_total",
+	    "Those of them that followed an invalidation.", r->reloaded);
+	series_counter(out, "sluice_refresh_lost_total",
+	    "Loads thrown away because the key was invalidated or written meanwhile.", r->lost);
+	series_counter(out, "sluice_refresh_older_total",
+	    "Loads thrown away because a newer version is known.", r->older);
+	series_counter(out, "sluice_refresh_duplicates_total",
+	    "Loads thrown away because another process had loaded the key.", r->duplicates);
+	series_counter(out, "sluice_refresh_absent_total", "Popular keys without a row.",
+	    r->absent);
+	series_counter(out, "sluice_refresh_stretches_total",
+	    "Times that a popular value was kept for three more seconds.", r->stretches);
+	series_counter(out, "sluice_refresh_over_budget_total",
+	    "Keys that were due and had to wait for max_loads_per_second or a slow MySQL.",
+	    r->over_budget);
+	series_counter(out, "sluice_refresh_reads_total", "Reads counted, by their weight.",
+	    r->reads);
+	series_counter(out, "sluice_refresh_reads_unknown_total",
+	    "Reads of keys that no table refreshes.", r->reads_unknown);
+	series_gauge(out, "sluice_refresh_rate_limit", "Keys that may be loaded in a second now.",
+	    (double)r->rate_limit);
+	series_gauge(out, "sluice_refresh_last_load_seconds", "What the last SELECT took.",
+	    r->last_load_seconds);
+	series_gauge(out, "sluice_refresh_members", "Processes that share the popular keys.",
+	    (double)r->members);
+}
+
 static void
 print_dependencies(const struct snapshot *s, struct buf *out)
 {
@@ -236,6 +274,17 @@ static const struct column_series table_series[] = {
 	    offsetof(struct snapshot_table, dead_open) },
 	{ "sluice_table_invalidated_total", "counter", "Cache keys invalidated, by table.",
 	    offsetof(struct snapshot_table, invalidated) },
+	{ "sluice_table_reads_total", "counter", "Reads that sluice_get reported, by table.",
+	    offsetof(struct snapshot_table, sampled) },
+	{ "sluice_table_hits_total", "counter", "Those of them that found a value, by table.",
+	    offsetof(struct snapshot_table, found) },
+	{ "sluice_table_loaded_total", "counter", "Values written ahead of their expiry, by table.",
+	    offsetof(struct snapshot_table, loaded) },
+	{ "sluice_table_hot_keys", "gauge", "Keys read above the threshold, by table.",
+	    offsetof(struct snapshot_table, hot) },
+	{ "sluice_table_stretched_keys", "gauge",
+	    "Popular values that are served over their time, by table.",
+	    offsetof(struct snapshot_table, stretched) },
 };
 
 static uint64_t
@@ -324,6 +373,11 @@ table_add(struct snapshot_table *to, const struct snapshot_table *from)
 	to->dead += from->dead;
 	to->dead_open += from->dead_open;
 	to->invalidated += from->invalidated;
+	to->sampled += from->sampled;
+	to->found += from->found;
+	to->loaded += from->loaded;
+	to->hot += from->hot;
+	to->stretched += from->stretched;
 }
 
 static void
@@ -353,6 +407,7 @@ metrics_print(const struct snapshot *s, struct buf *out)
 {
 	print_process(s, out);
 	print_work(s, out);
+	print_refresh(s, out);
 	print_dependencies(s, out);
 	print_lanes(s, out);
 	print_tables(s, out);

@@ -13,7 +13,7 @@
 const char *
 dependency_name(enum dependency dependency)
 {
-	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache" };
+	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache", "mysql_read" };
 
 	return dependency < DEPENDENCIES ? names[dependency] : NULL;
 }
@@ -173,6 +173,45 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 }
 
 static void
+take_refresh(struct snapshot *s, struct refresh *refresh)
+{
+	struct snapshot_refresh *out = &s->refresh;
+
+	s->breakers[DEPENDENCY_MYSQL_READ].worked_ever = true;
+	if (refresh == NULL)
+		return;
+	struct refresh_counters *c = refresh_counters(refresh);
+	out->on = true;
+	out->selects = SEE(c->selects);
+	out->asked = SEE(c->asked);
+	out->loaded = SEE(c->loaded);
+	out->reloaded = SEE(c->reloaded);
+	out->lost = SEE(c->lost);
+	out->older = SEE(c->older);
+	out->duplicates = SEE(c->duplicates);
+	out->absent = SEE(c->absent);
+	out->stretches = SEE(c->stretches);
+	out->reads = SEE(c->reads);
+	out->reads_unknown = SEE(c->reads_unknown);
+	out->over_budget = SEE(c->over_budget);
+	out->rate_limit = SEE(c->rate_limit);
+	out->members = SEE(c->members);
+	out->last_load_seconds = (double)SEE(c->last_load_us) / 1e6;
+	for (size_t i = 0; i < s->table_count; i++) {
+		s->tables[i].sampled = SEE(c->tables[i].reads);
+		s->tables[i].found = SEE(c->tables[i].found);
+		s->tables[i].loaded = SEE(c->tables[i].loaded);
+		s->tables[i].hot = SEE(c->tables[i].hot);
+		s->tables[i].stretched = SEE(c->tables[i].stretched);
+		out->hot += s->tables[i].hot;
+		out->stretched += s->tables[i].stretched;
+	}
+	out->key_count = refresh_keys(refresh, out->keys);
+	take_breaker(&s->breakers[DEPENDENCY_MYSQL_READ], &c->mysql_read, true);
+	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache, s->worker_count == 0);
+}
+
+static void
 take_monitor(struct snapshot *s, struct monitor *monitor)
 {
 	if (monitor == NULL)
@@ -259,6 +298,7 @@ snapshot_take(struct snapshot *s, const struct watched *watched)
 		take_worker(s, watched, i);
 		s->total.standby &= SEE(watched->workers[i].counters.standby) != 0;
 	}
+	take_refresh(s, watched->refresh);
 	take_monitor(s, watched->monitor);
 	s->resident_bytes = resident_bytes();
 	s->open_files = open_files();

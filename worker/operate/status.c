@@ -65,6 +65,13 @@ print_tables(const struct snapshot *s, struct json *j)
 		json_number(j, "dead", table->dead);
 		json_number(j, "dead_open", table->dead_open);
 		json_number(j, "invalidated", table->invalidated);
+		if (table->sampled > 0)
+			json_real(j, "hit_rate", (double)table->found / (double)table->sampled);
+		if (s->refresh.on) {
+			json_number(j, "loaded", table->loaded);
+			json_number(j, "hot", table->hot);
+			json_number(j, "stretched", table->stretched);
+		}
 		json_close(j, '}');
 	}
 	json_close(j, '}');
@@ -149,6 +156,54 @@ print_totals(const struct snapshot *s, struct json *j)
 }
 
 static void
+print_hot_key(const struct refresh_key *key, struct json *j)
+{
+	json_open(j, NULL, '{');
+	json_text(j, "table", key->table->name);
+	json_text(j, "key", key->key);
+	json_real(j, "rate", key->rate);
+	if (key->ttl_ms != INT64_MIN)
+		json_real(j, "ttl_seconds", (double)key->ttl_ms / 1000);
+	json_time(j, "loaded", key->loaded_wall_ms);
+	json_real(j, "load_seconds", (double)key->load_us / 1e6);
+	json_bool(j, "stretched", key->stretched);
+	json_bool(j, "ours", key->ours);
+	json_close(j, '}');
+}
+
+static void
+print_refresh(const struct snapshot *s, struct json *j)
+{
+	const struct snapshot_refresh *r = &s->refresh;
+
+	if (!r->on)
+		return;
+	json_open(j, "refresh", '{');
+	json_number(j, "members", r->members);
+	json_number(j, "hot", r->hot);
+	json_number(j, "stretched", r->stretched);
+	json_number(j, "selects", r->selects);
+	json_number(j, "asked", r->asked);
+	json_number(j, "loaded", r->loaded);
+	json_number(j, "reloaded", r->reloaded);
+	json_number(j, "lost", r->lost);
+	json_number(j, "older", r->older);
+	json_number(j, "duplicates", r->duplicates);
+	json_number(j, "absent", r->absent);
+	json_number(j, "stretches", r->stretches);
+	json_number(j, "reads", r->reads);
+	json_number(j, "reads_unknown", r->reads_unknown);
+	json_number(j, "over_budget", r->over_budget);
+	json_number(j, "rate_limit", r->rate_limit);
+	json_real(j, "last_load_seconds", r->last_load_seconds);
+	json_open(j, "keys", '[');
+	for (size_t i = 0; i < r->key_count; i++)
+		print_hot_key(&r->keys[i], j);
+	json_close(j, ']');
+	json_close(j, '}');
+}
+
+static void
 print_machine(const struct snapshot *s, struct json *j)
 {
 	json_open(j, "rates", '{');
@@ -188,6 +243,7 @@ status_print(const struct snapshot *s, struct buf *out)
 	print_tables(s, &j);
 	print_breakers(s, &j);
 	print_totals(s, &j);
+	print_refresh(s, &j);
 	print_machine(s, &j);
 	json_close(&j, '}');
 	buf_add_char(out, '\n');
