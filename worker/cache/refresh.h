@@ -55,6 +55,7 @@ struct refresh_counters {
 	_Atomic uint64_t over_budget; /* due, and not loaded for want of budget, each time */
 	_Atomic uint64_t rate_limit;  /* keys a second that may be loaded now */
 	_Atomic uint64_t last_load_us;
+	_Atomic uint64_t looks;	  /* keys looked at in the cache */
 	_Atomic uint64_t members; /* processes that share the keys */
 	_Atomic uint64_t beat_ms;
 	struct breaker mysql_read, cache;

@@ -278,6 +278,7 @@ ask_leases(struct step *s)
 		else
 			call(s, i, "see", 1, &most);
 	}
+	COUNT(s->r->counters.looks, s->count);
 	if (redis_flush(s->r->redis, &s->err) != 0) {
 		refresh_cache_failed(s->r, &s->err);
 		return -1;

@@ -2,6 +2,7 @@
 #include "common/number.h"
 #include "worker/operate/access.h"
 #include "worker/operate/check_acl.h"
+#include "worker/operate/check_advice.h"
 
 #include <string.h>
 
@@ -282,6 +283,16 @@ look_at_redis(struct redis_check *r)
 	check_ledger(r);
 	if (cache_is_asked_with_redis(r->check->config))
 		try_cache_rights(r);
+	if (r->check->config->cache_is_redis && redis_is_open(r->redis))
+		check_advice(r->check, r->redis, &r->arena, true);
+}
+
+static void
+look_at_cache(struct redis_check *r)
+{
+	try_cache_rights(r);
+	if (!r->check->config->cache_is_redis && redis_is_open(r->redis))
+		check_advice(r->check, r->redis, &r->arena, false);
 }
 
 void
@@ -294,5 +305,5 @@ void
 check_cache(struct check *c)
 {
 	if (!cache_is_asked_with_redis(c->config))
-		check_one(c, &c->config->cache, "cache", try_cache_rights);
+		check_one(c, &c->config->cache, "cache", look_at_cache);
 }

@@ -147,6 +147,39 @@ print_refresh(const struct snapshot *s, struct buf *out)
 }
 
 static void
+print_cache(const struct snapshot *s, struct buf *out)
+{
+	const struct snapshot_cache *c = &s->cache;
+
+	series_counter(out, "sluice_cache_hits_total",
+	    "Reads of the cache by others that found a key.", c->hits);
+	series_counter(out, "sluice_cache_misses_total",
+	    "Reads of the cache by others that found none.", c->misses);
+	series_gauge(out, "sluice_cache_memory_used_bytes", "used_memory of the cache.",
+	    (double)c->used_bytes);
+	series_gauge(out, "sluice_cache_memory_max_bytes",
+	    "maxmemory of the cache; 0: no limit, or not known yet.", (double)c->max_bytes);
+	series_gauge(out, "sluice_cache_evicted_keys",
+	    "evicted_keys of the cache, since its start.", (double)c->evicted);
+	series_gauge(out, "sluice_cache_expired_keys",
+	    "expired_keys of the cache, since its start.", (double)c->expired);
+	series_gauge(out, "sluice_cache_replicas", "Replicas of the cache.", (double)c->replicas);
+	series_gauge(out, "sluice_cache_replica_lag_seconds", "Lag of the one furthest behind.",
+	    c->replica_lag_seconds);
+	series_gauge(out, "sluice_cache_ping_seconds", "What the last PING took.", c->ping_seconds);
+	series_gauge(out, "sluice_cache_keys_without_ttl",
+	    "Keys under our prefixes that never expire, in the last walk.", (double)c->without_ttl);
+	series_gauge(out, "sluice_cache_large_keys", "Keys above 1 MiB, in the last walk.",
+	    (double)c->large);
+	series_gauge(out, "sluice_cache_largest_key_bytes", "The largest key of the last walk.",
+	    (double)c->largest_bytes);
+	series_head(out, "sluice_cache_warning", "gauge", "1 while the warning holds.");
+	for (int i = 0; i < CACHE_WARNINGS; i++)
+		series_value(out, "sluice_cache_warning", "warning",
+		    cache_warning_name((enum cache_warning)i), s->cache.warns[i]);
+}
+
+static void
 print_dependencies(const struct snapshot *s, struct buf *out)
 {
 	series_head(out, "sluice_dependency_up", "gauge",
@@ -408,6 +441,7 @@ metrics_print(const struct snapshot *s, struct buf *out)
 	print_process(s, out);
 	print_work(s, out);
 	print_refresh(s, out);
+	print_cache(s, out);
 	print_dependencies(s, out);
 	print_lanes(s, out);
 	print_tables(s, out);

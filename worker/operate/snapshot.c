@@ -212,11 +212,38 @@ take_refresh(struct snapshot *s, struct refresh *refresh)
 }
 
 static void
+take_cache(struct snapshot_cache *out, const struct cache_view *view)
+{
+	out->known = SEE(view->seen_wall_ms) != 0;
+	out->used_bytes = SEE(view->used_bytes);
+	out->max_bytes = SEE(view->max_bytes);
+	out->evicted = SEE(view->evicted);
+	out->expired = SEE(view->expired);
+	out->hits = SEE(view->hits);
+	out->misses = SEE(view->misses);
+	out->hit_permille = SEE(view->hit_permille);
+	out->replicas = SEE(view->replicas);
+	out->replica_lag_seconds = (double)SEE(view->replica_lag_ms) / 1000;
+	out->ping_seconds = (double)SEE(view->ping_us) / 1e6;
+	out->persistence_failed = SEE(view->persistence_failed) != 0;
+	out->without_ttl = SEE(view->without_ttl);
+	out->large = SEE(view->large);
+	out->largest_bytes = SEE(view->largest_bytes);
+	out->walks = SEE(view->walks);
+	out->keys_walked = SEE(view->keys_walked);
+	for (int i = 0; i < CACHE_WARNINGS; i++)
+		out->warns[i] = cache_warning(view, (enum cache_warning)i, out->warnings[i],
+		    (int)sizeof(out->warnings[i]));
+}
+
+static void
 take_monitor(struct snapshot *s, struct monitor *monitor)
 {
+	s->cache.hit_permille = -1;
 	if (monitor == NULL)
 		return;
 	struct monitor_view *view = monitor_view(monitor);
+	take_cache(&s->cache, &view->cache);
 	for (int i = 0; i < RATES; i++)
 		s->rates[i] = (double)SEE(view->rates_thousandths[i]) / 1000;
 	s->redis_used_bytes = SEE(view->redis_used_bytes);

@@ -81,6 +81,17 @@ struct snapshot_total {
 	double oldest_pending_seconds, mysql_waits_seconds;
 };
 
+struct snapshot_cache {
+	bool known;
+	uint64_t used_bytes, max_bytes, evicted, expired, hits, misses;
+	int hit_permille; /* -1: too few reads to tell */
+	uint64_t replicas, without_ttl, large, largest_bytes, walks, keys_walked;
+	double replica_lag_seconds, ping_seconds;
+	bool persistence_failed;
+	bool warns[CACHE_WARNINGS];
+	char warnings[CACHE_WARNINGS][96];
+};
+
 struct snapshot_refresh {
 	bool on;
 	uint64_t selects, asked, loaded, reloaded, lost, older, duplicates, absent, stretches;
@@ -108,6 +119,7 @@ struct snapshot {
 	struct snapshot_total total;
 	struct snapshot_histogram batch_rows, batch_seconds, commit_lag_seconds;
 
+	struct snapshot_cache cache;
 	struct snapshot_refresh refresh;
 	double rates[RATES];
 	uint64_t redis_used_bytes, redis_max_bytes;

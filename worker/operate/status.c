@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+static void print_warnings(const struct snapshot *s, struct json *j);
+
 static void
 print_workers(const struct snapshot *s, struct json *j)
 {
@@ -156,6 +158,41 @@ print_totals(const struct snapshot *s, struct json *j)
 }
 
 static void
+print_warnings(const struct snapshot *s, struct json *j)
+{
+	struct buf warnings = { 0 };
+
+	health_warnings(s, &warnings);
+	json_raw(j, "warnings", warnings.data);
+	buf_deinit(&warnings);
+}
+
+static void
+print_cache(const struct snapshot *s, struct json *j)
+{
+	const struct snapshot_cache *c = &s->cache;
+
+	json_open(j, "cache", '{');
+	json_bool(j, "known", c->known);
+	if (c->hit_permille >= 0)
+		json_real(j, "hit_rate", (double)c->hit_permille / 1000);
+	json_number(j, "used_bytes", c->used_bytes);
+	json_number(j, "max_bytes", c->max_bytes);
+	json_number(j, "evicted", c->evicted);
+	json_number(j, "expired", c->expired);
+	json_number(j, "replicas", c->replicas);
+	json_real(j, "replica_lag_seconds", c->replica_lag_seconds);
+	json_bool(j, "persistence_failed", c->persistence_failed);
+	json_real(j, "ping_seconds", c->ping_seconds);
+	json_number(j, "keys_walked", c->keys_walked);
+	json_number(j, "walks", c->walks);
+	json_number(j, "without_ttl", c->without_ttl);
+	json_number(j, "large_keys", c->large);
+	json_number(j, "largest_bytes", c->largest_bytes);
+	json_close(j, '}');
+}
+
+static void
 print_hot_key(const struct refresh_key *key, struct json *j)
 {
 	json_open(j, NULL, '{');
@@ -238,12 +275,14 @@ status_print(const struct snapshot *s, struct buf *out)
 	json_bool(&j, "standby", s->total.standby);
 	json_bool(&j, "healthy", healthy);
 	json_raw(&j, "reasons", reasons.data);
+	print_warnings(s, &j);
 	print_workers(s, &j);
 	print_lanes(s, &j);
 	print_tables(s, &j);
 	print_breakers(s, &j);
 	print_totals(s, &j);
 	print_refresh(s, &j);
+	print_cache(s, &j);
 	print_machine(s, &j);
 	json_close(&j, '}');
 	buf_add_char(out, '\n');
@@ -260,6 +299,7 @@ status_print_health(const struct snapshot *s, struct buf *out)
 	json_open(&j, NULL, '{');
 	json_bool(&j, "healthy", healthy);
 	json_raw(&j, "reasons", reasons.data);
+	print_warnings(s, &j);
 	json_number(&j, "lag", s->total.lag);
 	json_real(&j, "oldest_pending_seconds", s->total.oldest_pending_seconds);
 	print_breakers(s, &j);

@@ -6,7 +6,7 @@
 
 /*
  * A snapshot as JSON, for /status and for `sluice status`.  Names only get added:
- *	{pool, version, time, uptime_seconds, stopping, healthy, reasons[],
+ *	{pool, version, time, uptime_seconds, stopping, healthy, reasons[], warnings[],
  *	 pool_members: processes of the pool, standby: no lanes here and none needed,
  *	 workers: [{index, lanes, lanes_owned, beat_age_seconds, stuck}],
  *	 lanes: [{name, source, stream, worker, state, why, alarm, position, done, lag,
@@ -23,7 +23,7 @@
  */
 void status_print(const struct snapshot *s, struct buf *out);
 
-/* The body of /healthz: {healthy, reasons[], lag, oldest_pending_seconds, breakers, lanes: {state:
+/* The body of /healthz: {healthy, reasons[], warnings[], lag, oldest_pending_seconds, breakers, lanes: {state:
  * n}, alarms}.  Returns whether it is healthy. */
 bool status_print_health(const struct snapshot *s, struct buf *out);
 
