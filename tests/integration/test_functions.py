@@ -501,6 +501,49 @@ def rule_a_stretched_value_is_no_more_after_an_invalidation(c):
     equal(c.get("k")[0], "LOAD")
 
 
+def rule_no_order_of_loads_invalidations_and_evictions_brings_an_old_value_back(c):
+    """Two refreshers and two readers, each somewhere between its lease, its SELECT and its write."""
+    looks = 0
+    for seed in range(10):
+        chance, committed, told, steps = random.Random(seed), 1, 0, []
+        c.forget("k")
+        actors = [{"kind": kind, "at": 0} for kind in ("refresher", "refresher", "reader", "reader")]
+        for _ in range(300):
+            what = chance.choice(actors + ["commit", "invalidate", "evict", "look", "look"])
+            steps.append(what if isinstance(what, str) else what["kind"] + str(what["at"]))
+            if what == "commit":
+                committed += 1
+            elif what == "invalidate":
+                if chance.random() < 0.25:
+                    told = committed
+                    c.invalidate("k", told)
+            elif what == "evict":
+                if chance.random() < 0.1:
+                    c.forget("k")
+            elif what == "look":
+                held = c.hash("k")
+                looks += "p" in held
+                assert "p" not in held or (int(held["p"]) >= told and held["r"] >= row(told)), (seed, steps, held, told)
+            elif what["at"] == 0 and what["kind"] == "refresher":
+                answer = c.lease("k", 1000, HOUR)
+                what.update(at=int(answer[0] == "LOAD"), seen=answer)
+            elif what["at"] == 0:
+                answer = c.get("k", 1000, 10)
+                what.update(at=int(answer[0] == "LOAD"), seen=answer)
+            elif what["at"] == 1:
+                what.update(at=2, read=committed)
+            else:
+                what["at"] = 0
+                if chance.random() < 0.2:
+                    continue  # it dies
+                if what["kind"] == "refresher":
+                    c.refresh("k", what["seen"][2], what["read"], str(what["read"]), HOUR // 2)
+                    c.release("k", what["seen"][1])
+                else:
+                    c.fill("k", what["seen"][1], what["read"], str(what["read"]), HOUR // 2)
+    assert looks > 100, "hardly ever a value was there"
+
+
 def rule_reads_are_reported_to_whoever_listens(c):
     listener = c.client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe("sluice:reads")

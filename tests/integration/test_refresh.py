@@ -146,6 +146,22 @@ def test_an_invalidated_popular_key_is_reloaded_at_once(t):
     equal(counters(sluice)["reloaded"], 1)
 
 
+def test_a_load_that_an_invalidation_overtakes_is_thrown_away_and_counted(t):
+    settings = articles(t, load="SELECT *, SLEEP(0.4) AS s FROM articles WHERE id IN (:keys)", value=["id", "title"],
+                        warm="SELECT id FROM articles WHERE id = 1", warm_every="1s")
+    sluice = t.sluice(**settings)
+    wait_for("warm", lambda: t.redis.hget(key(t, 1), "p"))
+    for version in range(2, 30):
+        wait_for("it loads", lambda: t.redis.hget(key(t, 1), "t") or t.sql("SELECT 1 FROM information_schema.processlist WHERE info LIKE '%%SLEEP(0.4)%%' AND info NOT LIKE '%%processlist%%'"), every=0.01)
+        t.redis.xadd(t.prefix + ":a", {"id": 1, "title": f"v{version}", "_version": version})
+        wait_for("it is told", lambda: sluice.metric("sluice_invalidated_total") >= version - 1, every=0.01)
+        found = t.redis.hgetall(key(t, 1))
+        assert b"p" not in found or found[b"r"].decode() >= row(version), (version, found)
+        if counters(sluice)["lost"] >= 2:
+            return
+    raise AssertionError(counters(sluice))
+
+
 def test_two_processes_share_the_keys_and_load_each_once(t):
     settings = articles(t, 60, ttl="5s", warm="SELECT id FROM articles")
     first = t.sluice(**settings)
