@@ -79,12 +79,13 @@ refresh_mysql_ready(struct refresh *r)
 		return false;
 	if (sql_open(r->sql, &err) == 0 &&
 	    sql_queryf(r->sql, NULL, &err,
-		"SET SESSION autocommit = 1, time_zone = '+00:00', transaction_isolation = 'READ-COMMITTED'") !=
-		0) {
+		"SET SESSION autocommit = 1, time_zone = '+00:00',"
+		" transaction_isolation = 'READ-COMMITTED'") != 0) {
 		/* MariaDB before 11.1 has it under its older name */
 		if (sql_is_open(r->sql))
 			sql_queryf(r->sql, NULL, &err,
-			    "SET SESSION autocommit = 1, time_zone = '+00:00', tx_isolation = 'READ-COMMITTED'");
+			    "SET SESSION autocommit = 1, time_zone = '+00:00',"
+			    " tx_isolation = 'READ-COMMITTED'");
 	}
 	if (!sql_is_open(r->sql))
 		refresh_mysql_failed(r, &err);
