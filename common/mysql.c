@@ -386,6 +386,43 @@ sql_column_name(const struct sql_result *result, size_t column)
 	return mysql_fetch_field_direct(rows->result, (unsigned)column)->name;
 }
 
+/* MariaDB's JSON is a text, which a newer server says in an attribute of its own. */
+static bool
+is_json(const MYSQL_FIELD *field)
+{
+#if defined(LIBMARIADB) && defined(MARIADB_FIELD_ATTR_LAST)
+	MARIADB_CONST_STRING attribute;
+
+	if (mariadb_field_attr(&attribute, field, MARIADB_FIELD_ATTR_FORMAT_NAME) == 0 &&
+	    str_equal((struct str){ attribute.str, attribute.length }, STR("json")))
+		return true;
+#endif
+	return field->type == MYSQL_TYPE_JSON;
+}
+
+enum sql_kind
+sql_column_kind(const struct sql_result *result, size_t column)
+{
+	enum { CHARSET_BINARY = 63 };
+	struct rows *rows = result->handle;
+
+	CHECK(column < result->columns);
+	const MYSQL_FIELD *field = mysql_fetch_field_direct(rows->result, (unsigned)column);
+	if (is_json(field))
+		return SQL_JSON;
+	if (field->type == MYSQL_TYPE_BIT || field->type == MYSQL_TYPE_GEOMETRY)
+		return SQL_BYTES;
+	if ((IS_NUM(field->type) && field->type != MYSQL_TYPE_TIMESTAMP) ||
+	    field->type == MYSQL_TYPE_NEWDECIMAL)
+		return SQL_NUMBER;
+	if (field->charsetnr != CHARSET_BINARY || field->type == MYSQL_TYPE_DATE ||
+	    field->type == MYSQL_TYPE_TIME || field->type == MYSQL_TYPE_DATETIME ||
+	    field->type == MYSQL_TYPE_TIMESTAMP || field->type == MYSQL_TYPE_NEWDATE ||
+	    field->type == MYSQL_TYPE_NULL)
+		return SQL_TEXT;
+	return SQL_BYTES;
+}
+
 /* What must not stand for itself between quotes: the letter behind the backslash, else 0. */
 static const char escapes[256] = {
 	['\0'] = '0',

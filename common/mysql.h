@@ -75,6 +75,10 @@ struct str sql_cell(const struct sql_result *result, size_t row, size_t column);
 /* Names as the server gave them. */
 const char *sql_column_name(const struct sql_result *result, size_t column);
 
+/* How a cell's text is to be read. */
+enum sql_kind { SQL_NUMBER, SQL_TEXT, SQL_BYTES, SQL_JSON };
+enum sql_kind sql_column_kind(const struct sql_result *result, size_t column);
+
 /* The class of a server or client error code (design: retry, poison, fatal; unknown is retry). */
 enum err_class sql_class(int code);
 

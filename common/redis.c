@@ -181,6 +181,12 @@ redis_fd(const struct redis *r)
 	return r->context != NULL ? r->context->fd : -1;
 }
 
+void
+redis_listen(struct redis *r)
+{
+	r->pending += SIZE_MAX / 2;
+}
+
 size_t
 redis_pending(const struct redis *r)
 {

@@ -66,6 +66,9 @@ void redis_queue(struct redis *r, int argc, const struct str *argv);
 void redis_queuef(struct redis *r, const char *format, ...);
 /* Write all that is queued (waits at most timeout_ms for the socket). */
 int redis_flush(struct redis *r, struct err *err);
+/* After a subscription was queued: what comes is unasked, as many replies are pending as one likes to
+ * receive, until the connection closes. */
+void redis_listen(struct redis *r);
 /* Replies not yet received. */
 size_t redis_pending(const struct redis *r);
 

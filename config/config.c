@@ -141,6 +141,15 @@ config_has_templates(const struct config *config)
 }
 
 bool
+config_refreshes(const struct config *config)
+{
+	for (size_t i = 0; i < config->table_count; i++)
+		if (config->tables[i].refresh.on)
+			return true;
+	return false;
+}
+
+bool
 config_has_mode(const struct config *config, enum config_mode mode)
 {
 	for (size_t i = 0; i < config->table_count; i++)

@@ -146,6 +146,39 @@ struct config_pair {
 	const char *name, *value;
 };
 
+/* How the popular keys of a table are loaded again before they expire. */
+enum config_value { VALUE_AS_JSON, VALUE_AS_HASH };
+struct config_refresh {
+	bool on; /* the table has `refresh` */
+	const char
+	    *key; /* the template as written under `invalidate`; NULL: the first usable one */
+	const struct config_template *template; /* that one, found by validation */
+	int ttl_ms;
+	int stale_for_ms;
+	const char **value; /* columns; none: all that the row or `load` has */
+	size_t value_count;
+	enum config_value format;
+	const char *load; /* a SELECT with (:keys); NULL: by primary key */
+	const char *warm; /* a SELECT of primary keys; NULL: none */
+	int warm_every_ms;
+	int top;
+	int64_t threshold; /* reads a minute */
+	int stale_max_ms;
+	bool on_invalidate; /* on_invalidate: reload */
+	int line, column;
+};
+
+/* The same for all tables. */
+struct config_refreshing {
+	const char *reads; /* the stream of reads in the cache; NULL: none */
+	int sample;	   /* reads that an entry of it stands for */
+	bool sampling;	   /* listen to sluice_get */
+	int half_life_ms;
+	int64_t max_loads_per_second;
+	int slow_load_ms;
+	int failures, open_ms; /* of the breaker */
+};
+
 struct config_table {
 	const char *name;
 	enum config_version version;
@@ -164,6 +197,7 @@ struct config_table {
 	size_t key_count;
 	bool fold;
 	enum config_on_poison on_poison;
+	struct config_refresh refresh;
 	size_t lanes;	 /* that may bring its changes */
 	bool has_images; /* all that writes it are events: templates may use any column */
 	bool written;	 /* by some source */
@@ -189,6 +223,7 @@ struct config {
 	struct config_table *tables;
 	size_t table_count;
 
+	struct config_refreshing refresh;
 	int workers;
 	int64_t memory_bytes;
 	int64_t entry_max_bytes;
@@ -257,6 +292,8 @@ const char *config_secret(const struct config_secret *secret, struct buf *out);
 bool config_has_templates(const struct config *config);
 /* Has a template this mode? */
 bool config_has_mode(const struct config *config, enum config_mode mode);
+/* Is any table's `refresh` set? */
+bool config_refreshes(const struct config *config);
 
 /* Does a template need the function library? */
 bool config_needs_functions(const struct config *config);

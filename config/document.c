@@ -9,7 +9,7 @@
  * options, so that neither can say something else than the code.
  */
 static void example_options(struct buf *out, const char *parent, int depth);
-static void example_templates(struct buf *out, int depth);
+static void example_parts(struct buf *out, const char *parent, int depth);
 
 static void
 add_comment(struct buf *out, const char *text, const struct option *option, int depth)
@@ -47,7 +47,10 @@ example_option(struct buf *out, const struct option *option, int depth)
 		example_options(out, "tables.*", 4);
 	} else if (option->type == OPTION_TEMPLATES) {
 		buf_printf(out, " %s\n", value);
-		example_templates(out, depth);
+		example_parts(out, "tables.*.invalidate[]", depth);
+	} else if (option->type == OPTION_REFRESH) {
+		buf_printf(out, " %s\n", value);
+		example_parts(out, "tables.*.refresh", depth);
 	} else {
 		buf_printf(out, " %s\n", value);
 	}
@@ -55,16 +58,16 @@ example_option(struct buf *out, const struct option *option, int depth)
 
 /* What one of them may hold, as the lines above can't show it. */
 static void
-example_templates(struct buf *out, int depth)
+example_parts(struct buf *out, const char *parent, int depth)
 {
-	const char *parent = "tables.*.invalidate[]";
-
 	for (const struct option *option = options; option->parent != NULL; option++) {
 		struct buf text = { 0 };
 
-		if (strcmp(option->parent, parent) != 0 || option->fallback == NULL)
+		const char *value = option->fallback != NULL ? option->fallback : option->example;
+
+		if (strcmp(option->parent, parent) != 0 || value == NULL)
 			continue;
-		buf_printf(&text, "  %s: %s  %s", option->name, option->fallback, option->doc);
+		buf_printf(&text, "  %s: %s  %s", option->name, value, option->doc);
 		add_comment(out, text.data, option, depth);
 		buf_deinit(&text);
 	}

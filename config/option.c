@@ -122,6 +122,7 @@ option_add_meaning(const struct option *option, struct buf *out)
 		[OPTION_SOURCE_TABLES] = "a list of tables' names",
 		[OPTION_START] = "beginning, end, a stream id such as 1700000000000-0 or an offset",
 		[OPTION_VERSION] = "a column's name, or a map of column and kind",
+		[OPTION_REFRESH] = "a map of options such as { ttl: 1h }",
 		[OPTION_TEMPLATES] = "a list of key templates such as \"user:{id}\"",
 	};
 

@@ -43,6 +43,7 @@ enum option_type {
 	OPTION_START,	      /* "beginning", "end" or a stream id */
 	OPTION_VERSION,	      /* a column's name, or a map of "tables.*.version" */
 	OPTION_TEMPLATES,     /* a list of texts or of maps of "tables.*.invalidate[]" */
+	OPTION_REFRESH,	      /* a map of "tables.*.refresh" */
 	OPTION_TYPES
 };
 

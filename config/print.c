@@ -258,6 +258,8 @@ is_silent(const struct option *option, const void *base)
 		return true;
 	if (option->parent[0] == '\0' && strcmp(option->name, "mysql") == 0)
 		return !((const struct config *)base)->has_mysql;
+	if (option->type == OPTION_REFRESH)
+		return !((const struct config_table *)base)->refresh.on;
 	if (option->type == OPTION_VERSION)
 		return ((const struct config_table *)base)->version == VERSION_NONE;
 	if (option->type == OPTION_TEXTS || option->type == OPTION_SOURCE_TABLES ||
@@ -341,6 +343,7 @@ print_value(struct buf *out, const struct option *option, const void *base)
 	case OPTION_SERVER:
 	case OPTION_SOURCES:
 	case OPTION_TABLES:
+	case OPTION_REFRESH:
 	case OPTION_LATER:
 	case OPTION_REDIS_URL:
 	case OPTION_MYSQL_URL:
@@ -394,6 +397,10 @@ print_section(struct printer *p, const struct option *option, const void *base)
 		print_sources(p);
 	} else if (option->type == OPTION_TABLES) {
 		print_tables(p);
+	} else if (option->type == OPTION_REFRESH) {
+		p->depth++;
+		print_options(p, "tables.*.refresh", field(option, base));
+		p->depth--;
 	} else {
 		p->depth++;
 		print_options(p, children, field(option, base));
@@ -408,7 +415,7 @@ print_options(struct printer *p, const char *parent, const void *base)
 		if (strcmp(option->parent, parent) != 0 || is_silent(option, base))
 			continue;
 		print_name(p, option->name);
-		if (option->type <= OPTION_TABLES) {
+		if (option->type <= OPTION_TABLES || option->type == OPTION_REFRESH) {
 			print_section(p, option, base);
 			continue;
 		}

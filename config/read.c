@@ -351,6 +351,7 @@ read_option(struct reader *r, const struct reading *in)
 		[OPTION_START] = read_start,
 		[OPTION_VERSION] = read_version,
 		[OPTION_TEMPLATES] = read_templates,
+		[OPTION_REFRESH] = read_refresh,
 	};
 
 	functions[in->option->type](r, in);

@@ -98,7 +98,7 @@ read_function read_string, read_name, read_secret, read_int, read_int64, read_en
 read_function read_redis_url, read_mysql_url, read_host, read_listen; /* read_server.c */
 read_function read_sources, read_streams, read_topics, read_source_table, read_source_tables,
     read_start; /* read_source.c */
-read_function read_tables, read_pairs, read_settings, read_version,
-    read_templates; /* read_table.c */
+read_function read_tables, read_pairs, read_settings, read_version, read_templates,
+    read_refresh; /* read_table.c */
 
 #endif

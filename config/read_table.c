@@ -324,3 +324,20 @@ read_templates(struct reader *r, const struct reading *in)
 			e, &table->templates[table->template_count]))
 			table->template_count++;
 }
+
+void
+read_refresh(struct reader *r, const struct reading *in)
+{
+	struct config_refresh *refresh = read_field(in);
+
+	if (in->node->kind != NODE_MAP && !node_is_null(in->node)) {
+		if (in->node->kind != NODE_REFUSED)
+			read_refuse(r, in, in->node);
+		return;
+	}
+	refresh->on = true;
+	refresh->line = in->node->key->at.line;
+	refresh->column = in->node->key->at.column;
+	read_defaults(r, "tables.*.refresh", refresh);
+	read_map(r, in->node, "tables.*.refresh", read_path(r, in), refresh);
+}

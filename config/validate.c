@@ -389,4 +389,5 @@ validate(struct reader *r, struct place top)
 		    "ready_requires: there is no mysql to require");
 	check_announce(r);
 	validate_templates(r);
+	validate_refresh(r);
 }

@@ -9,5 +9,7 @@ void validate(struct reader *r, struct place top);
 /* The part of it about `invalidate`: what a mode wants, one pattern in two tables, keys that could be
  * a stream or ours. */
 void validate_templates(struct reader *r);
+/* The part about `refresh` of tables: the template it finds, and what suits that one's mode. */
+void validate_refresh(struct reader *r);
 
 #endif

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mysql.h"
+#include "worker/cache/refresh.h"
 #include "worker/operate/access.h"
 #include "worker/operate/backlog.h"
 #include "worker/operate/exit_code.h"
@@ -51,6 +52,7 @@ struct supervisor {
 	_Atomic int stop;
 	int wake_fd; /* readable once stop is set: workers wait for it too */
 	struct watched watched;
+	struct refresh *refresh; /* NULL: no table has it */
 	struct monitor *monitor;
 	struct http *http;
 	sigset_t signals;
@@ -193,6 +195,21 @@ make_workers(struct supervisor *s)
 	};
 }
 
+/* Before anybody looks at it. */
+static int
+start_refresh(struct supervisor *s, struct err *err)
+{
+	if (!config_refreshes(s->config))
+		return 0;
+	s->refresh = refresh_new(s->config, err);
+	if (s->refresh == NULL)
+		return -1;
+	for (size_t i = 0; i < s->worker_count; i++)
+		s->workers[i].cache->reloads = refresh_ring(s->refresh, i);
+	s->watched.refresh = s->refresh;
+	return 0;
+}
+
 static int
 start_pages(struct supervisor *s, struct err *err)
 {
@@ -242,7 +259,7 @@ start(struct supervisor *s, struct err *err)
 	if (s->stream_workers < (size_t)s->config->workers && s->stream_workers > 0)
 		log_event(LOG_WARN, "fewer_workers", "workers", "%zu", s->stream_workers, "why",
 		    "%s", "a lane belongs to one worker and there are no more lanes", NULL);
-	if (start_pages(s, err) != 0)
+	if (start_refresh(s, err) != 0 || start_pages(s, err) != 0)
 		return -1;
 	s->monitor = monitor_new(&s->watched, err);
 	if (s->monitor == NULL)
@@ -457,6 +474,7 @@ supervisor_deinit(struct supervisor *s)
 	for (size_t i = 0; i < s->worker_count; i++)
 		if (s->threads[i].started)
 			pthread_join(s->threads[i].id, NULL);
+	refresh_free(&s->refresh);
 	for (size_t i = 0; i < s->workers_made; i++)
 		free_worker(s, i);
 	free(s->lanes_of);

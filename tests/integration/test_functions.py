@@ -410,13 +410,13 @@ def rule_wrong_arguments_are_refused_and_change_nothing(c):
     c.filled("k", 57, "x", 0)
     before = c.hash("k")
     for call, name, arguments in (
-            (c.get, "lease", ["x"]), (c.get, "lease", ["-1"]), (c.get, "lease", [4_000_000]), (c.get, "arguments", [1, 1, 1]),
+            (c.get, "lease", ["x"]), (c.get, "lease", ["-1"]), (c.get, "lease", [4_000_000]), (c.get, "arguments", [1, 1, 1, 1]), (c.get, "sample", [1, 1, "x"]),
             (c.fill, "ttl", ["1", 1, "x"]), (c.fill, "ttl", ["1", 1, "x", "1.5"]), (c.fill, "version", ["1", "-1", "x", 1]),
             (c.fill, "version", ["1", "1e3", "x", 1]), (c.fill, "version", ["1", "", "x", 1]), (c.fill, "version", ["1", 2**64, "x", 1]),
             (c.fill, "jitter", ["1", 1, "x", 1, 101]), (c.fill_none, "floor", ["1", "57", 1]), (c.invalidate, "version", []),
             (c.invalidate, "kind", [1, "gone"]), (c.invalidate, "version", ["1" * 21]), (c.invalidate, "marker", [1, "", "1e9"]),
             (c.invalidate, "version", [" 1"]), (c.populate, "version", ["", "x", 1]), (c.populate, "always", [1, "x", 1, "", "", "", 2]),
-            (c.refresh, "ttl", [1, 1, "x"]), (c.drop, "arguments", [1])):
+            (c.refresh, "ttl", [1, 1, "x"]), (c.lease, "most", [1, "x"]), (c.stretch, "ms", [1]), (c.drop, "arguments", [1])):
         assert name in refused(call, "k", *arguments), (name, arguments)
     equal(c.hash("k"), before)
 
@@ -439,13 +439,141 @@ def rule_versions_are_exact(c):
         equal(c.fill("k", token, f"{b:0{chance.randint(1, 20)}}", "x", HOUR), "OK" if (b, 1) >= (a, kind_a) else "OLD", f"{a}.{kind_a} filled {b}")
 
 
+# --- for a refresher
+
+def rule_a_refresher_s_lease_leaves_the_value_to_the_readers(c):
+    equal(c.lease("k"), ["ABSENT"])
+    c.filled("k", 57, "old", 60_000, 0)
+    word, left = c.lease("k", "", 1000)
+    assert word == "FRESH" and 50_000 < left <= 60_000, (word, left)
+    word, token, stamp, version = c.lease("k", "", 60_000)
+    equal([word, version], ["LOAD", row(57)])
+    equal(c.get("k")[:2], ["HIT", "old"])
+    equal(c.lease("k", "", 60_000)[0], "WAIT", "another refresher")
+    equal(c.refresh("k", stamp, 57, "new", 60_000, 0), "OK")
+    equal(c.get("k")[:2], ["HIT", "new"])
+    equal(c.release("k", token), "LEASE_LOST", "the refresh ended it")
+
+
+def rule_a_lease_given_back_is_there_for_the_next_one(c):
+    c.filled("k", 57, "v", 60_000, 0)
+    token = c.lease("k", "", 60_000)[1]
+    equal(c.release("k", "0"), "LEASE_LOST")
+    equal(c.release("k", token), "OK")
+    equal(c.lease("k", "", 60_000)[0], "LOAD")
+
+
+def rule_a_value_for_ever_needs_no_refresh(c):
+    c.filled("k", 57, "v", 0)
+    equal(c.lease("k", "", 1000), ["FRESH", -1])
+
+
+def rule_a_refresh_that_an_invalidation_overtook_writes_nothing(c):
+    c.filled("k", 57, "old", 60_000, 0)
+    _, token, stamp, _ = c.lease("k", "", 60_000)
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.refresh("k", stamp, 57, "old", 60_000, 0), "CHANGED")
+    reader, floor = c.load("k")
+    equal(c.release("k", token), "LEASE_LOST", "the reader's lease is not ours")
+    equal(c.fill("k", reader, 58, "new", 60_000), "OK")
+
+
+def rule_while_a_refresher_loads_an_expired_value_has_no_second_loader(c):
+    equal(c.invalidate("k", 57, "", "", HOUR), "NEW")
+    c.filled("k", 57, "v", 40, 0)
+    equal(c.lease("k", 60_000, 60_000)[0], "LOAD")
+    wait_for("it is over its time", lambda: c.get("k")[0] == "WAIT")
+
+
+def rule_a_stretched_value_is_stale_and_can_be_refreshed(c):
+    equal(c.invalidate("k", 57, "", "", HOUR), "NEW")
+    c.filled("k", 57, "v", 30, 0)
+    stamp = c.hash("k")["w"]
+    equal(c.stretch("k", "0", 60_000), "CHANGED")
+    equal(c.stretch("k", stamp, 60_000), "OK")
+    wait_for("it is over its time", lambda: c.get("k")[:2] == ["STALE", "v"])
+    equal(c.stretch("k", stamp, 60_000), "OK", "again")
+    word, token, seen, _ = c.lease("k", "", 1000)
+    equal([word, seen], ["LOAD", stamp])
+    equal(c.stretch("k", stamp, 60_000), "WAIT", "somebody loads")
+    equal(c.refresh("k", seen, 57, "new", HOUR), "OK")
+    equal(c.get("k")[:2], ["HIT", "new"])
+
+
+def rule_a_stretched_value_is_no_more_after_an_invalidation(c):
+    c.filled("k", 57, "v", 60_000, 0)
+    equal(c.stretch("k", c.hash("k")["w"], 60_000), "OK")
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.get("k")[0], "LOAD")
+
+
+def rule_no_order_of_loads_invalidations_and_evictions_brings_an_old_value_back(c):
+    """Two refreshers and two readers, each somewhere between its lease, its SELECT and its write."""
+    looks = 0
+    for seed in range(10):
+        chance, committed, told, steps = random.Random(seed), 1, 0, []
+        c.forget("k")
+        actors = [{"kind": kind, "at": 0} for kind in ("refresher", "refresher", "reader", "reader")]
+        for _ in range(300):
+            what = chance.choice(actors + ["commit", "invalidate", "evict", "look", "look"])
+            steps.append(what if isinstance(what, str) else what["kind"] + str(what["at"]))
+            if what == "commit":
+                committed += 1
+            elif what == "invalidate":
+                if chance.random() < 0.25:
+                    told = committed
+                    c.invalidate("k", told)
+            elif what == "evict":
+                if chance.random() < 0.1:
+                    c.forget("k")
+            elif what == "look":
+                held = c.hash("k")
+                looks += "p" in held
+                assert "p" not in held or (int(held["p"]) >= told and held["r"] >= row(told)), (seed, steps, held, told)
+            elif what["at"] == 0 and what["kind"] == "refresher":
+                answer = c.lease("k", 1000, HOUR)
+                what.update(at=int(answer[0] == "LOAD"), seen=answer)
+            elif what["at"] == 0:
+                answer = c.get("k", 1000, 10)
+                what.update(at=int(answer[0] == "LOAD"), seen=answer)
+            elif what["at"] == 1:
+                what.update(at=2, read=committed)
+            else:
+                what["at"] = 0
+                if chance.random() < 0.2:
+                    continue  # it dies
+                if what["kind"] == "refresher":
+                    c.refresh("k", what["seen"][2], what["read"], str(what["read"]), HOUR // 2)
+                    c.release("k", what["seen"][1])
+                else:
+                    c.fill("k", what["seen"][1], what["read"], str(what["read"]), HOUR // 2)
+    assert looks > 100, "hardly ever a value was there"
+
+
+def rule_reads_are_reported_to_whoever_listens(c):
+    listener = c.client.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe("sluice:reads")
+    wait_for("the subscription", lambda: c.client.pubsub_numsub("sluice:reads")[0][1] == 1)
+    c.get("k", "", "", 1), c.get("k"), c.filled("j", 57), c.get("j", "", "", 1)
+    got = []
+    wait_for("two messages", lambda: [got.append(m["data"]) for m in [listener.get_message()] if m] and len(got) == 2)
+    equal(got, [b"1 M k", b"1 H j"])
+    for _ in range(2000):
+        c.get("j", "", "", 20)
+    while message := listener.get_message(timeout=0.2):
+        got.append(message["data"])
+    assert 40 <= len(got) - 2 <= 250, len(got)
+    equal(set(got[2:]), {b"20 H j"})
+    listener.close()
+
+
 def rule_any_arguments_are_answered_or_refused(c):
     """Never a Lua error, never a key that stays for ever but by ttl 0."""
     chance = random.Random(4711)
     some = ["", "0", "1", "57", str(2**64 - 1), str(2**64), "9" * 40, "-1", "1.0", "1e3", "nan", "inf", "0x10", " 1", "1 ", "\0", "row", "deleted",
             NONE, row(5), deleted(5), row(5)[:-1] + "7", b"\xff" * 30, "x" * 5000, "100", "5000"]
     names = re.findall(r"offer\('sluice_(\w+)'", SOURCE)
-    assert len(names) == 10, names
+    assert len(names) == 13, names
     for _ in range(600):
         name, key = chance.choice(names), chance.choice(("k1", "k2", "k3"))
         arguments = [chance.choice(some) for _ in range(chance.randint(0, 8))]

@@ -41,7 +41,7 @@ def test_check_reports_every_mistake_with_its_place(t):
 
 def test_what_is_not_in_this_part_is_named(t):
     for old, new, word in (("redis://127", "rediss://127", "TLS"), ('"user:{id}"', '{ key: "user:{id}", mode: scan }', "scan"),
-                           ("version: ver", "refresh: {}", "refresh")):
+                           ("version: ver", "truncate: allow", "truncate")):
         code, out, err = t.command("check", t.write_text(SMALL.replace(old, new)), env={"DB_PASSWORD": "x"})
         equal(code, 78, new)
         assert word.lower() in (out + err).lower(), out + err
@@ -239,7 +239,7 @@ def test_metrics_are_there_from_the_start_and_follow(t):
     after = process.metrics()
     equal(sorted(before), sorted(after), "series appeared later")
     equal(process.metric("sluice_dead_letters_total", reason="unknown_column"), 1)
-    equal(process.metric("sluice_dependency_up"), 3)
+    equal(process.metric("sluice_dependency_up"), 4)
 
 
 def promtool():

@@ -326,11 +326,11 @@ what_a_later_release_brings_is_refused_by_name(void **state)
 		       "tables:\n"
 		       "  t:\n"
 		       "    truncate: allow\n"
-		       "    refresh: {}\n"
+		       "    announce: {}\n"
 		       "    invalidate: [{ key: \"u:{id}\", mode: delete, stale_for: 5s }]\n"
 		       "quarantine: 1s\n",
 	    "6:5: tables.t.truncate is not in this release\n"
-	    "7:5: tables.t.refresh is not in this release\n"
+	    "7:5: tables.t.announce is not in this release\n"
 	    "8:49: tables.t.invalidate[0].stale_for is not in this release\n"
 	    "9:1: quarantine is not in this release\n");
 }

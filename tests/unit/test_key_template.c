@@ -195,10 +195,51 @@ two_rows_never_share_a_key(void **state)
 	buf_deinit(&keys[1]);
 }
 
+static void
+a_key_gives_back_the_values_it_was_made_of(void **state)
+{
+	static const char *const two[] = { "a", "b" };
+	static const char *const written[] = { "u:{a}:{b}", "{a}", "x{a}y", "u:{a}abc:d{b}.",
+		"{b}/{a}/{b}" };
+	static const char *const texts[] = { "", "7", "a:b", "%3A", "x/y%", "abc:d", "100%",
+		"a.b" };
+	enum { TEXTS = sizeof(texts) / sizeof(*texts) };
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 0);
+	for (size_t i = 0; i < sizeof(written) / sizeof(*written); i++) {
+		struct config_template config = { .written = written[i] };
+		struct key_template t;
+
+		assert_int_equal(key_template_compile(&t, &config, two, 2, NULL), 0);
+		for (size_t j = 0; j < (size_t)TEXTS * TEXTS; j++) {
+			struct str in[2] = { str_of(texts[j % TEXTS]), str_of(texts[j / TEXTS]) };
+			struct str out[2] = { in[0], in[1] };
+			struct buf key = { 0 };
+
+			assert_true(key_template_render(&t, in, &key));
+			assert_true(key_template_match(&t, (struct str){ key.data, key.len },
+			    &arena, out));
+			assert_true(str_equal(in[0], out[0]) && str_equal(in[1], out[1]));
+			key.len -= key.len > 0; /* "x7" for "x7y": never read beyond it */
+			(void)key_template_match(&t, (struct str){ key.data, key.len }, &arena,
+			    out);
+			buf_deinit(&key);
+		}
+		struct str none[2];
+		assert_false(written[i][0] != '{' &&
+		    key_template_match(&t, STR("other"), &arena, none));
+		key_template_deinit(&t);
+	}
+	arena_deinit(&arena);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_key_gives_back_the_values_it_was_made_of),
 		cmocka_unit_test(one_placeholder_takes_any_value_as_it_is),
 		cmocka_unit_test(two_placeholders_leave_ordinary_values_unchanged),
 		cmocka_unit_test(a_separator_inside_a_value_is_escaped),

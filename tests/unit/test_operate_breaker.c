@@ -141,11 +141,52 @@ why_is_the_last_failure_cut_to_the_readers_room(void **state)
 	assert_int_equal(strlen(all), sizeof(breaker.why) - 1);
 }
 
+static void
+a_counting_breaker_opens_with_the_fifth_failure_in_a_row(void **state)
+{
+	(void)state;
+	breaker_init_counting(&breaker, &random_source, 5, 60000);
+	for (int i = 0; i < 4; i++)
+		assert_false(breaker_failed(&breaker, "x"));
+	assert_int_equal(breaker.state, BREAKER_CLOSED);
+	assert_false(breaker_worked(&breaker));
+	assert_int_equal(breaker.failures, 0);
+	for (int i = 0; i < 4; i++)
+		assert_false(breaker_failed(&breaker, "x"));
+	assert_true(breaker_ready(&breaker));
+	assert_true(breaker_failed(&breaker, "x"));
+	assert_int_equal(breaker.state, BREAKER_OPEN);
+	assert_in_range(breaker_wait_ms(&breaker), 45000, 75000);
+	assert_false(breaker_ready(&breaker));
+}
+
+static void
+a_counting_breaker_tries_once_when_its_time_is_over(void **state)
+{
+	(void)state;
+	breaker_init_counting(&breaker, &random_source, 1, 60000);
+	assert_true(breaker_failed(&breaker, "x"));
+	move(75001);
+	assert_true(breaker_ready(&breaker));
+	assert_int_equal(breaker.state, BREAKER_HALF_OPEN);
+	assert_false(breaker_failed(&breaker, "y"));
+	assert_false(breaker_ready(&breaker));
+	assert_in_range(breaker_wait_ms(&breaker), 45000, 75000);
+	move(75001);
+	assert_true(breaker_ready(&breaker));
+	assert_true(breaker_worked(&breaker));
+	assert_int_equal(breaker.state, BREAKER_CLOSED);
+}
+
 int
 main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+		    a_counting_breaker_opens_with_the_fifth_failure_in_a_row, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_counting_breaker_tries_once_when_its_time_is_over,
+		    set_up, tear_down),
 		CASE(a_new_breaker_is_closed_and_ready),
 		CASE(a_failure_opens_it_for_about_a_tenth_of_a_second),
 		CASE(the_back_off_doubles_up_to_five_seconds),

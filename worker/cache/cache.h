@@ -43,6 +43,7 @@ struct cache {
 	const struct cache_ops *ops;
 	struct counters
 	    *counters; /* of the worker, set by it: of invalidations; NULL: not counted */
+	struct refresh_ring *reloads; /* where invalidated keys are told; NULL: nobody asks */
 };
 
 /*

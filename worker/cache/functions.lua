@@ -11,12 +11,15 @@ argument may be left off from the right; '' stands for its default.
 
 | function | arguments | answers |
 |---|---|---|
-| `sluice_get` | `KEY [lease=10000] [wait=100]` | `HIT payload version stamp` (payload nil: there is no such row); `STALE payload version stamp` (over its time, while another reader loads); `LOAD token floor` (you load); `WAIT ms` (another reader loads: ask again); `MISS` (load, but don't fill) |
+| `sluice_get` | `KEY [lease=10000] [wait=100] [sample=0]` | `HIT payload version stamp` (payload nil: there is no such row); `STALE payload version stamp` (over its time, while another reader loads); `LOAD token floor` (you load); `WAIT ms` (another reader loads: ask again); `MISS` (load, but don't fill) |
 | `sluice_fill` | `KEY token version payload ttl [jitter=10] [stale_for=0]` | `OK`; `LEASE_LOST` (the key changed or vanished meanwhile, or it took longer than the lease); `OLD` (what was read is older than what is known) |
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
 | `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new); `SAME` (told before); `OLD` (a newer one was told before) |
 | `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
+| `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
+| `sluice_release` | `KEY token` | `OK` (the lease is given back); `LEASE_LOST` |
+| `sluice_stretch` | `KEY stamp ms` | `OK` (the value may be served so long, as `STALE` once it is over its time, and nobody else loads); `CHANGED` (or without a value; stamp '': whichever is there); `WAIT` (another loads) |
 | `sluice_drop` | `KEY` | `OK`; `ABSENT` |
 | `sluice_untag` | `KEY until member...` | how many members left the set KEY; none once the server's time in µs is at `until` |
 | `sluice_generation` | `KEY [ttl=0]` | the generation, set to the server's time in µs where there is none |
@@ -30,7 +33,9 @@ version in answers, floor: 20 digits and the kind, 1 a row, 2 deleted, so that t
 went: a deletion is above its row and below the row's next version.  All 0: none is known.
 kind: row or deleted.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
 per cent.  marker, marker_absent: how long an invalidation is remembered where the key was there, or
-was not.  At OOM get, invalidate, drop and generation_raise run, the others are refused by the server.
+was not.  sample: about one in so many calls is reported to
+the Pub/Sub channel sluice:reads, as "sample H key" or, where there was no value, "sample M key"; a
+caller that may not publish there reports nothing.  At OOM get, invalidate, drop and generation_raise run, the others are refused by the server.
 
 The hash: p payload, n "no such row" instead, r their version, w their stamp (µs, another for every
 write), e over its time at, s not even stale after, m marker, t token, l lease until, q no fill before.
@@ -153,7 +158,7 @@ local function value_reply(word, payload, version, stamp)
 	return { word, payload, version or NONE, stamp }
 end
 
-local function get(key, args)
+local function look(key, args)
 	local lease = whole(args[1], 10000, 3600000, 'lease')
 	local wait = whole(args[2], 100, 3600000, 'wait')
 	local p, r, w, e = values(call('HMGET', key, 'p', 'r', 'w', 'e'))
@@ -172,6 +177,17 @@ local function get(key, args)
 	call('HSET', key, 't', token, 'l', digits(floor(us / 1000) + lease))
 	if fresh then lasts(key, max(1, lease)) else call('PEXPIRE', key, digits(max(1, lease)), 'GT') end
 	return { 'LOAD', token, higher(r, m) }
+end
+
+-- Whoever listens learns what is read how often, and what of it was there.
+local function get(key, args)
+	local sample = whole(args[3], 0, 1000000, 'sample')
+	local reply = look(key, args)
+	if sample > 0 and now_us() % sample == 0 then
+		local found = reply[1] == 'HIT' or reply[1] == 'STALE'
+		try('PUBLISH', 'sluice:reads', digits(sample) .. (found and ' H ' or ' M ') .. key)
+	end
+	return reply
 end
 
 -- What a fill has to be, or why it is refused: known (the highest version), stamp, µs.
@@ -310,6 +326,48 @@ local function refresh(key, args)
 	return store(key, version, payload, life, w, now_us())
 end
 
+-- The token of a value that a refresher stretches; any of them takes it over.
+local STRETCHED = 'stretched'
+
+local function is_leased(t, l, us)
+	return t ~= STRETCHED and not is_over(l, us)
+end
+
+-- The lease of a value that is still there.
+local function lease(key, args)
+	local ms, most = whole(args[1], 10000, 3600000, 'lease'), whole(args[2], 0, YEARS, 'most')
+	local r, w, e, t, l = values(call('HMGET', key, 'r', 'w', 'e', 't', 'l'))
+	if not w then return { 'ABSENT' } end
+	local us = now_us()
+	local left = e and number(e) - floor(us / 1000)
+	if not left then return { 'FRESH', -1 } end
+	if left > most then return { 'FRESH', left } end
+	if is_leased(t, l, us) then return { 'WAIT', max(1, number(l) - floor(us / 1000)) } end
+	local token = digits(us)
+	call('HSET', key, 't', token, 'l', digits(floor(us / 1000) + ms))
+	call('PEXPIRE', key, digits(max(1, ms)), 'GT')
+	return { 'LOAD', token, w, r or NONE }
+end
+
+local function release(key, args)
+	local token = args[1]
+	if not token or call('HGET', key, 't') ~= token then return { ok = 'LEASE_LOST' } end
+	call('HDEL', key, 't', 'l')
+	return { ok = 'OK' }
+end
+
+local function stretch(key, args)
+	local stamp, ms = args[1], whole(args[2], nil, YEARS, 'ms')
+	local w, e, s, t, l = values(call('HMGET', key, 'w', 'e', 's', 't', 'l'))
+	if not w or (stamp ~= '' and w ~= stamp) or not e then return { ok = 'CHANGED' } end
+	local us = now_us()
+	if is_leased(t, l, us) then return { ok = 'WAIT' } end
+	local over = floor(us / 1000) + ms
+	call('HSET', key, 't', STRETCHED, 'l', digits(over), 's', digits(max(number(s or e), over)))
+	call('PEXPIRE', key, digits(max(1, ms)), 'GT')
+	return { ok = 'OK' }
+end
+
 local function drop(key)
 	local m, w, t, q = values(call('HMGET', key, 'm', 'w', 't', 'q'))
 	if m or w or t or q then
@@ -377,12 +435,15 @@ local function offer(name, run, most, flag)
 	end
 end
 
-offer('sluice_get', get, 2, 'allow-oom')
+offer('sluice_get', get, 3, 'allow-oom')
 offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
 offer('sluice_invalidate', invalidate, 5, 'allow-oom')
 offer('sluice_populate', populate, 8)
 offer('sluice_refresh', refresh, 6)
+offer('sluice_lease', lease, 2)
+offer('sluice_release', release, 1)
+offer('sluice_stretch', stretch, 2)
 offer('sluice_drop', drop, 0, 'allow-oom')
 offer('sluice_untag', untag, 7000, 'allow-oom')
 offer('sluice_generation', generation, 1)

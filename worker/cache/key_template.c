@@ -184,3 +184,81 @@ key_template_render(const struct key_template *t, const struct str *values, stru
 	}
 	return true;
 }
+
+/* Where the value in front of the separator ends; NULL: it doesn't. */
+static const char *
+value_end(const char *from, const char *end, struct str separator, bool is_last)
+{
+	const char *mark, *start;
+	size_t before;
+
+	if (is_last)
+		return (size_t)(end - from) >= separator.len &&
+			memcmp(end - separator.len, separator.data, separator.len) == 0 ?
+		    end - separator.len :
+		    NULL;
+	/* no value holds the mark */
+	const char *own = memchr(separator.data, separator_mark(separator), separator.len);
+	before = (size_t)(own - separator.data);
+	mark = memchr(from, separator_mark(separator), (size_t)(end - from));
+	start = mark != NULL && (size_t)(mark - from) >= before ? mark - before : NULL;
+	return start != NULL && (size_t)(end - start) >= separator.len &&
+		memcmp(start, separator.data, separator.len) == 0 ?
+	    start :
+	    NULL;
+}
+
+static int
+hexadecimal(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static struct str
+unescape(struct str text, struct arena *arena)
+{
+	char *out = arena_alloc(arena, text.len + 1);
+	size_t len = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.data[i] == '%' && i + 2 < text.len && hexadecimal(text.data[i + 1]) >= 0 &&
+		    hexadecimal(text.data[i + 2]) >= 0) {
+			out[len++] = (char)(16 * hexadecimal(text.data[i + 1]) +
+			    hexadecimal(text.data[i + 2]));
+			i += 2;
+		} else {
+			out[len++] = text.data[i];
+		}
+	}
+	return (struct str){ out, len };
+}
+
+bool
+key_template_match(const struct key_template *t, struct str key, struct arena *arena,
+    struct str *values)
+{
+	const char *at = key.data, *end = key.data + key.len, *stop;
+	struct str first = t->parts[0].text;
+	struct buf again = { 0 };
+	bool same;
+
+	if (key.len < first.len || memcmp(key.data, first.data, first.len) != 0)
+		return false;
+	at += first.len;
+	for (size_t i = 0; t->parts[i].column >= 0; i++) {
+		struct str separator = t->parts[i + 1].text;
+		bool is_last = t->parts[i + 1].column < 0;
+
+		stop = value_end(at, end, separator, is_last);
+		if (stop == NULL)
+			return false;
+		struct str value = { at, (size_t)(stop - at) };
+		values[t->parts[i].column] = t->escaped['%'] ? unescape(value, arena) : value;
+		at = stop + separator.len;
+	}
+	/* two placeholders of one column must agree, and an escape be one of ours */
+	same = at == end && key_template_render(t, values, &again) &&
+	    str_equal((struct str){ again.data, again.len }, key);
+	buf_deinit(&again);
+	return same;
+}

@@ -1,6 +1,7 @@
 #ifndef WORKER_CACHE_KEY_TEMPLATE_H
 #define WORKER_CACHE_KEY_TEMPLATE_H
 
+#include "common/arena.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/str.h"
@@ -41,5 +42,11 @@ void key_template_deinit(struct key_template *t);
 
 /* Append the key of these values (values[i].data NULL: SQL NULL).  False: no key. */
 bool key_template_render(const struct key_template *t, const struct str *values, struct buf *out);
+
+/* The values that such a key was rendered from, by name (borrowed from the key, or in the arena where
+ * something was escaped); those of names it doesn't hold stay as they are.  False: it is no key of
+ * the template. */
+bool key_template_match(const struct key_template *t, struct str key, struct arena *arena,
+    struct str *values);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "worker/cache/payload.h"
+#include "worker/cache/refresh_ring.h"
 #include "worker/cache/tag.h"
 
 #include <stdio.h>
@@ -148,8 +149,12 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
     const struct told *told, struct err *err)
 {
 	const struct config_template *t = expected->template;
+	struct expected told_key = *expected;
 	struct call call = { 0 };
 
+	if (r->cache->reloads != NULL && expected->table->refresh.on_invalidate &&
+	    expected->table->refresh.template == t)
+		told_key.member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
 	if (told->unversioned)
 		add_word(&call, STR(""));
@@ -162,7 +167,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_number(&call, (uint64_t)t->marker_absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
 	}
-	return round_send(r, expected, call.argc, call.argv, err);
+	return round_send(r, &told_key, call.argc, call.argv, err);
 }
 
 /* The new row, where the newest change holds all of it; else it is told as with mode versioned. */
@@ -200,6 +205,7 @@ populate_refused(struct round *r, const struct expected *e, struct err *err)
 	struct told told = { .version = e->version };
 
 	expected.what = EXPECT_CALL;
+	expected.member = (struct str){ NULL, 0 };
 	return send_versioned(r, &expected, e->member, &told, err);
 }
 
@@ -482,6 +488,13 @@ count_answer(struct round *r, struct str answer)
 			COUNT(counters->invalidation_answers[i], 1);
 }
 
+static void
+wake_refresh(struct round *r, const struct expected *e, struct str answered)
+{
+	if (e->member.len > 0 && !str_equal(answered, STR("KEPT")))
+		refresh_ring_put(r->cache->reloads, e->table, e->member);
+}
+
 static int
 fail(const struct redis_reply *reply, struct err *err)
 {
@@ -535,6 +548,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		if (!is_versioned(e->template->mode))
 			return announce_all(r, e, err);
 		count_answer(r, reply->text);
+		wake_refresh(r, e, reply->text);
 		return take_versioned(r, e, reply->text, err);
 	case EXPECT_TIME:
 	case EXPECT_MEMBERS:

@@ -32,6 +32,16 @@ breaker_init(struct breaker *b, struct random *random)
 	atomic_init(&b->lock, 0);
 }
 
+void
+breaker_init_counting(struct breaker *b, struct random *random, unsigned failures_max,
+    int64_t open_ms)
+{
+	CHECK(failures_max > 0 && open_ms > 0);
+	breaker_init(b, random);
+	b->failures_max = failures_max;
+	b->open_ms = open_ms;
+}
+
 static void
 why_lock(struct breaker *b)
 {
@@ -88,14 +98,20 @@ breaker_failed(struct breaker *b, const char *why)
 {
 	bool was_closed = atomic_load(&b->state) == BREAKER_CLOSED;
 
-	b->wait_ms = b->wait_ms == 0 ? WAIT_MS_MIN : b->wait_ms * 2;
-	if (b->wait_ms > WAIT_MS_MAX)
-		b->wait_ms = WAIT_MS_MAX;
+	if (b->failures_max > 0) {
+		b->wait_ms = b->open_ms;
+	} else {
+		b->wait_ms = b->wait_ms == 0 ? WAIT_MS_MIN : b->wait_ms * 2;
+		if (b->wait_ms > WAIT_MS_MAX)
+			b->wait_ms = WAIT_MS_MAX;
+	}
 	b->until_ms =
 	    clock_ms() + (b->random != NULL ? random_jitter(b->random, b->wait_ms) : b->wait_ms);
 	why_set(b, why);
-	atomic_fetch_add(&b->failures, 1);
+	unsigned failures = atomic_fetch_add(&b->failures, 1) + 1;
 	atomic_fetch_add(&b->failures_total, 1);
+	if (was_closed && failures < b->failures_max)
+		return false;
 	if (was_closed)
 		atomic_store(&b->since_wall_ms, clock_wall_ms());
 	atomic_store(&b->state, BREAKER_OPEN);
@@ -106,14 +122,16 @@ bool
 breaker_worked(struct breaker *b)
 {
 	/* asked on every batch: the usual case touches nothing */
-	if (atomic_load(&b->state) == BREAKER_CLOSED && atomic_load(&b->worked_ever))
+	if (atomic_load(&b->state) == BREAKER_CLOSED && atomic_load(&b->worked_ever) &&
+	    atomic_load(&b->failures) == 0)
 		return false;
 
 	bool was_closed = atomic_load(&b->state) == BREAKER_CLOSED;
 	b->wait_ms = 0;
 	why_set(b, "");
 	atomic_store(&b->failures, 0);
-	atomic_store(&b->since_wall_ms, clock_wall_ms());
+	if (!was_closed || !atomic_load(&b->worked_ever))
+		atomic_store(&b->since_wall_ms, clock_wall_ms());
 	atomic_store(&b->worked_ever, 1);
 	atomic_store(&b->state, BREAKER_CLOSED);
 	return !was_closed;

@@ -10,8 +10,9 @@
 /*
  * A breaker: the state of one dependency as one worker sees it.  On the write path it is the
  * retry's own state: closed while calls succeed; open for the back-off (100 ms doubling to 5 s, ±
- * 25 %) after a failure; half-open for the one try after that (Nygard, Release It!, 2007). Thread:
- * its worker's; pages read the atomic fields.
+ * 25 %) after a failure; half-open for the one try after that (Nygard, Release It!, 2007).
+ * That of loads counts: so many failures in a row open it, for a time of its own, and a failed try
+ * opens it again.  Thread: its worker's; pages read the atomic fields.
  */
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 const char *breaker_state_name(enum breaker_state state);
@@ -19,6 +20,8 @@ const char *breaker_state_name(enum breaker_state state);
 struct breaker {
 	/* worker only */
 	struct random *random;
+	unsigned failures_max; /* opens with so many; 0: with the first, for the back-off */
+	int64_t open_ms;       /* with failures_max: for so long, ± 25 % */
 	int64_t wait_ms, until_ms;
 	/* shared, atomic */
 	_Atomic int state;
@@ -31,6 +34,9 @@ struct breaker {
 };
 
 void breaker_init(struct breaker *b, struct random *random);
+/* The other kind. */
+void breaker_init_counting(struct breaker *b, struct random *random, unsigned failures_max,
+    int64_t open_ms);
 /* May we try now?  Moves open to half-open when the back-off is over. */
 bool breaker_ready(struct breaker *b);
 /* Milliseconds until it may be tried; 0: now. */

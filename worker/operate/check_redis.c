@@ -2,6 +2,7 @@
 #include "common/number.h"
 #include "worker/operate/access.h"
 #include "worker/operate/check_acl.h"
+#include "worker/operate/check_advice.h"
 
 #include <string.h>
 
@@ -303,6 +304,16 @@ look_at_redis(struct redis_check *r)
 	check_ledger(r);
 	if (cache_is_asked_with_redis(r->check->config))
 		try_cache_rights(r);
+	if (r->check->config->cache_is_redis && redis_is_open(r->redis))
+		check_advice(r->check, r->redis, &r->arena, true);
+}
+
+static void
+look_at_cache(struct redis_check *r)
+{
+	try_cache_rights(r);
+	if (!r->check->config->cache_is_redis && redis_is_open(r->redis))
+		check_advice(r->check, r->redis, &r->arena, false);
 }
 
 void
@@ -318,5 +329,5 @@ check_cache(struct check *c)
 	bool asked = config_reads_streams(c->config) && cache_is_asked_with_redis(c->config);
 
 	if (!asked && (config_reads_streams(c->config) || config_has_templates(c->config)))
-		check_one(c, &c->config->cache, "cache", try_cache_rights);
+		check_one(c, &c->config->cache, "cache", look_at_cache);
 }

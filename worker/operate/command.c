@@ -57,6 +57,19 @@ static const struct command commands[] = {
 	    .options = { { "--probe", "live|ready",
 		"print nothing but the reasons, exit by the answer" } },
 	    .run = command_status },
+	{ .name = "top",
+	    .usage = "top [FILE | URL] [--once] [--every SECONDS]",
+	    .summary = "watch a running sluice: popular keys, lanes, rates",
+	    .help = "Shows the most read keys (by hash unless show_keys) with their rate, the TTL "
+		    "left and\n"
+		    "what their last load took, and the lanes with their lag; again and again, "
+		    "until\n"
+		    "Ctrl-C.  Where the output is no terminal it is printed once.\n"
+		    "Exit code: 0; 69 nobody answers.\n",
+	    .words_max = 1,
+	    .options = { { "--once", NULL, "print it once, for scripts" },
+		{ "--every", "SECONDS", "how often, 1 to 60; without it 2" } },
+	    .run = command_top },
 	{ .name = "lane",
 	    .usage = "lane list FILE\n"
 		     "       sluice lane resume FILE NAME [--start ID]\n"

@@ -57,6 +57,10 @@ bool command_parse(const struct command *command, int argc, char **argv, struct 
  * *config needs no deinit then.  quiet: no warnings. */
 bool command_load(struct config *config, const char *file, bool quiet);
 
+struct http_address;
+/* Where the sluice of the line's only word is: a FILE, a URL, or missing.  Returns an exit code. */
+int command_address(const struct command_line *line, struct http_address *address);
+
 /* Write all of it; false (and a line on stderr) when it can't be written. */
 bool command_put(const struct buf *out);
 
@@ -65,6 +69,7 @@ int command_check(const struct command_line *line);
 int command_config(const struct command_line *line);
 int command_schema(const struct command_line *line);
 int command_status(const struct command_line *line);
+int command_top(const struct command_line *line);
 int command_lane(const struct command_line *line);
 int command_dead(const struct command_line *line);
 int command_explain(const struct command_line *line);

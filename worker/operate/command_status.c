@@ -10,9 +10,8 @@
 
 static const char default_url[] = "127.0.0.1:9180";
 
-/* The word is a FILE, a URL, or missing.  Returns an exit code. */
-static int
-address_of(const struct command_line *line, struct http_address *address)
+int
+command_address(const struct command_line *line, struct http_address *address)
 {
 	const char *word = line->word_count > 0 ? line->words[0] : default_url;
 	struct config config;
@@ -190,7 +189,7 @@ command_status(const struct command_line *line)
 		fprintf(stderr, "sluice: --probe is live or ready, not %s\n", probe);
 		return EXIT_CODE_USAGE;
 	}
-	int code = address_of(line, &address);
+	int code = command_address(line, &address);
 	if (code != EXIT_CODE_OK)
 		return code;
 	int status = http_get(&address, path, &body, &err);

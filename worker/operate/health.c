@@ -160,3 +160,18 @@ health_healthy(const struct snapshot *s, struct buf *reasons)
 	look_at_lanes(s, &r);
 	return finish(&r);
 }
+
+bool
+health_warnings(const struct snapshot *s, struct buf *warnings)
+{
+	struct reasons r = { .out = warnings };
+
+	buf_add_char(warnings, '[');
+	for (int i = 0; i < CACHE_WARNINGS; i++)
+		if (s->cache.warns[i])
+			reason(&r, "%s", s->cache.warnings[i]);
+	if (s->refresh.stretched > 0)
+		reason(&r, "%llu popular values are served over their time",
+		    (unsigned long long)s->refresh.stretched);
+	return finish(&r);
+}

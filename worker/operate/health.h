@@ -15,6 +15,7 @@
  *	healthy	live, every breaker closed, no lane halted, or held for longer than a row
  *		lock or a parent row takes, no alarm that nobody has acknowledged, rows not
  *		stopped for the cache, nothing pending for over PENDING_MAX_SECONDS
+ * Warnings colour it, they never make it unhealthy.
  * Each appends a JSON list of sentences (empty when it is true) and returns the answer.
  */
 enum { PENDING_MAX_SECONDS = 60 };
@@ -22,5 +23,7 @@ enum { PENDING_MAX_SECONDS = 60 };
 bool health_live(const struct snapshot *s, struct buf *reasons);
 bool health_ready(const struct snapshot *s, struct buf *reasons);
 bool health_healthy(const struct snapshot *s, struct buf *reasons);
+/* What is worth a look: a JSON list too.  True: nothing is. */
+bool health_warnings(const struct snapshot *s, struct buf *warnings);
 
 #endif

@@ -130,6 +130,77 @@ print_work(const struct snapshot *s, struct buf *out)
 	    "From the entry being added to its COMMIT.", &s->commit_lag_seconds);
 }
 
+/* Without refresh they are all 0: a board finds every series. */
+static void
+print_refresh(const struct snapshot *s, struct buf *out)
+{
+	const struct snapshot_refresh *r = &s->refresh;
+
+	series_counter(out, "sluice_refresh_selects_total", "SELECTs that loaded keys.",
+	    r->selects);
+	series_counter(out, "sluice_refresh_asked_total", "Keys that they asked for.", r->asked);
+	series_counter(out, "sluice_refresh_loaded_total", "Values written ahead of their expiry.",
+	    r->loaded);
+	series_counter(out, "sluice_refresh_reloaded_total",
+	    "Those of them that followed an invalidation.", r->reloaded);
+	series_counter(out, "sluice_refresh_lost_total",
+	    "Loads thrown away because the key was invalidated or written meanwhile.", r->lost);
+	series_counter(out, "sluice_refresh_older_total",
+	    "Loads thrown away because a newer version is known.", r->older);
+	series_counter(out, "sluice_refresh_duplicates_total",
+	    "Loads thrown away because another process had loaded the key.", r->duplicates);
+	series_counter(out, "sluice_refresh_absent_total", "Popular keys without a row.",
+	    r->absent);
+	series_counter(out, "sluice_refresh_stretches_total",
+	    "Times that a popular value was kept for three more seconds.", r->stretches);
+	series_counter(out, "sluice_refresh_over_budget_total",
+	    "Keys that were due and had to wait for max_loads_per_second or a slow MySQL.",
+	    r->over_budget);
+	series_counter(out, "sluice_refresh_reads_total", "Reads counted, by their weight.",
+	    r->reads);
+	series_counter(out, "sluice_refresh_reads_unknown_total",
+	    "Reads of keys that no table refreshes.", r->reads_unknown);
+	series_gauge(out, "sluice_refresh_rate_limit", "Keys that may be loaded in a second now.",
+	    (double)r->rate_limit);
+	series_gauge(out, "sluice_refresh_last_load_seconds", "What the last SELECT took.",
+	    r->last_load_seconds);
+	series_gauge(out, "sluice_refresh_members", "Processes that share the popular keys.",
+	    (double)r->members);
+}
+
+static void
+print_cache(const struct snapshot *s, struct buf *out)
+{
+	const struct snapshot_cache *c = &s->cache;
+
+	series_counter(out, "sluice_cache_hits_total",
+	    "Reads of the cache by others that found a key.", c->hits);
+	series_counter(out, "sluice_cache_misses_total",
+	    "Reads of the cache by others that found none.", c->misses);
+	series_gauge(out, "sluice_cache_memory_used_bytes", "used_memory of the cache.",
+	    (double)c->used_bytes);
+	series_gauge(out, "sluice_cache_memory_max_bytes",
+	    "maxmemory of the cache; 0: no limit, or not known yet.", (double)c->max_bytes);
+	series_gauge(out, "sluice_cache_evicted_keys",
+	    "evicted_keys of the cache, since its start.", (double)c->evicted);
+	series_gauge(out, "sluice_cache_expired_keys",
+	    "expired_keys of the cache, since its start.", (double)c->expired);
+	series_gauge(out, "sluice_cache_replicas", "Replicas of the cache.", (double)c->replicas);
+	series_gauge(out, "sluice_cache_replica_lag_seconds", "Lag of the one furthest behind.",
+	    c->replica_lag_seconds);
+	series_gauge(out, "sluice_cache_ping_seconds", "What the last PING took.", c->ping_seconds);
+	series_gauge(out, "sluice_cache_keys_without_ttl",
+	    "Keys under our prefixes that never expire, in the last walk.", (double)c->without_ttl);
+	series_gauge(out, "sluice_cache_large_keys", "Keys above 1 MiB, in the last walk.",
+	    (double)c->large);
+	series_gauge(out, "sluice_cache_largest_key_bytes", "The largest key of the last walk.",
+	    (double)c->largest_bytes);
+	series_head(out, "sluice_cache_warning", "gauge", "1 while the warning holds.");
+	for (int i = 0; i < CACHE_WARNINGS; i++)
+		series_value(out, "sluice_cache_warning", "warning",
+		    cache_warning_name((enum cache_warning)i), s->cache.warns[i]);
+}
+
 static void
 print_dependencies(const struct snapshot *s, struct buf *out)
 {
@@ -276,6 +347,17 @@ static const struct column_series table_series[] = {
 	    offsetof(struct snapshot_table, dead_open) },
 	{ "sluice_table_invalidated_total", "counter", "Cache keys invalidated, by table.",
 	    offsetof(struct snapshot_table, invalidated) },
+	{ "sluice_table_reads_total", "counter", "Reads that sluice_get reported, by table.",
+	    offsetof(struct snapshot_table, sampled) },
+	{ "sluice_table_hits_total", "counter", "Those of them that found a value, by table.",
+	    offsetof(struct snapshot_table, found) },
+	{ "sluice_table_loaded_total", "counter", "Values written ahead of their expiry, by table.",
+	    offsetof(struct snapshot_table, loaded) },
+	{ "sluice_table_hot_keys", "gauge", "Keys read above the threshold, by table.",
+	    offsetof(struct snapshot_table, hot) },
+	{ "sluice_table_stretched_keys", "gauge",
+	    "Popular values that are served over their time, by table.",
+	    offsetof(struct snapshot_table, stretched) },
 };
 
 static uint64_t
@@ -364,6 +446,11 @@ table_add(struct snapshot_table *to, const struct snapshot_table *from)
 	to->dead += from->dead;
 	to->dead_open += from->dead_open;
 	to->invalidated += from->invalidated;
+	to->sampled += from->sampled;
+	to->found += from->found;
+	to->loaded += from->loaded;
+	to->hot += from->hot;
+	to->stretched += from->stretched;
 }
 
 static void
@@ -393,6 +480,8 @@ metrics_print(const struct snapshot *s, struct buf *out)
 {
 	print_process(s, out);
 	print_work(s, out);
+	print_refresh(s, out);
+	print_cache(s, out);
 	print_dependencies(s, out);
 	print_lanes(s, out);
 	print_tables(s, out);

@@ -33,6 +33,10 @@ struct monitor {
 	struct config hasty; /* the configuration, with that patience */
 	struct access_redis access;
 	struct redis *redis;
+	struct access_redis cache_access;
+	struct redis *cache;
+	struct cache_watch cache_watch;
+	int64_t cache_tried_ms;
 	struct monitor_view view;
 };
 
@@ -127,6 +131,19 @@ look_at_dead_stream(struct monitor *m)
 	arena_deinit(&arena);
 }
 
+static void
+look_at_cache(struct monitor *m)
+{
+	if (!redis_is_open(m->cache)) {
+		if (m->cache_tried_ms != 0 && clock_ms() - m->cache_tried_ms < REDIS_EVERY_MS)
+			return;
+		m->cache_tried_ms = clock_ms();
+		if (redis_open(m->cache, NULL) != 0)
+			return;
+	}
+	cache_watch_turn(&m->cache_watch, m->cache);
+}
+
 /* While MySQL is away no worker looks at its lanes: somebody must see them grow. */
 static void
 look_at_backlog(struct monitor *m)
@@ -172,6 +189,7 @@ monitor_thread(void *arg)
 			look_at_dead_stream(m);
 			look_at_backlog(m);
 		}
+		look_at_cache(m);
 		log_flush_quiet();
 	} while (rest(m));
 	return NULL;
@@ -194,6 +212,10 @@ monitor_new(struct watched *watched, struct err *err)
 	access_hurry(&m->hasty.redis, PATIENCE_MS);
 	access_redis_init(&m->access, &m->hasty.redis, "sluice-monitor");
 	m->redis = redis_new(&m->access.options);
+	access_hurry(&m->hasty.cache, PATIENCE_MS);
+	access_redis_init(&m->cache_access, &m->hasty.cache, "sluice-cache-watch");
+	m->cache = redis_new(&m->cache_access.options);
+	cache_watch_init(&m->cache_watch, watched, &m->view.cache);
 	watched->monitor = m;
 
 	int code = pthread_create(&m->thread, NULL, monitor_thread, m);
@@ -220,6 +242,8 @@ monitor_free(struct monitor **monitor)
 		pthread_join(m->thread, NULL);
 	m->watched->monitor = NULL;
 	redis_free(&m->redis);
+	redis_free(&m->cache);
+	access_redis_deinit(&m->cache_access);
 	access_redis_deinit(&m->access);
 	pthread_cond_destroy(&m->wake);
 	pthread_mutex_destroy(&m->mutex);

@@ -13,7 +13,8 @@
 const char *
 dependency_name(enum dependency dependency)
 {
-	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache", "kafka" };
+	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache", "kafka",
+		"mysql_read" };
 
 	return dependency < DEPENDENCIES ? names[dependency] : NULL;
 }
@@ -196,11 +197,77 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 }
 
 static void
+take_refresh(struct snapshot *s, struct refresh *refresh)
+{
+	struct snapshot_refresh *out = &s->refresh;
+
+	s->breakers[DEPENDENCY_MYSQL_READ].worked_ever = true;
+	if (refresh == NULL)
+		return;
+	struct refresh_counters *c = refresh_counters(refresh);
+	out->on = true;
+	out->selects = SEE(c->selects);
+	out->asked = SEE(c->asked);
+	out->loaded = SEE(c->loaded);
+	out->reloaded = SEE(c->reloaded);
+	out->lost = SEE(c->lost);
+	out->older = SEE(c->older);
+	out->duplicates = SEE(c->duplicates);
+	out->absent = SEE(c->absent);
+	out->stretches = SEE(c->stretches);
+	out->reads = SEE(c->reads);
+	out->reads_unknown = SEE(c->reads_unknown);
+	out->over_budget = SEE(c->over_budget);
+	out->rate_limit = SEE(c->rate_limit);
+	out->members = SEE(c->members);
+	out->last_load_seconds = (double)SEE(c->last_load_us) / 1e6;
+	for (size_t i = 0; i < s->table_count; i++) {
+		s->tables[i].sampled = SEE(c->tables[i].reads);
+		s->tables[i].found = SEE(c->tables[i].found);
+		s->tables[i].loaded = SEE(c->tables[i].loaded);
+		s->tables[i].hot = SEE(c->tables[i].hot);
+		s->tables[i].stretched = SEE(c->tables[i].stretched);
+		out->hot += s->tables[i].hot;
+		out->stretched += s->tables[i].stretched;
+	}
+	out->key_count = refresh_keys(refresh, out->keys);
+	take_breaker(&s->breakers[DEPENDENCY_MYSQL_READ], &c->mysql_read);
+	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache);
+}
+
+static void
+take_cache(struct snapshot_cache *out, const struct cache_view *view)
+{
+	out->known = SEE(view->seen_wall_ms) != 0;
+	out->used_bytes = SEE(view->used_bytes);
+	out->max_bytes = SEE(view->max_bytes);
+	out->evicted = SEE(view->evicted);
+	out->expired = SEE(view->expired);
+	out->hits = SEE(view->hits);
+	out->misses = SEE(view->misses);
+	out->hit_permille = SEE(view->hit_permille);
+	out->replicas = SEE(view->replicas);
+	out->replica_lag_seconds = (double)SEE(view->replica_lag_ms) / 1000;
+	out->ping_seconds = (double)SEE(view->ping_us) / 1e6;
+	out->persistence_failed = SEE(view->persistence_failed) != 0;
+	out->without_ttl = SEE(view->without_ttl);
+	out->large = SEE(view->large);
+	out->largest_bytes = SEE(view->largest_bytes);
+	out->walks = SEE(view->walks);
+	out->keys_walked = SEE(view->keys_walked);
+	for (int i = 0; i < CACHE_WARNINGS; i++)
+		out->warns[i] = cache_warning(view, (enum cache_warning)i, out->warnings[i],
+		    (int)sizeof(out->warnings[i]));
+}
+
+static void
 take_monitor(struct snapshot *s, struct monitor *monitor)
 {
+	s->cache.hit_permille = -1;
 	if (monitor == NULL)
 		return;
 	struct monitor_view *view = monitor_view(monitor);
+	take_cache(&s->cache, &view->cache);
 	for (int i = 0; i < RATES; i++)
 		s->rates[i] = (double)SEE(view->rates_thousandths[i]) / 1000;
 	s->redis_used_bytes = SEE(view->redis_used_bytes);
@@ -283,6 +350,7 @@ snapshot_take(struct snapshot *s, const struct watched *watched)
 		take_worker(s, watched, i);
 		s->total.standby &= SEE(watched->workers[i].counters.standby) != 0;
 	}
+	take_refresh(s, watched->refresh);
 	take_monitor(s, watched->monitor);
 	s->resident_bytes = resident_bytes();
 	s->open_files = open_files();

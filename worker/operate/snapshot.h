@@ -1,6 +1,7 @@
 #ifndef WORKER_OPERATE_SNAPSHOT_H
 #define WORKER_OPERATE_SNAPSHOT_H
 
+#include "worker/cache/refresh.h"
 #include "worker/operate/monitor.h"
 #include "worker/operate/watched.h"
 
@@ -28,6 +29,7 @@ struct snapshot_lane {
 struct snapshot_table {
 	const char *name;
 	uint64_t changes, folded, older, dead, dead_open, invalidated;
+	uint64_t sampled, found, loaded, hot, stretched; /* of refresh */
 };
 
 struct snapshot_histogram {
@@ -36,11 +38,13 @@ struct snapshot_histogram {
 	double sum;			    /* seconds, or rows */
 };
 
+/* mysql and mysql_read are two: what the workers write to, and what the refresher loads from. */
 enum dependency {
 	DEPENDENCY_MYSQL,
 	DEPENDENCY_REDIS,
 	DEPENDENCY_CACHE,
 	DEPENDENCY_KAFKA,
+	DEPENDENCY_MYSQL_READ,
 	DEPENDENCIES
 };
 const char *dependency_name(enum dependency dependency);
@@ -85,6 +89,26 @@ struct snapshot_total {
 	double oldest_pending_seconds, mysql_waits_seconds;
 };
 
+struct snapshot_cache {
+	bool known;
+	uint64_t used_bytes, max_bytes, evicted, expired, hits, misses;
+	int hit_permille; /* -1: too few reads to tell */
+	uint64_t replicas, without_ttl, large, largest_bytes, walks, keys_walked;
+	double replica_lag_seconds, ping_seconds;
+	bool persistence_failed;
+	bool warns[CACHE_WARNINGS];
+	char warnings[CACHE_WARNINGS][96];
+};
+
+struct snapshot_refresh {
+	bool on;
+	uint64_t selects, asked, loaded, reloaded, lost, older, duplicates, absent, stretches;
+	uint64_t reads, reads_unknown, over_budget, rate_limit, members, hot, stretched;
+	double last_load_seconds;
+	struct refresh_key keys[REFRESH_KEYS_SHOWN];
+	size_t key_count;
+};
+
 enum { BEAT_AGE_MAX_MS = 60000 };
 
 struct snapshot {
@@ -103,6 +127,8 @@ struct snapshot {
 	struct snapshot_total total;
 	struct snapshot_histogram batch_rows, batch_seconds, commit_lag_seconds;
 
+	struct snapshot_cache cache;
+	struct snapshot_refresh refresh;
 	double rates[RATES];
 	uint64_t redis_used_bytes, redis_max_bytes;
 	bool redis_memory_known;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+static void print_warnings(const struct snapshot *s, struct json *j);
+
 static void
 print_workers(const struct snapshot *s, struct json *j)
 {
@@ -69,6 +71,13 @@ print_tables(const struct snapshot *s, struct json *j)
 		json_number(j, "dead", table->dead);
 		json_number(j, "dead_open", table->dead_open);
 		json_number(j, "invalidated", table->invalidated);
+		if (table->sampled > 0)
+			json_real(j, "hit_rate", (double)table->found / (double)table->sampled);
+		if (s->refresh.on) {
+			json_number(j, "loaded", table->loaded);
+			json_number(j, "hot", table->hot);
+			json_number(j, "stretched", table->stretched);
+		}
 		json_close(j, '}');
 	}
 	json_close(j, '}');
@@ -176,6 +185,89 @@ print_scan(const struct snapshot *s, struct json *j)
 }
 
 static void
+print_warnings(const struct snapshot *s, struct json *j)
+{
+	struct buf warnings = { 0 };
+
+	health_warnings(s, &warnings);
+	json_raw(j, "warnings", warnings.data);
+	buf_deinit(&warnings);
+}
+
+static void
+print_cache(const struct snapshot *s, struct json *j)
+{
+	const struct snapshot_cache *c = &s->cache;
+
+	json_open(j, "cache", '{');
+	json_bool(j, "known", c->known);
+	if (c->hit_permille >= 0)
+		json_real(j, "hit_rate", (double)c->hit_permille / 1000);
+	json_number(j, "used_bytes", c->used_bytes);
+	json_number(j, "max_bytes", c->max_bytes);
+	json_number(j, "evicted", c->evicted);
+	json_number(j, "expired", c->expired);
+	json_number(j, "replicas", c->replicas);
+	json_real(j, "replica_lag_seconds", c->replica_lag_seconds);
+	json_bool(j, "persistence_failed", c->persistence_failed);
+	json_real(j, "ping_seconds", c->ping_seconds);
+	json_number(j, "keys_walked", c->keys_walked);
+	json_number(j, "walks", c->walks);
+	json_number(j, "without_ttl", c->without_ttl);
+	json_number(j, "large_keys", c->large);
+	json_number(j, "largest_bytes", c->largest_bytes);
+	json_close(j, '}');
+}
+
+static void
+print_hot_key(const struct refresh_key *key, struct json *j)
+{
+	json_open(j, NULL, '{');
+	json_text(j, "table", key->table->name);
+	json_text(j, "key", key->key);
+	json_real(j, "rate", key->rate);
+	if (key->ttl_ms != INT64_MIN)
+		json_real(j, "ttl_seconds", (double)key->ttl_ms / 1000);
+	json_time(j, "loaded", key->loaded_wall_ms);
+	json_real(j, "load_seconds", (double)key->load_us / 1e6);
+	json_bool(j, "stretched", key->stretched);
+	json_bool(j, "ours", key->ours);
+	json_close(j, '}');
+}
+
+static void
+print_refresh(const struct snapshot *s, struct json *j)
+{
+	const struct snapshot_refresh *r = &s->refresh;
+
+	if (!r->on)
+		return;
+	json_open(j, "refresh", '{');
+	json_number(j, "members", r->members);
+	json_number(j, "hot", r->hot);
+	json_number(j, "stretched", r->stretched);
+	json_number(j, "selects", r->selects);
+	json_number(j, "asked", r->asked);
+	json_number(j, "loaded", r->loaded);
+	json_number(j, "reloaded", r->reloaded);
+	json_number(j, "lost", r->lost);
+	json_number(j, "older", r->older);
+	json_number(j, "duplicates", r->duplicates);
+	json_number(j, "absent", r->absent);
+	json_number(j, "stretches", r->stretches);
+	json_number(j, "reads", r->reads);
+	json_number(j, "reads_unknown", r->reads_unknown);
+	json_number(j, "over_budget", r->over_budget);
+	json_number(j, "rate_limit", r->rate_limit);
+	json_real(j, "last_load_seconds", r->last_load_seconds);
+	json_open(j, "keys", '[');
+	for (size_t i = 0; i < r->key_count; i++)
+		print_hot_key(&r->keys[i], j);
+	json_close(j, ']');
+	json_close(j, '}');
+}
+
+static void
 print_machine(const struct snapshot *s, struct json *j)
 {
 	json_open(j, "rates", '{');
@@ -210,12 +302,15 @@ status_print(const struct snapshot *s, struct buf *out)
 	json_bool(&j, "standby", s->total.standby);
 	json_bool(&j, "healthy", healthy);
 	json_raw(&j, "reasons", reasons.data);
+	print_warnings(s, &j);
 	print_workers(s, &j);
 	print_lanes(s, &j);
 	print_tables(s, &j);
 	print_breakers(s, &j);
 	print_totals(s, &j);
 	print_scan(s, &j);
+	print_refresh(s, &j);
+	print_cache(s, &j);
 	print_machine(s, &j);
 	json_close(&j, '}');
 	buf_add_char(out, '\n');
@@ -232,6 +327,7 @@ status_print_health(const struct snapshot *s, struct buf *out)
 	json_open(&j, NULL, '{');
 	json_bool(&j, "healthy", healthy);
 	json_raw(&j, "reasons", reasons.data);
+	print_warnings(s, &j);
 	json_number(&j, "lag", s->total.lag);
 	json_real(&j, "oldest_pending_seconds", s->total.oldest_pending_seconds);
 	print_breakers(s, &j);

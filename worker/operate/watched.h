@@ -22,6 +22,7 @@ struct watched {
 	size_t worker_count;
 	int64_t started_ms, started_wall_ms;
 	const _Atomic int *stop;
+	struct refresh *refresh; /* NULL: none */
 	struct monitor *monitor; /* NULL: none (tests) */
 };
 

@@ -1,0 +1,119 @@
+#include "common/buf.h"
+#include "config/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define HEAD                                                                                       \
+	"redis: {}\n"                                                                              \
+	"mysql: { user: a, database: b }\n"                                                        \
+	"sources: [{ streams: s, tables: [t] }]\n"                                                 \
+	"tables:\n"                                                                                \
+	"  t:\n"                                                                                   \
+	"    version: v\n"                                                                         \
+	"    invalidate: [{ key: \"list:{id}\", mode: none }, { key: \"u:{id}\", mode: versioned " \
+	"}, "                                                                                      \
+	"\"p:{id}\"]\n"
+
+/* All problems, each "line:column: sentence" and a newline; the configuration stays. */
+static void
+parse(const char *text, struct config *config, const char *problems_expected)
+{
+	struct config_problems problems;
+	struct buf found = { 0 };
+
+	config_parse(config, "f", str_of(text), &problems);
+	for (size_t i = 0; i < problems.count; i++)
+		buf_printf(&found, "%s\n", problems.list[i].text + strlen("f:"));
+	assert_string_equal(found.data != NULL ? found.data : "", problems_expected);
+	buf_deinit(&found);
+	config_problems_deinit(&problems);
+}
+
+static void
+refuse(const char *text, const char *problems_expected)
+{
+	struct config config;
+
+	parse(text, &config, problems_expected);
+	config_deinit(&config);
+}
+
+static void
+the_first_template_of_a_mode_that_can_be_loaded_is_taken(void **state)
+{
+	struct config config;
+
+	(void)state;
+	parse(HEAD "    refresh: {}\n", &config, "");
+	assert_true(config_refreshes(&config));
+	assert_string_equal(config.tables[0].refresh.template->written, "u:{id}");
+	assert_int_equal(config.tables[0].refresh.ttl_ms, 3600000);
+	assert_int_equal(config.tables[0].refresh.threshold, 60);
+	assert_int_equal(config.refresh.max_loads_per_second, 1000);
+	config_deinit(&config);
+	parse(HEAD "    refresh: { key: \"list:{id}\", ttl: 30m, value: [id, n], format: hash }\n",
+	    &config, "");
+	assert_int_equal(config.tables[0].refresh.template->mode, MODE_NONE);
+	assert_int_equal(config.tables[0].refresh.value_count, 2);
+	config_deinit(&config);
+	parse(HEAD, &config, "");
+	assert_false(config_refreshes(&config));
+	config_deinit(&config);
+}
+
+static void
+what_does_not_suit_the_mode_is_refused(void **state)
+{
+	(void)state;
+	refuse(HEAD "    refresh: { key: \"x:{id}\" }\n",
+	    "8:5: tables.t.refresh: key is not a template of the table's invalidate of mode "
+	    "versioned, delete or none\n");
+	refuse(HEAD "    refresh: { format: hash }\n",
+	    "8:5: tables.t.refresh: format hash is for plain keys; a versioned entry is a hash "
+	    "already\n");
+	refuse(HEAD "    refresh: { key: \"p:{id}\", on_invalidate: reload, stale_for: 1s }\n",
+	    "8:5: tables.t.refresh: on_invalidate: reload wants a key of mode versioned; a plain "
+	    "one is never written where it is absent\n"
+	    "8:5: tables.t.refresh: stale_for wants a key of mode versioned\n");
+	refuse(HEAD "    refresh: { load: \"SELECT 1\" }\n",
+	    "8:5: tables.t.refresh: load has no (:keys), as in WHERE id IN (:keys)\n");
+}
+
+static void
+it_reads_back_as_it_is_printed(void **state)
+{
+	struct config config, again;
+	struct buf first = { 0 }, second = { 0 };
+
+	(void)state;
+	parse(HEAD "    refresh: { key: \"p:{id}\", load: \"SELECT a FROM b WHERE c IN (:keys)\", "
+		   "top: 7 }\n"
+		   "refresh: { reads: r, half_life: 5s }\n",
+	    &config, "");
+	config_print(&config, &first);
+	assert_non_null(strstr(first.data, "top: 7"));
+	parse(first.data, &again, "");
+	config_print(&again, &second);
+	assert_string_equal(first.data, second.data);
+	buf_deinit(&first);
+	buf_deinit(&second);
+	config_deinit(&config);
+	config_deinit(&again);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_template_of_a_mode_that_can_be_loaded_is_taken),
+		cmocka_unit_test(what_does_not_suit_the_mode_is_refused),
+		cmocka_unit_test(it_reads_back_as_it_is_printed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,236 @@
+#include "common/random.h"
+#include "worker/cache/hot_keys.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { COUNTERS = 1000, TOP = 100, KEYS = 100000, READS = 1000000, HALF_LIFE_MS = 60000 };
+
+static struct str
+key_of(unsigned id, char text[32])
+{
+	return (struct str){ text, (size_t)snprintf(text, 32, "user:%u", id) };
+}
+
+static unsigned
+id_of(const struct hot_key *key)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.*s", STR_ARGS(hot_key_text(key)));
+	return (unsigned)atoi(text + 5);
+}
+
+/* Zipf with exponent 1: key i is read as often as 1 / (i + 1). */
+static double *
+zipf_sums(void)
+{
+	double *sums = calloc(KEYS, sizeof(*sums)), sum = 0;
+
+	for (unsigned i = 0; i < KEYS; i++)
+		sums[i] = sum += 1.0 / (i + 1);
+	return sums;
+}
+
+static unsigned
+zipf_draw(const double *sums, struct random *random)
+{
+	double at = random_unit(random) * sums[KEYS - 1];
+	unsigned low = 0, high = KEYS - 1;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+
+		if (sums[middle] < at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int
+descending(const void *a, const void *b)
+{
+	const unsigned *x = a, *y = b;
+
+	return *x < *y ? 1 : *x > *y ? -1 : 0;
+}
+
+static void
+the_top_hundred_of_a_zipf_load_are_found_with_a_thousand_counters(void **state)
+{
+	unsigned *exact = calloc(KEYS, sizeof(*exact)), *sorted = calloc(KEYS, sizeof(*sorted));
+	double *sums = zipf_sums();
+	struct hot_key *top[TOP];
+	struct hot_keys h;
+	struct random random;
+	unsigned found = 0;
+	char text[32];
+
+	(void)state;
+	random_init(&random, 1);
+	hot_keys_init(&h, COUNTERS,
+	    (int64_t)1 << 40); /* as good as no decay: exact counts compare */
+	for (unsigned i = 0; i < READS; i++) {
+		unsigned id = zipf_draw(sums, &random);
+		exact[id]++;
+		assert_non_null(hot_keys_add(&h, key_of(id, text), 1, 1000));
+	}
+	memcpy(sorted, exact, KEYS * sizeof(*exact));
+	qsort(sorted, KEYS, sizeof(*sorted), descending);
+	assert_int_equal(hot_keys_top(&h, top, TOP), TOP);
+	for (unsigned i = 0; i < TOP; i++) {
+		unsigned id = id_of(top[i]);
+		double count = hot_key_count(&h, top[i], 1000),
+		       error = hot_key_error(&h, top[i], 1000);
+
+		found += exact[id] >= sorted[TOP - 1];
+		assert_true(count >= exact[id] - 0.5 && count - error <= exact[id] + 0.5);
+		assert_true(error <= (double)READS / COUNTERS + 1);
+	}
+	print_message("# recall of the top %d with %d counters, Zipf 1.0, %d keys, %d reads: "
+		      "%.3f\n",
+	    TOP, COUNTERS, KEYS, READS, (double)found / TOP);
+	assert_true(found >= 99);
+	hot_keys_deinit(&h);
+	free(exact);
+	free(sorted);
+	free(sums);
+}
+
+static void
+yesterdays_hot_keys_are_gone_within_two_half_lives(void **state)
+{
+	double *sums = zipf_sums();
+	struct hot_key *top[TOP];
+	struct hot_keys h;
+	struct random random;
+	char text[32];
+
+	(void)state;
+	random_init(&random, 2);
+	hot_keys_init(&h, COUNTERS, HALF_LIFE_MS);
+	/* a thousand reads a second for ten half-lives, then as many of other keys for two */
+	for (int64_t ms = 0; ms < 12 * HALF_LIFE_MS; ms++) {
+		unsigned id = zipf_draw(sums, &random);
+
+		hot_keys_add(&h, key_of(ms < 10 * HALF_LIFE_MS ? id : KEYS + id, text), 1, ms);
+	}
+	size_t count = hot_keys_top(&h, top, TOP);
+	unsigned old = 0, old_above = 0;
+	for (size_t i = 0; i < count; i++) {
+		bool is_old = id_of(top[i]) < KEYS;
+
+		old += is_old;
+		/* of the rate it had, a quarter is left: 1000/12/4 reads a second for the hottest */
+		old_above += is_old && i < TOP / 10;
+	}
+	print_message("# of the top %d, two half-lives after the load moved: %u are of before, %u "
+		      "of "
+		      "them in the first tenth\n",
+	    TOP, old, old_above);
+	assert_true(old_above <= 3);
+	assert_true(old <= TOP * 35 / 100);
+	hot_keys_deinit(&h);
+	free(sums);
+}
+
+static void
+a_count_is_halved_with_each_half_life(void **state)
+{
+	struct hot_keys h;
+	struct hot_key *k;
+
+	(void)state;
+	hot_keys_init(&h, 10, HALF_LIFE_MS);
+	k = hot_keys_add(&h, STR("a"), 8, 5000);
+	assert_true(fabs(hot_key_count(&h, k, 5000) - 8) < 1e-9);
+	assert_true(fabs(hot_key_count(&h, k, 5000 + HALF_LIFE_MS) - 4) < 1e-9);
+	assert_true(fabs(hot_key_count(&h, k, 5000 + 3 * HALF_LIFE_MS) - 1) < 1e-9);
+	/* far enough for all to be scaled anew */
+	hot_keys_add(&h, STR("b"), 8, 5000 + 100 * (int64_t)HALF_LIFE_MS);
+	assert_true(fabs(hot_key_count(&h, hot_keys_find(&h, STR("b")),
+			     5000 + 101 * (int64_t)HALF_LIFE_MS) -
+			4) < 1e-9);
+	hot_keys_deinit(&h);
+}
+
+static void
+the_rate_is_that_of_a_steady_reader(void **state)
+{
+	struct hot_keys h;
+	struct hot_key *k = NULL;
+
+	(void)state;
+	hot_keys_init(&h, 10, HALF_LIFE_MS);
+	for (int64_t ms = 0; ms < 20 * HALF_LIFE_MS; ms += 20)
+		k = hot_keys_add(&h, STR("a"), 1, ms);
+	assert_true(fabs(hot_key_rate(&h, k, 20 * HALF_LIFE_MS) - 50) < 1);
+	hot_keys_deinit(&h);
+}
+
+static void
+memory_is_the_same_after_a_million_keys(void **state)
+{
+	struct hot_keys h;
+	char text[32];
+
+	(void)state;
+	hot_keys_init(&h, COUNTERS, HALF_LIFE_MS);
+	size_t before = hot_keys_bytes(&h);
+	for (unsigned i = 0; i < 1000000; i++)
+		hot_keys_add(&h, key_of(i, text), 1, i / 100);
+	assert_int_equal(hot_keys_bytes(&h), before);
+	assert_int_equal(h.used, COUNTERS);
+	assert_true(before <= COUNTERS * 360);
+	print_message("# %d counters hold %zu bytes\n", COUNTERS, before);
+	/* every counter is still found by its key */
+	for (unsigned i = 0; i < COUNTERS; i++)
+		assert_ptr_equal(hot_keys_find(&h, hot_key_text(&h.keys[i])), &h.keys[i]);
+	hot_keys_deinit(&h);
+}
+
+static void
+a_counter_that_changes_its_key_forgets_what_was_known_of_the_old_one(void **state)
+{
+	struct hot_keys h;
+	struct hot_key *k;
+	char text[HOT_KEY_BYTES + 1] = { 0 };
+
+	(void)state;
+	hot_keys_init(&h, 1, HALF_LIFE_MS);
+	k = hot_keys_add(&h, STR("a"), 3, 0);
+	k->state.expires_ms = 77;
+	k = hot_keys_add(&h, STR("b"), 1, 0);
+	assert_int_equal(k->state.expires_ms, 0);
+	assert_true(hot_key_count(&h, k, 0) == 4 && hot_key_error(&h, k, 0) == 3);
+	assert_null(hot_keys_find(&h, STR("a")));
+	assert_null(hot_keys_add(&h, (struct str){ text, sizeof(text) }, 1, 0));
+	assert_int_equal(h.too_long, 1);
+	hot_keys_deinit(&h);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_top_hundred_of_a_zipf_load_are_found_with_a_thousand_counters),
+		cmocka_unit_test(yesterdays_hot_keys_are_gone_within_two_half_lives),
+		cmocka_unit_test(a_count_is_halved_with_each_half_life),
+		cmocka_unit_test(the_rate_is_that_of_a_steady_reader),
+		cmocka_unit_test(memory_is_the_same_after_a_million_keys),
+		cmocka_unit_test(
+		    a_counter_that_changes_its_key_forgets_what_was_known_of_the_old_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

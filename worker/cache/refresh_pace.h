@@ -1,0 +1,42 @@
+#ifndef WORKER_CACHE_REFRESH_PACE_H
+#define WORKER_CACHE_REFRESH_PACE_H
+
+#include "common/random.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * When to load a key again, and how many may be loaded.  No input or output but the clock.
+ *
+ * The deadline is XFetch's (Vattani, Chierichetti and Lowenstein, Optimal Probabilistic Cache Stampede
+ * Prevention, VLDB 2015): there each read, g before the expiry, loads with the probability e^(-g /
+ * delta), delta being what a load takes.  With r reads a second the first of them to do so comes delta *
+ * ln(r * delta / E) before the expiry, E exponentially distributed with mean 1.  That is drawn here
+ * for the one who loads, so a key is loaded once and at a time that its readers would have chosen.
+ *
+ * Loads are a token bucket of one second.  A slow load halves its rate, any other lets it grow by a
+ * tenth up to the limit.  Thread: the refresher's.
+ */
+
+/* How long before the expiry, in ms: at least `floor_ms` more than the load itself takes, at most half
+ * of the TTL. */
+int64_t xfetch_lead_ms(struct random *random, double load_ms, double reads_a_second,
+    int64_t floor_ms, int64_t ttl_ms);
+
+/* ttl ± 10 %. */
+int64_t ttl_jitter_ms(struct random *random, int64_t ttl_ms);
+
+struct pace {
+	double limit, rate, tokens; /* keys a second, and left now */
+	int64_t filled_ms;
+	int64_t slow_us;
+};
+void pace_init(struct pace *p, double limit, int64_t slow_us);
+/* So many of `wanted` may be loaded now. */
+size_t pace_take(struct pace *p, size_t wanted);
+/* Some that were taken weren't loaded. */
+void pace_give(struct pace *p, size_t count);
+void pace_loaded(struct pace *p, int64_t took_us);
+
+#endif

@@ -1,0 +1,91 @@
+#ifndef WORKER_CACHE_REFRESH_WORK_H
+#define WORKER_CACHE_REFRESH_WORK_H
+
+#include "common/redis.h"
+#include "worker/balance.h"
+#include "worker/cache/library.h"
+#include "worker/cache/refresh.h"
+#include "worker/cache/refresh_pace.h"
+#include "worker/cache/refresh_table.h"
+#include "worker/operate/access.h"
+
+#include <pthread.h>
+
+/*
+ * The refresher from inside: refresh.c runs the thread, refresh_reads.c learns what is read,
+ * refresh_load.c loads and writes, refresh_share.c knows which keys are ours.  Thread: the
+ * refresher's, but for what is marked.
+ */
+enum { REFRESH_TICK_MS = 50, REFRESH_BATCH_MAX = 200, REFRESH_FLOOR_MS = 300 };
+
+struct refresh_share {
+	char self[MEMBER_PROCESS_MAX];
+	char (*others)[MEMBER_PROCESS_MAX];
+	size_t other_count;
+};
+
+struct refresh {
+	/* set before start */
+	const struct config *config;
+	struct config own; /* the configuration, with less patience */
+	struct refresh_table *tables;
+	size_t table_count;
+	struct refresh_ring **rings; /* one a worker */
+	size_t ring_count;
+	pthread_t thread;
+	bool started, needs_library;
+	struct random random;
+
+	struct access_redis access, listen_access;
+	struct redis *redis, *listener;
+	struct access_mysql mysql_access;
+	struct sql *sql;
+	struct library library;
+	char script_sha[41];
+	char read_id[48]; /* where the read stream goes on */
+	int64_t top_ms, share_ms, shown_ms, retry_ms, listen_ms;
+	struct pace pace;
+	struct refresh_share share;
+	struct arena arena;   /* of one step */
+	struct arena partial; /* of the listener: a message may be half there */
+
+	struct refresh_counters counters;
+	/* shared */
+	_Atomic int stop;
+	int wake_fd;
+	pthread_mutex_t mutex; /* of shown */
+	struct refresh_key shown[REFRESH_KEYS_SHOWN];
+	size_t shown_count;
+};
+
+/* ---- refresh.c ---- */
+/* A failure of the cache: its connection is closed, and it is tried again later. */
+void refresh_cache_failed(struct refresh *r, const struct err *err);
+/* Open, and with what it needs; false: not now. */
+bool refresh_cache_ready(struct refresh *r);
+bool refresh_mysql_ready(struct refresh *r);
+void refresh_mysql_failed(struct refresh *r, const struct err *err);
+
+/* ---- refresh_reads.c ---- */
+/* Count what was read since the last call; bounded. */
+void refresh_reads(struct refresh *r);
+/* Ask `warm` where it is time to. */
+void refresh_warm(struct refresh *r);
+/* Take what the workers invalidated. */
+void refresh_take_rings(struct refresh *r);
+
+/* ---- refresh_load.c ---- */
+/* Is it hot: read above the threshold, or in the warm list? */
+bool refresh_is_hot(const struct refresh_table *t, const struct hot_keys *h,
+    const struct hot_key *k, int64_t now_ms);
+/* Load what is due of one table, and stretch what can't be loaded. */
+void refresh_load(struct refresh *r, struct refresh_table *t);
+/* The script for plain keys. */
+extern const char refresh_plain_script[];
+
+/* ---- refresh_share.c ---- */
+/* Ask who is there, where it is time to. */
+void refresh_share_look(struct refresh *r);
+bool refresh_is_ours(const struct refresh_share *share, uint64_t key_hash);
+
+#endif
