@@ -21,7 +21,7 @@ log_unlisted(struct worker *w, const struct entry *e)
 		return;
 	e->lane->unlisted_logged = true;
 	log_event(LOG_WARN, "event_of_unlisted_table", "worker", "%d", w->index, "lane", "%s",
-	    e->lane->name, "entry", "%s", position_text(e->id, id), "next", "%s",
+	    e->lane->name, "entry", "%s", entry_id_text(e, id), "next", "%s",
 	    "it is passed over and counted, as all that follow; the source's `tables` lists none "
 	    "that fits",
 	    NULL);
@@ -59,8 +59,8 @@ log_dead(struct worker *w, const struct entry *e)
 	char id[POSITION_TEXT];
 
 	log_event(LOG_WARN, "dead_letter", "worker", "%d", w->index, "lane", "%s", e->lane->name,
-	    "entry", "%s", position_text(e->id, id), "reason", "%s", e->refusal.reason, "error",
-	    "%s", e->refusal.text != NULL ? e->refusal.text : "", NULL);
+	    "entry", "%s", entry_id_text(e, id), "reason", "%s", e->refusal.reason, "error", "%s",
+	    e->refusal.text != NULL ? e->refusal.text : "", NULL);
 }
 
 /* What had a key of its own can't be named any more. */

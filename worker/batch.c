@@ -151,8 +151,10 @@ static void
 fold_entry(struct batch *b, struct entry *e)
 {
 	memset(&e->refusal, 0, sizeof(e->refusal));
-	if (resolve_entry(b, e) != 0)
+	if (resolve_entry(b, e) != 0) {
+		fold_refused(b, e);
 		return;
+	}
 	for (size_t i = 0; i < e->change_count; i++) {
 		switch (fold_change(b, &e->changes[i])) {
 		case FOLD_STEP:

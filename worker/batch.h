@@ -89,6 +89,7 @@ struct touched {
 	struct change *changes;	      /* all of this spelling, by next_of_touched */
 	struct touched_image *images; /* NULL: its templates name the key alone */
 	bool plain;		      /* with images: some change has none */
+	bool whole;		      /* no row: the keys that stand for the whole table */
 	struct touched *next, *next_of_bucket;
 };
 

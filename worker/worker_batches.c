@@ -20,6 +20,7 @@ worker_init(struct worker *w, const struct config *config, int index, struct lan
 	w->stop = stop;
 	w->wake_fd = -1;
 	random_init(&w->random, random_seed());
+	w->source_breaker = &w->counters.redis;
 	counters_init(&w->counters, config->table_count, &w->random);
 	for (i = 0; i < 3; i++) {
 		batch_init(&w->batches[i]);

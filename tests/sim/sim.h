@@ -104,6 +104,8 @@ struct logged {
 struct ledger {
 	bool found;
 	uint64_t epoch;
+	int owner; /* who raised it last, a process in this life of it */
+	unsigned owner_life;
 	struct position position, done;
 	char identity[64];
 	const char *halted, *alarm;

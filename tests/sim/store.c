@@ -286,6 +286,12 @@ fake_load(struct store *store, struct lane *lane, bool raise, struct ledger_row 
 	if (l->found && raise)
 		l->epoch++;
 	show_row(l, (unsigned)lane->index, row);
+	if (l->found && raise) {
+		row->ours_before =
+		    l->owner == s->process->index && l->owner_life == s->process->life;
+		l->owner = s->process->index;
+		l->owner_life = s->process->life;
+	}
 	if (!l->found || !raise) {
 		session_roll_back(s->session);
 		return 0;

@@ -61,7 +61,8 @@ open_all(void **state)
 	schema = schema_of_tables(NULL, &table, 1);
 	arena_init(&arena, 1 << 16);
 	resolver_init(&resolver);
-	source = (struct config_source){ .tables = listed,
+	source = (struct config_source){ .write = true,
+		.tables = listed,
 		.listed = listed,
 		.table_count = 1,
 		.operations = OPERATION_ALL,

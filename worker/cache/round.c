@@ -27,6 +27,8 @@ remember_lanes(struct round *r)
 		for (size_t j = 0; j < source->stream_count; j++)
 			*map_at(&r->lanes, source->streams[j], strlen(source->streams[j])) = r;
 	}
+	if (r->config->dead_stream != NULL)
+		*map_at(&r->lanes, r->config->dead_stream, strlen(r->config->dead_stream)) = r;
 }
 
 void
@@ -246,6 +248,20 @@ send_images(struct round *r, const struct touched *row, size_t place, struct err
 	return 0;
 }
 
+/* No row: only the keys that name no column. */
+static int
+send_table(struct round *r, const struct touched *row, struct err *err)
+{
+	for (size_t i = 0; i < row->table->template_count; i++) {
+		const struct key_template *template = &row->table->templates[i];
+
+		if (template->config->mode != MODE_NONE && template->part_count == 1 &&
+		    send_rendered(r, row, i, NULL, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 send_row(struct round *r, const struct touched *row, struct err *err)
 {
@@ -253,8 +269,10 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 	struct str values[KEY_COLUMNS];
 	bool plain = row->plain || row->images == NULL;
 
+	if (row->whole)
+		return send_table(r, row, err);
 	CHECK(table->key_count <= KEY_COLUMNS &&
-	    (!plain || table->image_count == 0 || table->reads_row));
+	    (!plain || table->image_count == 0 || table->reads_row || table->keys_only));
 	for (unsigned i = 0; i < table->key_count; i++)
 		values[i] =
 		    row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;

@@ -62,7 +62,7 @@ struct counters {
 	_Atomic uint64_t outbox_rows; /* of our lanes in sluice_outbox, as last counted */
 	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
 	struct histogram batch_rows, batch_seconds, commit_lag_seconds; /* added -> committed */
-	struct breaker mysql, redis, cache;
+	struct breaker mysql, redis, cache, kafka;
 };
 
 int counters_init(struct counters *c, size_t table_count, struct random *random);

@@ -64,6 +64,7 @@ enum write_result mysql_letters_write(struct store *store, struct lane *lane,
     struct err *err);
 int mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err);
+int mysql_identify(struct store *store, struct lane *lane, const char *identity, struct err *err);
 int mysql_mark(struct store *store, struct lane *lane, struct err *err);
 int mysql_move(struct store *store, struct lane *lane, struct position to, struct err *err);
 enum write_result mysql_record(struct store *store, struct lane **lanes, size_t count,

@@ -53,6 +53,7 @@ struct column {
 	bool exact_collation; /* binary collation: equal bytes, equal text (but trailing blanks) */
 	bool plain_collation; /* printable ASCII compares equal only when equal but for case */
 	int key_part;	      /* place in the primary key, or -1 */
+	bool untold; /* of a schema without MySQL: nobody told its type (column_untold.h) */
 };
 
 /* What a change does to a row, by column: set or add.  Interned in a batch: equal shapes are the
@@ -94,6 +95,7 @@ struct shape {
 struct table {
 	const char *name;
 	const struct config_table *config;
+	bool keys_only; /* of a schema without MySQL: its changes only derive cache keys */
 	struct column *columns;
 	unsigned column_count;
 	unsigned key[16]; /* columns of the primary key, in key order */
@@ -136,6 +138,11 @@ struct schema *schema_new(const struct config *config);
 /* A loaded schema of tables made by hand, which are borrowed: for tests and the simulation. */
 struct schema *schema_of_tables(const struct config *config, struct table *tables, size_t count);
 void schema_free(struct schema **schema);
+
+/* Make the tables of what the configuration says (schema_config.h), for lanes that only invalidate. */
+void schema_load_config(struct schema *schema);
+/* Was it made so? */
+bool schema_keys_only(const struct schema *schema);
 
 /*
  * (Re)load all configured tables, in a transaction of its own.  -1 only when the server can't be

@@ -1,4 +1,4 @@
-#include "worker/store/schema_load.h"
+#include "worker/store/schema_config.h"
 #include "worker/store/template_names.h"
 
 #include "common/err.h"
@@ -159,7 +159,7 @@ is_from_row(const struct table *table, const struct key_template *template)
 {
 	const struct config_template *config = template->config;
 
-	if (table->config->has_images || config->mode == MODE_NONE)
+	if (table->config->has_images || table->keys_only || config->mode == MODE_NONE)
 		return false;
 	for (size_t i = 0; i < template->part_count; i++) {
 		if (template->parts[i].column >= (int)table->key_count)
@@ -260,4 +260,12 @@ load_judge(struct load *load, struct load_table *t)
 	judge_version(load, table);
 	judge_mapping(load, table);
 	judge_templates(load, table);
+}
+
+/* No table to compare with: only what the configuration says of itself. */
+void
+load_judge_keys(struct load *load, struct load_table *t)
+{
+	judge_version(load, t->table);
+	judge_templates(load, t->table);
 }

@@ -26,6 +26,7 @@ struct store;
 /* A lane's row of the ledger. */
 struct ledger_row {
 	bool found;
+	bool ours_before; /* with `raise`: it was us who raised it last */
 	uint64_t epoch;
 	struct position position, done;
 	char identity[64]; /* the source's, "" when not known */
@@ -150,6 +151,9 @@ struct store_ops {
 	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set.  done
 	 * never moves over what is written and not yet invalidated. */
 	int (*move)(struct store *store, struct lane *lane, struct position to, struct err *err);
+	/* The lane is of this source from now on. */
+	int (*identify)(struct store *store, struct lane *lane, const char *identity,
+	    struct err *err);
 	/* Write lane->why / lane->alarm into the row, so that they outlive us. */
 	int (*mark)(struct store *store, struct lane *lane, struct err *err);
 	/* Record lane->recording as done (and the checkpoints, where they changed), in a transaction of
