@@ -198,7 +198,7 @@ struct config_table {
 	bool fold;
 	enum config_on_poison on_poison;
 	struct config_refresh refresh;
-	size_t lanes;	 /* that may bring its changes */
+	size_t lanes;	 /* that may bring changes that are written */
 	bool has_images; /* all that writes it are events: templates may use any column */
 	bool written;	 /* by some source */
 	int line, column;

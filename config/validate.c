@@ -265,6 +265,17 @@ source_has_table(const struct config_source *source, const struct config_table *
 	return false;
 }
 
+/* At least: a topic may have more partitions, and a pattern may fit more topics. */
+static size_t
+count_lanes(const struct config_source *source)
+{
+	size_t lanes = source->stream_count;
+
+	for (size_t i = 0; i < source->topic_count; i++)
+		lanes += source->topics[i][0] == '^' ? 2 : 1;
+	return lanes;
+}
+
 /* Are all changes of the table that are written events?  They bring the rows before and after
  * themselves. */
 static void
@@ -276,7 +287,8 @@ check_images(struct reader *r, struct config_table *table)
 	for (size_t i = 0; i < config->source_count; i++) {
 		if (!source_has_table(&config->sources[i], table))
 			continue;
-		table->lanes += config->sources[i].stream_count;
+		if (config->sources[i].write)
+			table->lanes += count_lanes(&config->sources[i]);
 		some |= config_has_events(&config->sources[i]);
 		all &= config_has_events(&config->sources[i]) || !config->sources[i].write;
 		table->written |= config->sources[i].write;

@@ -275,7 +275,7 @@ show_memory(struct worker *w)
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		bytes += arena_bytes(&w->batches[i].arena);
+		bytes += arena_bytes(&w->batches[i].arena) + arena_bytes(&w->batches[i].owed.arena);
 		for (d = w->batches[i].deliveries; d != NULL; d = d->next)
 			bytes += arena_bytes(&d->arena);
 	}

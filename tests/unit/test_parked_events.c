@@ -110,6 +110,56 @@ a_truncate_of_a_table_that_skips_holds_nothing_up(void **state)
 	expect(CREATE("things", "{\"id\":1}"), NULL);
 }
 
+static void
+allow_truncate(size_t lanes)
+{
+	rig.source.allow_truncate = true;
+	for (size_t i = 0; i < RIG_TABLES; i++)
+		rig.config[i].lanes = lanes;
+}
+
+static void
+an_allowed_truncate_is_a_round_between_those_before_and_behind_it(void **state)
+{
+	(void)state;
+	allow_truncate(1);
+	expect(CREATE("things", "{\"id\":1}"), NULL);
+	expect(CREATE("things", "{\"id\":2}"), NULL);
+	expect(TRUNCATE("things"), NULL);
+	expect(CREATE("things", "{\"id\":1}"), NULL);
+	expect(CREATE("things", "{\"id\":3}"), NULL);
+	assert_int_equal(rig.batch.steps, 5);
+	assert_int_equal(rig.batch.rounds, 3);
+	for (unsigned i = 0; i < 5; i++) {
+		const struct step *s = rig_step(&rig, i);
+		bool after =
+		    s->first_change->entry->id.minor > 3 || s->first_change->entry->id.major > 3;
+
+		if (s->shape->kind == SHAPE_TRUNCATE)
+			assert_int_equal(s->round, 1);
+		else
+			assert_int_equal(s->round, after ? 2 : 0);
+	}
+}
+
+static void
+an_allowed_truncate_waits_behind_a_parked_row(void **state)
+{
+	(void)state;
+	allow_truncate(1);
+	expect(CREATE("things", "{\"id\":1,\"nosuch\":1}"), REASON_UNKNOWN_COLUMN);
+	expect(TRUNCATE("things"), REASON_PARKED);
+	expect(CREATE("things", "{\"id\":9}"), REASON_PARKED);
+}
+
+static void
+a_truncate_of_a_table_of_two_lanes_is_refused_whatever_is_allowed(void **state)
+{
+	(void)state;
+	allow_truncate(2);
+	expect(TRUNCATE("things"), REASON_TRUNCATE);
+}
+
 int
 main(void)
 {
@@ -121,6 +171,14 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_row_before_that_is_no_key_parks_the_row_after,
 		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_truncate_parks_every_row_of_its_table, set_up,
+		    tear_down),
+		cmocka_unit_test_setup_teardown(
+		    an_allowed_truncate_is_a_round_between_those_before_and_behind_it, set_up,
+		    tear_down),
+		cmocka_unit_test_setup_teardown(an_allowed_truncate_waits_behind_a_parked_row,
+		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_truncate_of_a_table_of_two_lanes_is_refused_whatever_is_allowed, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(a_truncate_of_a_table_that_skips_holds_nothing_up,
 		    set_up, tear_down),

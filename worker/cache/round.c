@@ -356,7 +356,8 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 
 	if (row->whole)
 		return send_table(r, row, err);
-	CHECK(table->key_count <= KEY_COLUMNS);
+	CHECK(table->key_count <= KEY_COLUMNS &&
+	    (!plain || table->image_count == 0 || table->reads_row || table->keys_only));
 	for (unsigned i = 0; i < table->key_count; i++)
 		values[i] =
 		    row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;

@@ -284,6 +284,11 @@ command_explain(const struct command_line *line)
 		return usage(line->words[0], "it explains a `row`");
 	if (!command_load(&x.config, line->words[1], true))
 		return EXIT_CODE_CONFIG;
+	if (!x.config.has_mysql) {
+		config_deinit(&x.config);
+		return usage(line->words[1],
+		    "no source of it writes, and the row is read from MySQL");
+	}
 	/* of events, too, the row before is MySQL's here */
 	for (size_t i = 0; i < x.config.table_count; i++)
 		x.config.tables[i].has_images = false;

@@ -159,22 +159,25 @@ resolve_waiting(struct resolver *r, struct change *change)
  * place in that order.
  */
 static int
-resolve_whole_table(struct resolver *r, struct entry *entry, struct change *change)
+resolve_truncate(struct resolver *r, struct entry *entry, struct change *change)
 {
 	const struct config_source *source = entry->lane->source;
 	struct table *table;
+	size_t lanes;
 
 	if (resolve_table(r, entry, change) < 0)
 		return -1;
 	table = change->table;
 	if (table->problem != NULL)
 		return resolve_waiting(r, change);
-	if (table->config->lanes != 1 || !source->allow_truncate)
+	lanes = table->config->lanes;
+	if (lanes == 1 && config_has_topics(source))
+		lanes = entry->lane->lanes_of_source;
+	if (lanes != 1 || !source->allow_truncate)
 		return entry_refuse(entry, r->arena, REASON_TRUNCATE,
-		    "%s: it was truncated or dropped, and changes of it come by %zu lanes: which "
-		    "of "
-		    "them were before can't be known",
-		    table->name, table->config->lanes);
+		    "%s: it was truncated or dropped, and its changes may come by %zu lanes: which "
+		    "of them were before can't be known",
+		    table->name, lanes);
 	(void)resolve_waiting(r, change);
 	r->unknown = false;
 	change->op = CHANGE_DELETE;
@@ -407,7 +410,7 @@ resolve_change(struct resolver *r, struct entry *entry, struct change *change)
 							resolve_keys_only(r, entry, change);
 	}
 	if (change->whole_table)
-		return resolve_whole_table(r, entry, change);
+		return resolve_truncate(r, entry, change);
 	plan = resolve_plan(r, entry, change);
 	if (plan == NULL)
 		return entry->refusal.reason != NULL ? -1 : resolve_waiting(r, change);

@@ -10,6 +10,7 @@
 /* What is wrong with a table for us, and the parts of the config that need its columns. */
 
 /* MySQL's own numbers for the two that it has a number for. */
+enum { KEY_COLUMN_MAX = 4096 };
 enum { ER_NO_SUCH_TABLE = 1146, ER_BAD_FIELD_ERROR = 1054 };
 
 static void __attribute__((format(printf, 4, 5)))
@@ -204,9 +205,26 @@ add_read(struct table *table, unsigned *reads, int column)
 	reads[table->read_count++] = (unsigned)column;
 }
 
+/* Keys are made of short columns: rows of a batch and their keys are held in memory. */
+static void
+judge_lengths(struct load *load, struct table *table, const struct key_template *template)
+{
+	for (size_t i = 0; i < template->part_count && template->from_row; i++) {
+		int name = template->parts[i].column - (int)table->key_count;
+		const struct column *column =
+		    name >= 0 ? &table->columns[table->reads[name]] : NULL;
+
+		if (column != NULL && column->length > KEY_COLUMN_MAX)
+			blame(load, table, 0,
+			    "`invalidate` %s: column %s is %s, too long for a key that is read "
+			    "from the row",
+			    template->config->written, column->name, column->type);
+	}
+}
+
 /* What is to be read of a row beside the columns that the keys are made of. */
 static void
-judge_reads(struct table *table, unsigned *reads)
+judge_reads(struct load *load, struct table *table, unsigned *reads)
 {
 	table->read_count = table->image_count;
 	for (size_t i = 0; i < table->template_count; i++) {
@@ -215,6 +233,7 @@ judge_reads(struct table *table, unsigned *reads)
 
 		template->from_row = is_from_row(table, template);
 		table->reads_row |= template->from_row;
+		judge_lengths(load, table, template);
 		for (size_t j = 0; j < config->when_count && template->from_row; j++) {
 			const struct column *column = table_column(table, str_of(config->when[j]));
 
@@ -251,7 +270,7 @@ judge_templates(struct load *load, struct table *table)
 		judge_rows(load, table, &table->templates[i]);
 		judge_when(load, table, &config->templates[i]);
 	}
-	judge_reads(table, columns + table->key_count);
+	judge_reads(load, table, columns + table->key_count);
 }
 
 void
