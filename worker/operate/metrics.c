@@ -119,12 +119,13 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 	for (int i = 0; i < DEPENDENCIES; i++)
 		if (s->breakers[i].used)
 			series_value(out, "sluice_dependency_up", "dependency",
-		    dependency_name((enum dependency)i), s->breakers[i].state == BREAKER_CLOSED);
+			    dependency_name((enum dependency)i),
+			    s->breakers[i].state == BREAKER_CLOSED);
 	series_head(out, "sluice_breaker_workers", "gauge",
 	    "Workers whose breaker is in this state.");
 	for (int i = 0; i < DEPENDENCIES; i++)
 		for (int state = BREAKER_CLOSED; state <= BREAKER_HALF_OPEN && s->breakers[i].used;
-		     state++)
+		    state++)
 			buf_printf(out,
 			    "sluice_breaker_workers{dependency=\"%s\",state=\"%s\"} %u\n",
 			    dependency_name((enum dependency)i),
@@ -134,7 +135,7 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 	for (int i = 0; i < DEPENDENCIES; i++)
 		if (s->breakers[i].used)
 			series_value(out, "sluice_dependency_failures_total", "dependency",
-		    dependency_name((enum dependency)i), s->breakers[i].failures_total);
+			    dependency_name((enum dependency)i), s->breakers[i].failures_total);
 	series_gauge(out, "sluice_mysql_wait_seconds",
 	    "How long MySQL has not answered the statement that waits longest; 0: none.",
 	    s->total.mysql_waits_seconds);

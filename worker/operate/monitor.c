@@ -14,7 +14,13 @@
 #include <time.h>
 
 /* Its own patience with Redis is short: what it asks for can be missed, and the end waits for it. */
-enum { TICK_MS = 1000, REDIS_EVERY_MS = 10000, BACKLOG_EVERY_MS = 2000, DEAD_EVERY_MS = 3000, PATIENCE_MS = 2000 };
+enum {
+	TICK_MS = 1000,
+	REDIS_EVERY_MS = 10000,
+	BACKLOG_EVERY_MS = 2000,
+	DEAD_EVERY_MS = 3000,
+	PATIENCE_MS = 2000
+};
 
 struct monitor {
 	struct watched *watched;

@@ -173,8 +173,8 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 		s->total.mysql_waits_seconds = out->mysql_waits_seconds;
 	out->stuck = age_ms > BEAT_AGE_MAX_MS;
 	/* without MySQL what a worker stores is dead letters, in Redis */
-	take_breaker(
-	    &s->breakers[worker->invalidates ? DEPENDENCY_REDIS : DEPENDENCY_MYSQL], &c->mysql);
+	take_breaker(&s->breakers[worker->invalidates ? DEPENDENCY_REDIS : DEPENDENCY_MYSQL],
+	    &c->mysql);
 	take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis);
 	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache);
 	take_counters(s, c, worker->invalidates);

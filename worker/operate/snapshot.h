@@ -22,7 +22,7 @@ struct snapshot_lane {
 	struct position position, done;
 	uint64_t lag, stream_length, stream_bytes, entries, dead, parked_keys;
 	uint64_t pending, claimed, pending_deleted; /* of lanes that only invalidate */
-	double oldest_pending_seconds; /* 0: nothing pending */
+	double oldest_pending_seconds;		    /* 0: nothing pending */
 };
 
 struct snapshot_table {
