@@ -41,6 +41,8 @@ static const struct option_word snapshots[] = { { "apply", true, false },
 	{ "ignore", false, false }, { NULL, 0, false } };
 static const struct option_word tombstones[] = { { "ignore", false, false },
 	{ "delete", true, false }, { NULL, 0, false } };
+static const struct option_word truncates[] = { { "refuse", false, false },
+	{ "allow", true, false }, { NULL, 0, false } };
 static const struct option_word binaries[] = { { "base64", BINARY_BASE64, false },
 	{ "hex", BINARY_HEX, false }, { NULL, 0, false } };
 static const struct option_word times[] = { { "adaptive", TIMES_ADAPTIVE, false },
@@ -64,7 +66,8 @@ static const struct option_word modes[] = { { "delete", MODE_DELETE, false },
 static const struct option_word dependencies[] = {
 	{ "redis", offsetof(struct config, ready_requires_redis), false },
 	{ "mysql", offsetof(struct config, ready_requires_mysql), false },
-	{ "cache", offsetof(struct config, ready_requires_cache), false }, { NULL, 0, false }
+	{ "cache", offsetof(struct config, ready_requires_cache), false },
+	{ "kafka", offsetof(struct config, ready_requires_kafka), false }, { NULL, 0, false }
 };
 
 const struct option options[] = {
@@ -102,6 +105,21 @@ const struct option options[] = {
 	NOT_YET("redis", "sentinel", "Sentinel"),
 	NOT_YET("redis", "sentinels", "Sentinel"),
 	NOT_YET("redis", "cluster", "Cluster"),
+
+	{ "", "kafka", OPTION_SECTION, AT(config, kafka), .shown = true,
+	    .doc = "The Kafka that holds the topics; the consumer group is sluice-POOL." },
+	{ "kafka", "brokers", OPTION_TEXT, AT(config_kafka, brokers),
+	    .example = "\"127.0.0.1:9092\"", RANGE(1, 4096), .shown = true,
+	    .doc = "Brokers to begin with: host:port, several with commas." },
+	{ "kafka", "name", OPTION_NAME, AT(config_kafka, name), .fallback = "kafka", RANGE(1, 32),
+	    .doc =
+		"Name of the cluster, a part of every lane's name; changing it makes new lanes." },
+	{ "kafka", "timeout", OPTION_DURATION, AT(config_kafka, timeout_ms), .fallback = "5s",
+	    RANGE(100, 5 * MINUTE), .doc = "Longest wait for an answer about a topic." },
+	{ "kafka", "settings", OPTION_SETTINGS, LIST(config_kafka, settings, setting_count),
+	    .example = "{ security.protocol: SASL_SSL, sasl.mechanism: SCRAM-SHA-256, "
+		       "sasl.username: sluice, sasl.password: \"${file:/run/secrets/kafka}\" }",
+	    RANGE(0, 65535), .doc = "Any properties of librdkafka but those that sluice sets." },
 
 	{ "", "cache", OPTION_SERVER, AT(config, cache),
 	    .example = "{ url: \"redis://127.0.0.1:6380\" }",
@@ -153,6 +171,10 @@ const struct option options[] = {
 	    .shown = true,
 	    .doc = "A stream or a list of them, each a lane; {0..7} makes eight lanes, {{ and }} "
 		   "are literal braces, 1024 lanes at most." },
+	{ "sources[]", "topics", OPTION_TOPICS, RANGE(1, 512),
+	    .example = "[\"shop.shop.users\", \"^shop\\\\.shop\\\\.(orders|items)$\"]",
+	    .doc = "Instead of streams: a Kafka topic or a list of them, each partition a lane; "
+		   "what begins with ^ is an extended regular expression." },
 	{ "sources[]", "table", OPTION_SOURCE_TABLE, AT(config_source, table), .example = "users",
 	    RANGE(1, 64), .shown = true, .doc = "Table of the entries that carry no _table." },
 	{ "sources[]", "tables", OPTION_SOURCE_TABLES, LIST(config_source, listed, table_count),
@@ -189,6 +211,10 @@ const struct option options[] = {
 	    .fallback = "ignore", .words = tombstones,
 	    .doc = "Change events: delete where a key without a value is the only sign of a "
 		   "deletion, as ExtractNewRecordState leaves it by default." },
+	{ "sources[]", "truncate", OPTION_BOOL, AT(config_source, allow_truncate),
+	    .fallback = "refuse", .words = truncates,
+	    .doc = "Change events: where a table was truncated or dropped, delete all its rows, "
+		   "if all its changes come by one lane; refuse makes it a dead letter." },
 	{ "sources[]", "binary", OPTION_WORD, AT(config_source, binary), .fallback = "base64",
 	    .words = binaries,
 	    .doc = "Change events: how binary columns are written (binary.handling.mode)." },
@@ -199,15 +225,12 @@ const struct option options[] = {
 	    .fallback = "[upsert, update, delete, incr, invalidate]", .words = operations,
 	    .doc = "The operations that the entries may ask for." },
 	{ "sources[]", "start", OPTION_START, AT(config_source, start), .fallback = "beginning",
-	    .doc = "Where a lane that was never read begins: beginning, end or a stream id." },
+	    .doc = "Where a lane that was never read begins: beginning, end, a stream id or an "
+		   "offset." },
 	{ "sources[]", "on_gap", OPTION_WORD, AT(config_source, on_gap), .fallback = "continue",
 	    .words = on_gaps,
 	    .doc = "What to do when entries were lost before they were read; either way it is an "
 		   "alarm." },
-	LATER("sources[]", "topics"),
-	LATER("sources[]", "topic"),
-	LATER("sources[]", "kafka"),
-	LATER("sources[]", "truncate"),
 
 	{ "", "tables", OPTION_TABLES, .shown = true,
 	    .doc = "The tables that are written or whose keys are invalidated, each by its name." },
@@ -348,13 +371,12 @@ const struct option options[] = {
 	    .words = truth,
 	    .doc = "Create our own tables (sluice_…) at start where they are missing." },
 	{ "", "ready_requires", OPTION_FLAGS, .fallback = "[]", .words = dependencies,
-	    .doc = "Servers that must be reachable for /readyz: redis, mysql, cache." },
+	    .doc = "Servers that must be reachable for /readyz: redis, mysql, cache, kafka." },
 	{ "", "log", OPTION_SECTION, .shown = true, .doc = NULL },
 	{ "log", "level", OPTION_WORD, AT(config, log_level), .fallback = "info",
 	    .words = log_levels, .doc = "The least that is logged." },
 	{ "log", "format", OPTION_WORD, AT(config, log_format), .fallback = "logfmt",
 	    .words = log_formats, .doc = "How a line is written." },
-	LATER("", "kafka"),
 	LATER("", "refresh"),
 	LATER("", "outbox"),
 	LATER("", "announce"),

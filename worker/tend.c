@@ -18,7 +18,9 @@ claim_lane(struct worker *w, struct lane *lane)
 	struct err err = { 0 };
 
 	if (w->source->ops->is_open(w->source) &&
-	    w->source->ops->claim(w->source, lane, lane->identity, &err) == 0)
+	    w->source->ops->claim(w->source, lane, lane->identity, &err) == 0 &&
+	    (!lane->is_partition ||
+		w->store->ops->identify(w->store, lane, lane->identity, &err) == 0))
 		return true;
 	tend_log(w, LOG_WARN, "lane_not_resumed", lane, err.text, "give the order again");
 	return false;
@@ -218,6 +220,23 @@ tend_record(struct worker *w, struct err *err)
 	return 0;
 }
 
+/* Nothing is asked where no lane ever had such keys. */
+static int
+count_outbox(struct worker *w, struct err *err)
+{
+	struct lane *lanes[1024];
+	size_t i, count = 0;
+	uint64_t rows = 0;
+
+	for (i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->state != LANE_FREE && w->lanes[i]->outbox)
+			lanes[count++] = w->lanes[i];
+	if (count > 0 && w->store->ops->outbox_count(w->store, lanes, count, &rows, err) != 0)
+		return -1;
+	SHOW(w->counters.outbox_rows, rows);
+	return 0;
+}
+
 static void
 release_lanes(struct worker *w)
 {
@@ -269,7 +288,8 @@ take_census(struct worker *w)
 {
 	struct err err = { 0 };
 
-	if (w->index != 0 || w->share.standby || !w->source->ops->is_open(w->source) ||
+	if (w->index != 0 || w->table != NULL || w->share.standby ||
+	    !w->source->ops->is_open(w->source) ||
 	    (w->census_ms != 0 && clock_ms() - w->census_ms < CENSUS_MS))
 		return;
 	w->census_ms = clock_ms();
@@ -326,7 +346,7 @@ tend_lanes(struct worker *w)
 	bool failed;
 
 	wake_held(w);
-	if (tend_share(w, &err) != 0) {
+	if ((w->table != NULL ? tend_assigned(w, &err) : tend_share(w, &err)) != 0) {
 		tend_failed(w, &err);
 		return;
 	}
@@ -338,7 +358,8 @@ tend_lanes(struct worker *w)
 	if (!failed)
 		look_again(w);
 	if (failed || obey_orders(w, &err) != 0 || tend_find_marked(w, &err) != 0 ||
-	    tend_count_letters(w, &err) != 0 || look_at_schema(w, &err) != 0) {
+	    tend_count_letters(w, &err) != 0 || count_outbox(w, &err) != 0 ||
+	    look_at_schema(w, &err) != 0) {
 		tend_failed(w, &err);
 		return;
 	}

@@ -20,6 +20,7 @@ worker_init(struct worker *w, const struct config *config, int index, struct lan
 	w->stop = stop;
 	w->wake_fd = -1;
 	random_init(&w->random, random_seed());
+	w->source_breaker = &w->counters.redis;
 	counters_init(&w->counters, config->table_count, &w->random);
 	for (i = 0; i < 3; i++) {
 		batch_init(&w->batches[i]);
@@ -155,7 +156,7 @@ has_outbox(const struct batch *b)
 		if (bl->lane->outbox && position_compare(bl->after, bl->lane->position) < 0)
 			return true;
 	}
-	return b->replays && batch_reads_rows(b);
+	return b->replays && schema_reads_rows(b->schema);
 }
 
 bool

@@ -292,12 +292,15 @@ look_at_redis(struct redis_check *r)
 void
 check_redis(struct check *c)
 {
-	check_one(c, &c->config->redis, "redis", look_at_redis);
+	if (config_reads_streams(c->config))
+		check_one(c, &c->config->redis, "redis", look_at_redis);
 }
 
 void
 check_cache(struct check *c)
 {
-	if (!cache_is_asked_with_redis(c->config))
+	bool asked = config_reads_streams(c->config) && cache_is_asked_with_redis(c->config);
+
+	if (!asked && (config_reads_streams(c->config) || config_has_templates(c->config)))
 		check_one(c, &c->config->cache, "cache", try_cache_rights);
 }

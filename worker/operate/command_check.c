@@ -1,6 +1,7 @@
 #include "common/clock.h"
 #include "common/mysql.h"
 #include "worker/operate/check.h"
+#include "worker/operate/check_kafka.h"
 #include "worker/operate/command.h"
 
 #include <stdarg.h>
@@ -80,6 +81,7 @@ check_servers(struct check *c)
 		check_mysql(c);
 	check_redis(c);
 	check_cache(c);
+	check_kafka(c);
 	sql_thread_stop();
 	free(c->ledger);
 }
@@ -102,7 +104,9 @@ command_check(const struct command_line *line)
 	if (!command_load(&config, line->words[0], false))
 		return EXIT_CODE_CONFIG;
 	check_keys(&c);
-	if (line->options[0] != NULL)
+	if (!check_kafka_settings(&config))
+		c.problems++;
+	else if (line->options[0] != NULL)
 		check_servers(&c);
 	code = code_of(&c);
 	if (code == EXIT_CODE_OK)

@@ -101,6 +101,9 @@ print_work(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_invalidations_repeated_total",
 	    "Entries invalidated once more after a crash or an outage of the cache.",
 	    t->invalidations_repeated);
+	series_gauge(out, "sluice_outbox_rows",
+	    "Batches whose keys of other columns wait in sluice_outbox, of our lanes.",
+	    (double)t->outbox_rows);
 	series_gauge(out, "sluice_workers_paused_for_cache",
 	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
 	    (double)t->workers_paused);
@@ -124,7 +127,7 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 	series_head(out, "sluice_breaker_workers", "gauge",
 	    "Workers whose breaker is in this state.");
 	for (int i = 0; i < DEPENDENCIES; i++)
-		for (int state = BREAKER_CLOSED; state <= BREAKER_HALF_OPEN && s->breakers[i].used;
+		for (int state = BREAKER_CLOSED; s->breakers[i].used && state <= BREAKER_HALF_OPEN;
 		    state++)
 			buf_printf(out,
 			    "sluice_breaker_workers{dependency=\"%s\",state=\"%s\"} %u\n",
@@ -176,7 +179,8 @@ lane_row_label(const struct snapshot *s, const struct snapshot_lane *lane, struc
 	else if (s->config->source_count > METRIC_LANES_MAX)
 		buf_add_str(label, "all");
 	else
-		buf_printf(label, "%s/%s/%s", s->config->pool, s->config->redis.name,
+		buf_printf(label, "%s/%s/%s", s->config->pool,
+		    config_has_topics(lane->source) ? s->config->kafka.name : s->config->redis.name,
 		    lane->source->written);
 }
 

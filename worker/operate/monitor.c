@@ -139,7 +139,7 @@ look_at_backlog(struct monitor *m)
 	if (!away || clock_ms() - m->backlog_asked_ms < BACKLOG_EVERY_MS)
 		return;
 	m->backlog_asked_ms = clock_ms();
-	backlog_look(m->redis, &m->hasty, m->watched->lanes, m->watched->lane_count, NULL);
+	backlog_look(m->redis, &m->hasty, m->watched->lanes, config_lane_count(&m->hasty), NULL);
 }
 
 /* Sleep one tick; false when it is time to end. */
@@ -167,9 +167,11 @@ monitor_thread(void *arg)
 	pthread_setname_np(pthread_self(), "monitor");
 	do {
 		look_at_rates(m);
-		look_at_redis(m);
-		look_at_dead_stream(m);
-		look_at_backlog(m);
+		if (config_reads_streams(&m->hasty)) {
+			look_at_redis(m);
+			look_at_dead_stream(m);
+			look_at_backlog(m);
+		}
 		log_flush_quiet();
 	} while (rest(m));
 	return NULL;

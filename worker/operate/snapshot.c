@@ -13,7 +13,7 @@
 const char *
 dependency_name(enum dependency dependency)
 {
-	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache" };
+	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache", "kafka" };
 
 	return dependency < DEPENDENCIES ? names[dependency] : NULL;
 }
@@ -28,7 +28,7 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->name = lane->name;
 	out->stream = lane->stream;
 	out->source = lane->source;
-	out->worker = lane->worker;
+	out->worker = SEE(lane->shown_worker);
 	out->state = (enum lane_state)SEE(lane->shown_state);
 	out->why = SEE(lane->why);
 	out->alarm = SEE(lane->alarm);
@@ -123,6 +123,7 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 	total->lanes_share += invalidates ? SEE(c->lanes_owned) : SEE(c->lanes_share);
 	if (SEE(c->pool_members) > total->pool_members)
 		total->pool_members = SEE(c->pool_members);
+	total->outbox_rows += SEE(c->outbox_rows);
 	total->workers_paused += SEE(c->paused_for_cache) != 0;
 	for (int i = 0; i < DEAD_REASONS; i++) {
 		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);
@@ -165,7 +166,7 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 		beat_ms = watched->started_ms; /* it hasn't turned yet */
 	int64_t age_ms = clock_ms() - beat_ms;
 	out->index = worker->index;
-	out->lanes = (int)worker->lane_count;
+	out->lanes = worker->table != NULL ? SEE(c->lanes_owned) : (int)worker->lane_count;
 	out->lanes_owned = SEE(c->lanes_owned);
 	out->beat_age_seconds = age_ms > 0 ? (double)age_ms / 1000 : 0;
 	out->mysql_waits_seconds = seconds_since(SEE(c->store_waits_since_ms));
@@ -175,7 +176,10 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 	/* without MySQL what a worker stores is dead letters, in Redis */
 	take_breaker(&s->breakers[worker->invalidates ? DEPENDENCY_REDIS : DEPENDENCY_MYSQL],
 	    &c->mysql);
-	take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis);
+	if (worker->table != NULL)
+		take_breaker(&s->breakers[DEPENDENCY_KAFKA], &c->kafka);
+	else
+		take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis);
 	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache);
 	take_counters(s, c, worker->invalidates);
 }
@@ -254,7 +258,7 @@ snapshot_take(struct snapshot *s, const struct watched *watched)
 
 	s->worker_count = watched->worker_count;
 	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
-	s->lane_count = watched->lane_count;
+	s->lane_count = atomic_load(&watched->lane_count);
 	s->lanes = rows_of(s->lane_count, sizeof(*s->lanes));
 	s->table_count = watched->config->table_count;
 	s->tables = rows_of(s->table_count, sizeof(*s->tables));

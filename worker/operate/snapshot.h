@@ -36,7 +36,13 @@ struct snapshot_histogram {
 	double sum;			    /* seconds, or rows */
 };
 
-enum dependency { DEPENDENCY_MYSQL, DEPENDENCY_REDIS, DEPENDENCY_CACHE, DEPENDENCIES };
+enum dependency {
+	DEPENDENCY_MYSQL,
+	DEPENDENCY_REDIS,
+	DEPENDENCY_CACHE,
+	DEPENDENCY_KAFKA,
+	DEPENDENCIES
+};
 const char *dependency_name(enum dependency dependency);
 
 /* A dependency as the workers see it together: the state is the worst of theirs (open before
@@ -65,6 +71,7 @@ struct snapshot_total {
 	uint64_t dead_open, dead_open_by_reason[DEAD_REASONS], replayed, replays_refused;
 	uint64_t dead, dead_by_reason[DEAD_REASONS], passed[PASSED_KINDS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
+	uint64_t outbox_rows;
 	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS];
 	uint64_t memory_bytes, lag, stream_bytes;
 	int pool_members; /* processes of the pool, the most that a worker saw */

@@ -141,6 +141,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "lanes_owned", (uint64_t)t->lanes_owned);
 	json_number(j, "lanes_share", (uint64_t)t->lanes_share);
 	json_number(j, "alarms", (uint64_t)t->alarms);
+	json_number(j, "outbox_rows", t->outbox_rows);
 	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);
 	json_number(j, "log_lines_suppressed", s->log_lines_suppressed);
 	json_close(j, '}');

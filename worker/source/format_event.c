@@ -3,6 +3,8 @@
 #include "worker/source/event.h"
 #include "worker/source/source.h"
 
+#include <string.h>
+
 /*
  * A stream's entry that carries a change event.
  *
@@ -36,6 +38,33 @@ take_extended(const struct entry *entry, const struct field *value, struct messa
 	message->header_count = entry->raw_count;
 }
 
+/* A message of a topic: its fields are made in kafka_read.c. */
+static int
+take_record(const struct entry *entry, struct arena *arena, struct message *message)
+{
+	const struct field *key = raw_field(entry, STR("key")),
+			   *value = raw_field(entry, STR("value"));
+	struct field *headers = arena_alloc(arena, (entry->raw_count + 1) * sizeof(*headers));
+	size_t skip = sizeof("header:") - 1;
+
+	if (key != NULL)
+		message->key = key->value.text;
+	if (value != NULL)
+		message->value = value->value.text;
+	message->headers = headers;
+	for (size_t i = 0; i < entry->raw_count; i++) {
+		const struct field *raw = &entry->raw[i];
+
+		if (raw->name.len < skip || memcmp(raw->name.data, "header:", skip) != 0)
+			continue;
+		headers[message->header_count] = *raw;
+		headers[message->header_count].name =
+		    (struct str){ raw->name.data + skip, raw->name.len - skip };
+		message->header_count++;
+	}
+	return 0;
+}
+
 static int
 take_message(struct entry *entry, struct arena *arena, struct message *message)
 {
@@ -44,6 +73,8 @@ take_message(struct entry *entry, struct arena *arena, struct message *message)
 	const struct field *value = raw_field(entry, wanted);
 
 	*message = (struct message){ .topic = str_of(entry->lane->stream) };
+	if (entry->lane->is_partition)
+		return take_record(entry, arena, message);
 	if (value != NULL) {
 		take_extended(entry, value, message);
 		return 0;
@@ -205,7 +236,7 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 	return 0;
 }
 
-/* The change says what may have to wait behind it. */
+/* The change says what may have to wait behind it.  Whether it may be done is resolve's to say. */
 static int
 take_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
     const char *table)
@@ -216,10 +247,11 @@ take_whole_table(struct entry *entry, struct arena *arena, const struct event *e
 		.op = CHANGE_DELETE,
 		.table_name = str_of(table),
 		.whole_table = true };
-	if (!entry->lane->source->write)
-		return 0; /* whether its keys can be told the templates know */
+	/* where nothing is written the templates say whether its keys can be told */
+	if (!entry->lane->source->write || entry->lane->source->allow_truncate)
+		return 0;
 	return entry_refuse(entry, arena, REASON_TRUNCATE,
-	    "the table %s was %s at its source; sluice changes rows, not whole tables",
+	    "the table %s was %s at its source; `truncate: allow` deletes its rows here, too",
 	    name_shown(arena, event->table), event->kind == EVENT_DROP ? "dropped" : "truncated");
 }
 

@@ -323,6 +323,20 @@ ledger_set_alarm(struct sql *sql, const struct lane *lane, const char *alarm, st
 	return session_send(sql, &update, NULL, err);
 }
 
+int
+ledger_identify(struct sql *sql, const struct lane *lane, const char *identity, struct err *err)
+{
+	struct buf update;
+
+	buf_init(&update);
+	buf_add_str(&update, "UPDATE sluice_ledger SET source_identity=");
+	sql_add_text(&update, str_of(identity));
+	buf_add_str(&update, " WHERE lane=");
+	sql_add_binary(&update, str_of(lane->name));
+	buf_printf(&update, " AND epoch=%llu", (unsigned long long)lane->epoch);
+	return session_end(sql, session_send(sql, &update, NULL, err), err);
+}
+
 /* --- many rows --- */
 
 static int

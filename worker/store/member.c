@@ -42,7 +42,7 @@ membership_init(struct membership *m, const struct config *config, int worker,
 	memset(m, 0, sizeof(*m));
 	m->config = config;
 	m->session_lock = session_lock;
-	m->workers = config->workers < lanes ? config->workers : lanes;
+	m->workers = config->workers < lanes || lanes == 0 ? config->workers : lanes;
 	m->slot = worker;
 	snprintf(m->process, sizeof(m->process), "%s", process_name());
 	name_of(m->process, m->workers, m->slot, m->name);

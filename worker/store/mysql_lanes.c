@@ -60,6 +60,12 @@ mysql_own(struct store *store, struct lane **lanes, size_t count, bool *owned, s
 {
 	struct mysql_store *m = mysql_of(store);
 
+	/* of a worker's lanes all are partitions, or none */
+	if (count > 0 && lanes[0]->is_partition) {
+		for (size_t i = 0; i < count; i++)
+			owned[i] = true;
+		return 0;
+	}
 	return membership_own(&m->membership, m->sql, lanes, count, owned, err);
 }
 
@@ -69,7 +75,7 @@ mysql_disown(struct store *store, struct lane *lane, struct err *err)
 {
 	struct mysql_store *m = mysql_of(store);
 
-	if (!sql_is_open(m->sql))
+	if (!sql_is_open(m->sql) || lane->is_partition)
 		return 0;
 	return membership_disown(&m->membership, m->sql, lane, err);
 }
@@ -154,6 +160,12 @@ mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane
 	if (err->code == NO_SUCH_TABLE)
 		sql_close(m->sql);
 	return -1;
+}
+
+int
+mysql_identify(struct store *store, struct lane *lane, const char *identity, struct err *err)
+{
+	return ledger_identify(mysql_of(store)->sql, lane, identity, err);
 }
 
 int

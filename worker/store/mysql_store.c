@@ -178,6 +178,7 @@ static const struct store_ops mysql_ops = {
 	.letters_count = mysql_letters_count,
 	.orders = mysql_orders,
 	.move = mysql_move,
+	.identify = mysql_identify,
 	.mark = mysql_mark,
 	.record = mysql_record,
 	.list = mysql_list,
@@ -185,6 +186,7 @@ static const struct store_ops mysql_ops = {
 	.prepare = mysql_prepare,
 	.forget = mysql_forget,
 	.recall = mysql_recall,
+	.outbox_count = mysql_outbox_count,
 	.write = mysql_write,
 	.letters = mysql_letters,
 	.free = mysql_free,
@@ -237,7 +239,7 @@ mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *w
 	set_limits(m);
 	session_lock_name(m->session_lock);
 	membership_init(&m->membership, config, worker, m->session_lock);
-	m->steps_max = config_lane_count(config);
+	m->steps_max = config_lane_count(config) + WORKER_LANES_MAX;
 	m->steps = calloc(m->steps_max + 1, sizeof(*m->steps));
 	m->warned = calloc(config->table_count + 1, sizeof(*m->warned));
 	CHECK(m->steps != NULL && m->warned != NULL);

@@ -151,6 +151,9 @@ struct store_ops {
 	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set.  done
 	 * never moves over what is written and not yet invalidated. */
 	int (*move)(struct store *store, struct lane *lane, struct position to, struct err *err);
+	/* The lane is of this source from now on. */
+	int (*identify)(struct store *store, struct lane *lane, const char *identity,
+	    struct err *err);
 	/* Write lane->why / lane->alarm into the row, so that they outlive us. */
 	int (*mark)(struct store *store, struct lane *lane, struct err *err);
 	/* Record lane->recording as done (and the checkpoints, where they changed), in a transaction of
@@ -176,6 +179,9 @@ struct store_ops {
 	 * position (of a batch that replays: of these letters), added to batch->owed.
 	 */
 	int (*recall)(struct store *store, struct batch *batch, struct letter_list *list,
+	    struct err *err);
+	/* How many rows of the outbox wait for these lanes. */
+	int (*outbox_count)(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
 	    struct err *err);
 	/* One transaction: compare-and-set of the lanes that write (batch_lane.from -> to, and done),
 	 * rows, dead letters, COMMIT.  batch_place was called.  Where templates need the rows: these are
