@@ -147,7 +147,9 @@ is_versioned(enum config_mode mode)
 struct told {
 	bool anything, unversioned, deleted, repeat;
 	uint64_t version;
+	uint64_t before;	     /* the highest below it; 0: none, or 0 */
 	const struct change *newest; /* of that version */
+	uint64_t refused;	     /* the highest of those that are not written; 0: none, or 0 */
 };
 
 /* Templates (bit = place) with a `when`. */
@@ -165,16 +167,22 @@ told_of(const struct touched *row, size_t template)
 	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
 		bool deleted = c->op == CHANGE_DELETE;
 
+		if (c->entry->refusal.reason != NULL && c->has_version && c->version > told.refused)
+			told.refused = c->version;
 		if (c->entry->refusal.reason != NULL || is_unchanged(c->unchanged, template))
 			continue;
 		told.anything = true;
 		told.repeat |= c->entry->done_before || c->entry->letter != NULL;
-		if (!c->has_version || c->version_stands)
+		if (!c->has_version || c->version_stands) {
 			told.unversioned = true;
-		else if (c->version > told.version)
+		} else if (c->version > told.version) {
+			told.before = told.version;
 			told.version = c->version, told.deleted = deleted, told.newest = c;
-		else if (c->version == told.version)
+		} else if (c->version == told.version) {
 			told.deleted |= deleted;
+		} else if (c->version > told.before) {
+			told.before = c->version;
+		}
 	}
 	return told;
 }
@@ -193,12 +201,30 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_number(&call, told->version);
 	add_word(&call, told->deleted ? STR("deleted") : STR("row"));
 	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
-	    t->quarantine_ms != QUARANTINE_MS) {
+	    t->quarantine_ms != QUARANTINE_MS || told->before > 0) {
 		add_number(&call, (uint64_t)t->marker_ms);
 		add_number(&call, (uint64_t)t->marker_absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
 	}
+	if (told->before > 0)
+		add_number(&call, told->before);
 	return round_send(r, expected, call.argc, call.argv, err);
+}
+
+/* A value that was put with this version (sluice_put) is that of a row that will never be. */
+static int
+send_refused(struct round *r, const struct expected *expected, struct str key, uint64_t version,
+    struct err *err)
+{
+	struct expected refused = {
+		.what = EXPECT_REFUSED, .table = expected->table, .template = expected->template
+	};
+	struct call call = { 0 };
+
+	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
+	add_number(&call, version);
+	add_word(&call, STR("refused"));
+	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
 /* The new row, where the newest change holds all of it; else it is told as with mode versioned. */
@@ -338,7 +364,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 
 	if (versioned || announce_is_on(r->config))
 		told = told_of(row, place);
-	if (versioned && !told.anything)
+	if (versioned && !told.anything && told.refused == 0)
 		return 0;
 	buf_reset(&r->key);
 	if (!key_template_render(template, values, &r->key))
@@ -347,6 +373,13 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 		add_pattern(r, row);
 		return 0;
 	}
+	if (versioned && told.refused > told.version &&
+	    !untouched_holds(r->untouched, (struct str){ r->key.data, r->key.len }) &&
+	    send_refused(r, &expected, (struct str){ r->key.data, r->key.len }, told.refused,
+		err) != 0)
+		return -1;
+	if (versioned && !told.anything)
+		return 0;
 	/* a row's images may have one key */
 	return send_key(r, &expected, &told,
 	    template->one_row && (versioned || row->images == NULL), template->one_row, err);
@@ -521,6 +554,8 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		if (r->cache->counters != NULL)
 			COUNT(r->cache->counters->populated, str_equal(reply->text, STR("OK")));
 		return take_versioned(r, e, reply->text, err);
+	case EXPECT_REFUSED:
+		return 0;
 	case EXPECT_ANNOUNCED:
 		return wrong_type ? fail(reply, err) : 0;
 	case EXPECT_CALL:
