@@ -51,16 +51,22 @@ told_of(const struct touched *row, size_t template)
 	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
 		bool deleted = c->op == CHANGE_DELETE;
 
+		if (c->entry->refusal.reason != NULL && c->has_version && c->version > told.refused)
+			told.refused = c->version;
 		if (c->entry->refusal.reason != NULL || change_left(c->unchanged, template))
 			continue;
 		told.anything = true;
 		told.repeat |= c->entry->done_before || c->entry->letter != NULL;
-		if (!c->has_version || c->version_stands)
+		if (!c->has_version || c->version_stands) {
 			told.unversioned = true;
-		else if (c->version > told.version)
+		} else if (c->version > told.version) {
+			told.before = told.version;
 			told.version = c->version, told.deleted = deleted, told.newest = c;
-		else if (c->version == told.version)
+		} else if (c->version == told.version) {
 			told.deleted |= deleted;
+		} else if (c->version > told.before) {
+			told.before = c->version;
+		}
 	}
 	return told;
 }

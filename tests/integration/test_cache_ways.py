@@ -283,6 +283,42 @@ def test_a_member_that_joins_meanwhile_is_not_lost(t):
     t.settle()
 
 
+def test_a_put_value_is_settled_by_the_worker(t):
+    process, server = start(t, cache=lambda server: None)
+    cache = Cache(t.redis)
+    read = lambda: cache.get("user:1")[:2]
+
+    def put(version, base, name, **more):
+        fields = [word for pair in {"id": 1, "name": name, **more}.items() for word in pair]
+        equal(cache.put("user:1", t.stream(1), version, base, name, HOUR, 1000, *fields)[0], "OK")
+    cache.forget("user:1")
+    put(1, 0, "a"), t.settle()
+    equal((read(), t.row("SELECT name, ver FROM users")), (["HIT", "a"], ("a", 1)))
+    equal("b" in cache.hash("user:1"), False)
+    process.stop()
+    put(2, 1, "b"), put(3, 2, "c")
+    equal(read(), ["HIT", "c"])
+    process.start(), t.settle()
+    equal(read(), ["HIT", "c"], "puts one after the other")
+    process.stop()
+    user(t, 1, 4, credits=5)
+    put(5, 3, "d")
+    process.start(), t.settle()
+    equal(t.row("SELECT name, credits, ver FROM users"), ("d", 5, 5))
+    equal(cache.hash("user:1"), {"m": row(5)}, "someone else wrote in between")
+    put(6, 5, "x" * 30)
+    wait_for("it is refused, and goes", lambda: cache.get("user:1")[0] in ("LOAD", "WAIT"))
+    equal(t.reasons(), ["bad_value"])
+    cache.forget("user:1")
+    process.stop()
+    put(7, 5, "e"), cache.forget("user:1")
+    token, _ = cache.load("user:1")
+    equal(cache.fill("user:1", token, 5, "d", HOUR), "OK", "evicted before its commit: read back old until then")
+    process.start(), t.settle()
+    equal(cache.hash("user:1"), {"m": row(7)})
+    cache.forget("user:1")
+
+
 POPULATE = {"key": "user:{id}", "mode": "populate", "ttl": "1h"}
 
 

@@ -258,6 +258,98 @@ def rule_the_unversioned_form_on_an_absent_key_and_without_quarantine(c):
     equal(c.client.exists("k"), 0)
 
 
+# --- put: the value at once, its write by way of the stream
+
+def put(c, version, base, payload="put", most=100):
+    answer = c.put("k", "s", version, base, payload, HOUR, most, "id", 1, "name", payload)
+    equal(answer[0], "OK")
+    return answer[1]
+
+
+def rule_put_is_read_at_once_and_its_write_is_in_the_stream(c):
+    c.filled("k", 57, "v57")
+    identity = put(c, 58, c.get("k")[2])
+    equal(c.get("k")[:3], ["HIT", "put", row(58)])
+    equal(c.client.xrange("s"), [(identity.encode(), {b"_version": b"58", b"id": b"1", b"name": b"put"})])
+    equal({name: c.hash("k")[name] for name in "bci"}, {"b": row(58), "c": row(57), "i": identity})
+
+
+def rule_while_a_put_is_pending_nothing_else_fills(c):
+    token, _ = c.load("k")
+    put(c, 58, 57)
+    equal(c.fill("k", token, 59, "x", HOUR), "LEASE_LOST")
+    equal(c.refresh("k", c.get("k")[3], 60, "x", HOUR), "CHANGED")
+    equal(c.populate("k", 57, "x", HOUR), "BUSY")
+    equal(c.get("k")[1], "put")
+    c.client.hset("k", "e", 1)
+    equal(c.get("k"), ["MISS"], "over its time, and its row isn't written")
+
+
+def rule_a_put_is_kept_when_its_write_is_committed(c):
+    c.filled("k", 57, "v57")
+    equal(c.invalidate("k", 57), "KEPT")
+    put(c, 58, 57)
+    equal(c.invalidate("k", 58), "KEPT")
+    equal(c.get("k")[:3], ["HIT", "put", row(58)])
+    assert not set("bci") & set(c.hash("k")), c.hash("k")
+    equal(c.invalidate("k", 58), "SAME")
+    equal(c.invalidate("k", 59), "NEW")
+
+
+def rule_a_put_is_evicted_when_someone_else_wrote_in_between(c):
+    for told_before in (True, False):
+        c.forget("k")
+        c.filled("k", 57, "v57")
+        put(c, 59, 57)
+        if told_before:
+            equal(c.invalidate("k", 58), "KEPT", "the put is newer, until it is settled")
+            equal(c.get("k")[1], "put")
+            equal(c.invalidate("k", 59), "NEW")
+        else:
+            equal(c.invalidate("k", 59, "", "", "", "", 58), "NEW", "both in one batch")
+        equal(c.hash("k"), {"m": row(59)})
+
+
+def rule_puts_may_follow_each_other(c):
+    put(c, 58, 57), put(c, 59, 58), put(c, 60, 59, "last")
+    equal(c.invalidate("k", 58), "KEPT")
+    equal(c.invalidate("k", 60, "", "", "", "", 59), "KEPT")
+    equal(c.get("k")[:2], ["HIT", "last"])
+
+
+def rule_a_put_from_an_old_value_or_behind_a_backlog_does_nothing(c):
+    c.filled("k", 57, "v57")
+    equal(c.put("k", "s", 58, 56, "x", HOUR, 9, "id", 1), ["OLD", row(57)])
+    equal(c.client.exists("s"), 0)
+    for number in range(4):
+        c.client.xadd("s", {"a": number})
+    equal(c.put("k", "s", 58, 57, "x", HOUR, 3, "id", 1), ["FULL", 4])
+    c.client.xgroup_create("s", "sluice-default", "$", entries_read=4)
+    if isinstance(c.client.xinfo_groups("s")[0].get("lag"), int):
+        equal(c.put("k", "s", 58, 57, "x", HOUR, 0, "id", 1)[0], "OK")
+        equal(c.put("k", "s", 59, 58, "x", HOUR, 0, "id", 1), ["FULL", 1])
+        equal(c.get("k")[2], row(58))
+
+
+def rule_a_put_whose_write_is_refused_goes(c):
+    put(c, 58, 57)
+    equal(c.invalidate("k", 57, "refused"), "SAME")
+    equal(c.get("k")[1], "put")
+    equal(c.invalidate("k", 58, "refused"), "NEW")
+    equal(c.get("k")[0], "LOAD")
+
+
+def rule_a_put_ends_with_an_invalidation_that_is_newer_or_has_no_version(c):
+    put(c, 58, 57)
+    equal(c.invalidate("k", 59), "NEW")
+    equal(c.invalidate("k", 58), "OLD")
+    equal(c.hash("k"), {"m": row(59)})
+    c.forget("k")
+    put(c, 58, 57)
+    equal(c.invalidate("k", ""), "NEW")
+    equal(list(c.hash("k")), ["q"])
+
+
 # --- populate, refresh, drop
 
 def rule_populate_writes_over_what_is_there_and_never_older(c):
@@ -573,16 +665,16 @@ def rule_any_arguments_are_answered_or_refused(c):
     some = ["", "0", "1", "57", str(2**64 - 1), str(2**64), "9" * 40, "-1", "1.0", "1e3", "nan", "inf", "0x10", " 1", "1 ", "\0", "row", "deleted",
             NONE, row(5), deleted(5), row(5)[:-1] + "7", b"\xff" * 30, "x" * 5000, "100", "5000"]
     names = re.findall(r"offer\('sluice_(\w+)'", SOURCE)
-    assert len(names) == 13, names
+    assert len(names) == 14, names
     for _ in range(600):
         name, key = chance.choice(names), chance.choice(("k1", "k2", "k3"))
-        arguments = [chance.choice(some) for _ in range(chance.randint(0, 8))]
+        arguments = [chance.choice(some) for _ in range(chance.randint(0, 12 if name == "put" else 8))]
         if chance.random() < 0.3:
             arguments[:1] = [c.hash(key).get(chance.choice("tw"), "0")] if c.client.type(key) == b"hash" else ["0"]
         if chance.random() < 0.05:
             c.forget(key)
         try:
-            c.call("sluice_" + name, key, *arguments)
+            c.call("sluice_" + name, (key, "s") if name == "put" else key, *arguments)
         except redis.ResponseError as error:
             assert re.search(r"sluice: |WRONGTYPE", str(error)), (name, arguments, str(error))
         if c.client.type(key) == b"hash" and c.client.ttl(key) == -1:

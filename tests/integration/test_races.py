@@ -73,6 +73,9 @@ class Versioned(World):
     def populate(self, version):
         return self.cache.populate(self.key, version, f"v{version}", HOUR)
 
+    def put(self, version, base):
+        equal(self.cache.put(self.key, "writes", version, base, f"v{version}", HOUR, 1000, "id", 1, "name", f"v{version}")[0], "OK")
+
     def look(self):
         """A refresher's: the value's stamp and the row."""
         return self.cache.get(self.key)[3], self.row()
@@ -98,6 +101,9 @@ class Plain(World):
 
     def populate(self, version):
         self.client.set(self.key, f"v{version}", px=HOUR)
+
+    def put(self, version, base):
+        self.client.set(self.key, f"v{version}", px=HOUR), self.client.xadd("writes", {"id": 1, "name": f"v{version}"})
 
     def look(self):
         return self.row()
@@ -252,6 +258,15 @@ def race_unversioned_lag(w):
     lagging = w.row()
     w.write(1, "right"), w.tell("")
     w.end(w.begin(lagging))
+
+
+def race_put_and_evicted(w):
+    """a value is put with its write, evicted before the commit, and a reader of the row before stores that after the invalidation"""
+    w.write(1), w.end(w.begin())
+    w.put(2, 1), w.evict()
+    slow = w.begin()
+    w.write(2), w.tell(2)
+    w.end(slow)
 
 
 RACES = {name[5:]: race for name, race in list(globals().items()) if name.startswith("race_")}

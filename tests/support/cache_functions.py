@@ -27,12 +27,16 @@ class Cache:
             client.function_load(SOURCE, replace=True)
 
     def call(self, name, key, *arguments):
+        keys = key if isinstance(key, tuple) else (key,)
         if self.sha:
-            answer = self.client.evalsha(self.sha, 1, key, name, *arguments)
+            answer = self.client.evalsha(self.sha, len(keys), *keys, name, *arguments)
         else:
-            answer = self.client.fcall(name, 1, key, *arguments)
+            answer = self.client.fcall(name, len(keys), *keys, *arguments)
         text = lambda x: x.decode("latin-1") if isinstance(x, bytes) else x
         return [text(x) for x in answer] if isinstance(answer, list) else text(answer)
+
+    def put(self, key, stream, version, base, payload, ttl, max_backlog, *fields, group=""):
+        return self.call("sluice_put", (key, stream), version, base, payload, ttl, max_backlog, group, *fields)
 
     def __getattr__(self, name):
         return lambda key, *arguments: self.call("sluice_" + name, key, *arguments)

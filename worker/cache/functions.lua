@@ -6,7 +6,7 @@ Runs as a library of Redis Functions (Redis 7, Valkey 7.2 and newer), and as a s
 first line, as EVALSHA sha 1 KEY FUNCTION argument...  The library's name carries its major version,
 within which arguments and replies only grow; sluice_version says the minor one.
 
-Every function but sluice_version takes exactly one key and touches no other.  Times are ms.  An
+Every function but sluice_version takes exactly one key (sluice_put two, of one slot) and touches no other.  Times are ms.  An
 argument may be left off from the right; '' stands for its default.
 
 | function | arguments | answers |
@@ -14,7 +14,8 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_get` | `KEY [lease=10000] [wait=100] [sample=0]` | `HIT payload version stamp` (payload nil: there is no such row); `STALE payload version stamp` (over its time, while another reader loads); `LOAD token floor` (you load); `WAIT ms` (another reader loads: ask again); `MISS` (load, but don't fill) |
 | `sluice_fill` | `KEY token version payload ttl [jitter=10] [stale_for=0]` | `OK`; `LEASE_LOST` (the key changed or vanished meanwhile, or it took longer than the lease); `OLD` (what was read is older than what is known) |
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
-| `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new); `SAME` (told before); `OLD` (a newer one was told before) |
+| `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
+| `sluice_put` | `KEY STREAM version base payload ttl max_backlog group field value...` | `OK id` (the value is there, the write is in STREAM); `FULL lag` (nothing was done: more than max_backlog entries wait for group); `OLD version` (nothing was done: the entry knows of a version above base) |
 | `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
@@ -31,14 +32,17 @@ sluice_fill, the version that sluice_get gave for sluice_refresh; '' for sluice_
 unversioned form: value, lease and marker are gone, and for `quarantine` nothing is filled.
 version in answers, floor: 20 digits and the kind, 1 a row, 2 deleted, so that text compares as time
 went: a deletion is above its row and below the row's next version.  All 0: none is known.
-kind: row or deleted.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
+kind: row or deleted; refused: a put write of this version will never be committed.  before: the highest
+version told together with it that is lower.  base: what the put value was computed from, as sluice_get gave
+its version (20 digits of it), or 0.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
 per cent.  marker, marker_absent: how long an invalidation is remembered where the key was there, or
 was not.  sample: about one in so many calls is reported to
 the Pub/Sub channel sluice:reads, as "sample H key" or, where there was no value, "sample M key"; a
 caller that may not publish there reports nothing.  At OOM get, invalidate, drop and generation_raise run, the others are refused by the server.
 
 The hash: p payload, n "no such row" instead, r their version, w their stamp (µs, another for every
-write), e over its time at, s not even stale after, m marker, t token, l lease until, q no fill before.
+write), e over its time at, s not even stale after, m marker, t token, l lease until, q no fill before,
+b the version that was put and is not settled, c the one it was computed from, i its id in the stream.
 The key's TTL is the longest of what it holds.  A payload that anyone may read without a function is
 in `p`; it may be over its time.
 ]]
@@ -139,7 +143,7 @@ local function store(key, version, payload, life, stamp, us)
 	local stamp_us = us
 	if stamp and number(stamp) >= us then stamp_us = number(stamp) + 1 end
 	call('HSET', key, payload and 'p' or 'n', payload or '', 'w', digits(stamp_us))
-	call('HDEL', key, payload and 'n' or 'p', 't', 'l', 'q')
+	call('HDEL', key, payload and 'n' or 'p', 't', 'l', 'q', 'b', 'c', 'i')
 	if version ~= NONE then call('HSET', key, 'r', version) else call('HDEL', key, 'r') end
 	if life.ttl == 0 then
 		call('HDEL', key, 'e', 's')
@@ -171,6 +175,7 @@ local function look(key, args)
 		return { 'WAIT', min(wait, max(1, number(l) - floor(us / 1000))) }
 	end
 	if not is_over(q, us) then return { 'MISS' } end
+	if w and call('HMGET', key, 'b')[1] then return { 'MISS' } end -- nothing else fills meanwhile
 	local fresh = not (w or m or t or q)
 	if fresh then demand_absent(key) end
 	local token = digits(us)
@@ -254,13 +259,41 @@ local function invalidate_unversioned(key, quarantine)
 	local until_ms = floor(now_us() / 1000) + quarantine
 	if q and number(q) > until_ms then until_ms = number(q) end
 	if remember(key, 'q', digits(until_ms)) then
-		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l')
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l', 'b', 'c', 'i')
 		call('PEXPIREAT', key, digits(until_ms))
 	end
 	return NEW
 end
 
-local kinds = { row = '1', deleted = '2', [''] = '1' }
+local kinds = { row = '1', deleted = '2', refused = '1', [''] = '1' }
+
+local function remove(key)
+	call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'b', 'c', 'i')
+end
+
+-- A value that was put is kept when its write is committed and nobody else wrote in between: what was
+-- told since is no higher than what it was computed from.
+local function settle(key, version, m, before, marker)
+	local base = call('HMGET', key, 'c')[1] or NONE
+	if higher(m, before) > base then
+		if remember(key, 'm', version) then
+			remove(key)
+			lasts(key, max(1, marker))
+		end
+		return NEW
+	end
+	if remember(key, 'm', version) then
+		call('HDEL', key, 'b', 'c', 'i')
+		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
+	end
+	return KEPT
+end
+
+local function refuse_put(key, version)
+	if call('HMGET', key, 'b')[1] ~= version then return SAME end
+	remove(key)
+	return NEW
+end
 
 local function invalidate(key, args)
 	local text, kind = args[1], kinds[args[2] or '']
@@ -271,7 +304,9 @@ local function invalidate(key, args)
 	if not kind then fail('kind is neither row nor deleted') end
 	if text == '' then return invalidate_unversioned(key, quarantine) end
 	local version = version_of(text, kind)
-	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	local before = args[6] and args[6] ~= '' and version_of(args[6], '1') or nil
+	if args[2] == 'refused' then return refuse_put(key, version) end
+	local m, r, w, t, q, b = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b'))
 	if m then
 		if m == version then return SAME end
 		if m > version then return OLD end
@@ -281,12 +316,13 @@ local function invalidate(key, args)
 		if remember(key, 'm', version) then lasts(key, marker_absent) end
 		return NEW
 	end
+	if b == version then return settle(key, version, m, before, marker) end
 	if not remember(key, 'm', version) then return NEW end
 	if w and r and r >= version then
 		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
 		return KEPT
 	end
-	if w or t then call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l') end
+	if w or t then remove(key) end
 	if q then
 		marker = max(marker, number(q) - floor(now_us() / 1000))
 	end
@@ -300,9 +336,9 @@ local function populate(key, args)
 	local always = whole(args[7], 0, 1, 'always') == 1
 	local version = version_of(text or '', '1')
 	if not payload then fail('payload is missing') end
-	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	local m, r, w, t, q, b = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b'))
 	local us = now_us()
-	local busy = not is_over(q, us)
+	local busy = not is_over(q, us) or (b and version < b)
 	if not (m or w or t or q) then demand_absent(key) end
 	-- where nothing is written a reader that loads must be told all the same
 	if busy or not (m or w or always) then
@@ -319,8 +355,8 @@ local function refresh(key, args)
 	local stamp, text, payload, life = args[1], args[2], args[3], lifetime(args, 4)
 	if not payload then fail('sluice_refresh wants stamp, version, payload and ttl') end
 	if not is_floor(text) then version_of(text, '1') end
-	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
-	if not w or w ~= stamp then return { ok = 'CHANGED' } end
+	local m, r, w, b = values(call('HMGET', key, 'm', 'r', 'w', 'b'))
+	if not w or w ~= stamp or b then return { ok = 'CHANGED' } end
 	local version = at_least(higher(r, m), text)
 	if not version then return OLD end
 	return store(key, version, payload, life, w, now_us())
@@ -366,6 +402,38 @@ local function stretch(key, args)
 	call('HSET', key, 't', STRETCHED, 'l', digits(over), 's', digits(max(number(s or e), over)))
 	call('PEXPIRE', key, digits(max(1, ms)), 'GT')
 	return { ok = 'OK' }
+end
+
+-- How many entries of the stream the group has not got yet: nobody knows better where its lag isn't known.
+local function backlog(stream, group)
+	if call('EXISTS', stream) == 0 then return 0 end
+	for _, one in ipairs(call('XINFO', 'GROUPS', stream)) do
+		local it = {}
+		for i = 1, #one, 2 do it[one[i]] = one[i + 1] end
+		if it.name == group and it.lag then return it.lag end
+	end
+	return call('XLEN', stream)
+end
+
+local function put(key, args, stream)
+	local version, base = version_of(args[1] or '', '1'), args[2] or ''
+	local payload, life = args[3], lifetime({ args[4] }, 1)
+	local most = whole(args[5], nil, 1e15, 'max_backlog')
+	local group = (args[6] and args[6] ~= '') and args[6] or 'sluice-default'
+	base = is_floor(base) and base or version_of(base, '1')
+	if #args < 8 or #args % 2 ~= 0 then fail('fields and their values are missing') end
+	if base >= version then fail('version is not above base') end
+	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	if not (m or w or t or q) then demand_absent(key) end
+	local known = higher(r, m)
+	if known > base then return { 'OLD', known } end
+	local lag = backlog(stream, group)
+	if lag > most then return { 'FULL', lag } end
+	-- first what needs memory: at OOM neither is done
+	store(key, version, payload, life, w, now_us())
+	local id = call('XADD', stream, '*', '_version', args[1], values(args, 7))
+	call('HSET', key, 'b', version, 'c', base, 'i', id)
+	return { 'OK', id }
 end
 
 local function drop(key)
@@ -421,12 +489,12 @@ local script = not redis.register_function
 local functions = {}
 
 -- most: arguments behind the key
-local function offer(name, run, most, flag)
+local function offer(name, run, most, flag, wanted)
 	local function checked(keys, args)
 		if not call then name_globals() end
-		if #keys ~= 1 then fail('one key is wanted') end
+		if #keys ~= (wanted or 1) then fail(wanted and 'two keys are wanted' or 'one key is wanted') end
 		if #args > most then fail('more than ' .. most .. ' arguments') end
-		return run(keys[1], args)
+		return run(keys[1], args, keys[2])
 	end
 	if script then
 		functions[name] = checked
@@ -438,7 +506,8 @@ end
 offer('sluice_get', get, 3, 'allow-oom')
 offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
-offer('sluice_invalidate', invalidate, 5, 'allow-oom')
+offer('sluice_invalidate', invalidate, 6, 'allow-oom')
+offer('sluice_put', put, 1000, nil, 2)
 offer('sluice_populate', populate, 8)
 offer('sluice_refresh', refresh, 6)
 offer('sluice_lease', lease, 2)

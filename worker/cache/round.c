@@ -162,12 +162,30 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_number(&call, told->version);
 	add_word(&call, told->deleted ? STR("deleted") : STR("row"));
 	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
-	    t->quarantine_ms != QUARANTINE_MS) {
+	    t->quarantine_ms != QUARANTINE_MS || told->before > 0) {
 		add_number(&call, (uint64_t)t->marker_ms);
 		add_number(&call, (uint64_t)t->marker_absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
 	}
+	if (told->before > 0)
+		add_number(&call, told->before);
 	return round_send(r, &told_key, call.argc, call.argv, err);
+}
+
+/* A value that was put with this version (sluice_put) is that of a row that will never be. */
+static int
+send_refused(struct round *r, const struct expected *expected, struct str key, uint64_t version,
+    struct err *err)
+{
+	struct expected refused = {
+		.what = EXPECT_REFUSED, .table = expected->table, .template = expected->template
+	};
+	struct call call = { 0 };
+
+	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
+	add_number(&call, version);
+	add_word(&call, STR("refused"));
+	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
 /* The new row, where the newest change holds all of it; else it is told as with mode versioned. */
@@ -308,7 +326,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 
 	if (versioned || announce_is_on(r->config))
 		told = told_of(row, place);
-	if (versioned && !told.anything)
+	if (versioned && !told.anything && told.refused == 0)
 		return 0;
 	buf_reset(&r->key);
 	if (!key_template_render(template, values, &r->key))
@@ -317,6 +335,13 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 		add_pattern(r, row);
 		return 0;
 	}
+	if (versioned && told.refused > told.version &&
+	    !untouched_holds(r->untouched, (struct str){ r->key.data, r->key.len }) &&
+	    send_refused(r, &expected, (struct str){ r->key.data, r->key.len }, told.refused,
+		err) != 0)
+		return -1;
+	if (versioned && !told.anything)
+		return 0;
 	/* a row's images may have one key */
 	return send_key(r, &expected, &told,
 	    template->one_row && (versioned || row->images == NULL), template->one_row, err);
@@ -539,6 +564,8 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		if (r->cache->counters != NULL)
 			COUNT(r->cache->counters->populated, str_equal(reply->text, STR("OK")));
 		return take_versioned(r, e, reply->text, err);
+	case EXPECT_REFUSED:
+		return 0;
 	case EXPECT_ANNOUNCED:
 		return wrong_type ? fail(reply, err) : 0;
 	case EXPECT_CALL:

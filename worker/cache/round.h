@@ -46,6 +46,7 @@ struct expected {
 		EXPECT_UNLINK,
 		EXPECT_CALL, /* a function with the template's key */
 		EXPECT_POPULATE,
+		EXPECT_REFUSED,
 		EXPECT_ANNOUNCED,
 		EXPECT_TIME, /* the rest: tag.c's */
 		EXPECT_MEMBERS,
