@@ -1,6 +1,7 @@
 # make				the release binary, build/release/sluice
 # make test | demo		(they fetch what is missing; see deploy/deps)
 # make chaos SEED=n FAULTS=n	everything that can happen to a pool, for some minutes
+# make zipf			refresh ahead on against off, some minutes
 # make matrix			the same tests on every server that can be had
 # make install PREFIX=/usr DESTDIR=/somewhere
 # VARIANT	release asan tsan cover fuzz live side by side in build/; any other name is a release
@@ -143,6 +144,10 @@ bench: have-test-deps
 	@$(MAKE) built-bench
 built-bench: all $(benches)
 	SLUICE=$(B)/sluice tests/bench/run
+# refresh ahead under a Zipf load of 100,000 keys with a TTL of 10 s, on against off
+zipf: have-test-deps
+	@$(MAKE) all
+	ZIPF_KEYS=100000 ZIPF_TTL=10 ZIPF_SECONDS=60 ZIPF_READS=2000 SLUICE=$(B)/sluice tests/run integration zipf
 chaos: have-test-deps
 	@$(MAKE) all
 	SLUICE=$(B)/sluice tests/chaos/run
@@ -168,6 +173,6 @@ clean:
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name 'deps*' -exec rm -rf {} +; fi
 
 .PHONY: all have-deps deps have-test-deps have-lint-deps test built-test demo built-demo lint unit sim asan tsan \
-	valgrind cover fuzz built-fuzz bench built-bench chaos matrix mutants install clean
+	valgrind cover fuzz built-fuzz bench built-bench zipf chaos matrix mutants install clean
 .SECONDARY:
 .DELETE_ON_ERROR:
