@@ -242,6 +242,15 @@ config_lane_count(const struct config *config)
 	return count;
 }
 
+bool
+config_writes(const struct config *config)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		if (config->sources[i].write)
+			return true;
+	return false;
+}
+
 size_t
 config_lanes_of_kind(const struct config *config, bool write)
 {

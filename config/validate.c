@@ -48,7 +48,7 @@ check_required(struct reader *r, struct place top)
 	const bool no_streams = r->topics.first != NULL && r->lanes.first == NULL;
 	const struct config *config = r->config;
 	struct place mysql = r->given[index_of("", "mysql")];
-	bool writes = config->source_count == 0 || config_lanes_of_kind(config, true) > 0;
+	bool writes = config->source_count == 0 || config_writes(config);
 
 	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
 		if (!is_given(r, "", required[i]) &&
