@@ -141,21 +141,21 @@ config_has_templates(const struct config *config)
 }
 
 bool
-config_needs_functions(const struct config *config)
+config_has_mode(const struct config *config, enum config_mode mode)
 {
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count; j++)
-			switch (config->tables[i].templates[j].mode) {
-			case MODE_VERSIONED:
-			case MODE_GENERATION:
-			case MODE_TAG:
-			case MODE_TABLE:
+			if (config->tables[i].templates[j].mode == mode)
 				return true;
-			case MODE_DELETE:
-			case MODE_NONE:
-				break;
-			}
 	return false;
+}
+
+bool
+config_needs_functions(const struct config *config)
+{
+	return config_has_mode(config, MODE_POPULATE) || config_has_mode(config, MODE_VERSIONED) ||
+	    config_has_mode(config, MODE_GENERATION) || config_has_mode(config, MODE_TAG) ||
+	    config_has_mode(config, MODE_TABLE);
 }
 
 const struct config_table *

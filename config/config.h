@@ -113,13 +113,23 @@ struct config_source {
 	int claim_after_ms;   /* not write: what a consumer holds so long another one takes over */
 	bool apply_snapshots; /* snapshot: apply */
 	bool delete_tombstones; /* tombstones: delete */
+	bool allow_truncate;	/* truncate: allow */
 	enum config_binary binary;
 	enum config_times times;
 	int line, column; /* where it stands in the file */
 };
 
 enum config_version { VERSION_NONE, VERSION_GIVEN, VERSION_COUNTER, VERSION_CLOCK };
-enum config_mode { MODE_DELETE, MODE_VERSIONED, MODE_GENERATION, MODE_TAG, MODE_TABLE, MODE_NONE };
+enum config_mode {
+	MODE_DELETE,
+	MODE_VERSIONED,
+	MODE_GENERATION,
+	MODE_TAG,
+	MODE_TABLE,
+	MODE_SCAN,
+	MODE_POPULATE,
+	MODE_NONE
+};
 
 struct config_template {
 	const char *written; /* "user:{id}" */
@@ -128,7 +138,8 @@ struct config_template {
 	size_t when_count;
 	int line, column;
 	int marker_ms, marker_absent_ms, quarantine_ms; /* versioned, tag */
-	int ttl_ms;					/* generation, table; 0: for ever */
+	int ttl_ms;	      /* generation, table, populate; 0: for ever */
+	bool populate_always; /* also where nobody has read the row */
 };
 
 struct config_pair {
@@ -153,6 +164,7 @@ struct config_table {
 	size_t key_count;
 	bool fold;
 	enum config_on_poison on_poison;
+	size_t lanes;	 /* that may bring its changes */
 	bool has_images; /* all that writes it are events: templates may use any column */
 	bool written;	 /* by some source */
 	int line, column;
@@ -189,6 +201,11 @@ struct config {
 	int poison_rate; /* dead letters among a lane's last 1,000 entries; 0: never halt */
 	int max_parked;	 /* keys of a lane that wait behind dead letters */
 	int64_t invalidate_lag_max_bytes;
+	const char *announce_channel, *announce_stream; /* NULL, NULL: nothing is announced */
+	int announce_max_len;
+	int scan_step;			  /* keys of one SCAN */
+	int64_t scan_max_keys_per_second; /* of the process; 0: no limit */
+	int scan_max_patterns;	 /* that wait in a worker before it stops reading their lanes */
 	int keep_ms;		 /* entries stay so long in their stream behind `done` */
 	int64_t keep_bytes;	 /* and a stream at most so large for it; 0: no limit */
 	int wait_replicas;	 /* of Redis, before a batch is written; 0: none */
@@ -238,6 +255,9 @@ const char *config_secret(const struct config_secret *secret, struct buf *out);
 
 /* Are there keys to invalidate? */
 bool config_has_templates(const struct config *config);
+/* Has a template this mode? */
+bool config_has_mode(const struct config *config, enum config_mode mode);
+
 /* Does a template need the function library? */
 bool config_needs_functions(const struct config *config);
 

@@ -41,6 +41,8 @@ static const struct option_word snapshots[] = { { "apply", true, false },
 	{ "ignore", false, false }, { NULL, 0, false } };
 static const struct option_word tombstones[] = { { "ignore", false, false },
 	{ "delete", true, false }, { NULL, 0, false } };
+static const struct option_word truncates[] = { { "refuse", false, false },
+	{ "allow", true, false }, { NULL, 0, false } };
 static const struct option_word binaries[] = { { "base64", BINARY_BASE64, false },
 	{ "hex", BINARY_HEX, false }, { NULL, 0, false } };
 static const struct option_word times[] = { { "adaptive", TIMES_ADAPTIVE, false },
@@ -60,7 +62,9 @@ static const struct option_word versions[] = { { "given", VERSION_GIVEN, false }
 static const struct option_word modes[] = { { "delete", MODE_DELETE, false },
 	{ "versioned", MODE_VERSIONED, false }, { "generation", MODE_GENERATION, false },
 	{ "tag", MODE_TAG, false }, { "table", MODE_TABLE, false }, { "none", MODE_NONE, false },
-	{ "scan", 0, true }, { "populate", 0, true }, { NULL, 0, false } };
+	{ "scan", MODE_SCAN, false }, { "populate", MODE_POPULATE, false }, { NULL, 0, false } };
+static const struct option_word populates[] = { { "existing", false, false },
+	{ "always", true, false }, { NULL, 0, false } };
 static const struct option_word dependencies[] = {
 	{ "redis", offsetof(struct config, ready_requires_redis), false },
 	{ "mysql", offsetof(struct config, ready_requires_mysql), false },
@@ -209,6 +213,10 @@ const struct option options[] = {
 	    .fallback = "ignore", .words = tombstones,
 	    .doc = "Change events: delete where a key without a value is the only sign of a "
 		   "deletion, as ExtractNewRecordState leaves it by default." },
+	{ "sources[]", "truncate", OPTION_BOOL, AT(config_source, allow_truncate),
+	    .fallback = "refuse", .words = truncates,
+	    .doc = "Change events: where a table was truncated or dropped, delete all its rows, "
+		   "if all its changes come by one lane; refuse makes it a dead letter." },
 	{ "sources[]", "binary", OPTION_WORD, AT(config_source, binary), .fallback = "base64",
 	    .words = binaries,
 	    .doc = "Change events: how binary columns are written (binary.handling.mode)." },
@@ -225,7 +233,6 @@ const struct option options[] = {
 	    .words = on_gaps,
 	    .doc = "What to do when entries were lost before they were read; either way it is an "
 		   "alarm." },
-	LATER("sources[]", "truncate"),
 
 	{ "", "tables", OPTION_TABLES, .shown = true,
 	    .doc = "The tables that are written or whose keys are invalidated, each by its name." },
@@ -250,25 +257,36 @@ const struct option options[] = {
 	    .doc =
 		"delete removes the key; versioned tells the entry the row's version; generation "
 		"raises the number in the key, table the one number of the table; tag "
-		"invalidates the members of the set; none leaves it." },
+		"invalidates the members of the set; scan deletes all keys of a pattern, "
+		"\"user:{id}:*\"; populate writes the new row instead, where a change holds all of "
+		"it; "
+		"none leaves it." },
 	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
 	    .example = "[name, email]", RANGE(1, 64),
 	    .doc = "Only when one of these columns (or one in the key) changed." },
 	{ "tables.*.invalidate[]", "marker", OPTION_DURATION, AT(config_template, marker_ms),
 	    .fallback = "1m", RANGE(SECOND, 24 * HOUR),
-	    .doc = "versioned: how long an invalidation is remembered where the key was there." },
+	    .doc = "versioned, populate: how long an invalidation is remembered where the key was "
+		   "there." },
 	{ "tables.*.invalidate[]", "marker_absent", OPTION_DURATION,
 	    AT(config_template, marker_absent_ms), .fallback = "2s", RANGE(0, 24 * HOUR),
-	    .doc = "versioned: the same where the key was absent; 0 where all loaders read the "
+	    .doc = "versioned, populate: the same where the key was absent; 0 where all loaders "
+		   "read the "
 		   "primary, else more than a replica's delay." },
 	{ "tables.*.invalidate[]", "quarantine", OPTION_DURATION,
 	    AT(config_template, quarantine_ms), .fallback = "5s", RANGE(SECOND, HOUR),
-	    .doc = "versioned, tag: how long nothing is filled after an invalidation without a "
+	    .doc = "versioned, populate, tag: how long nothing is filled after an invalidation "
+		   "without a "
 		   "version." },
 	{ "tables.*.invalidate[]", "ttl", OPTION_DURATION, AT(config_template, ttl_ms),
 	    .fallback = "0", RANGE(0, 24 * HOUR),
-	    .doc = "generation, table: how long the number lives after it was raised; more than "
-		   "the values under it; 0 for ever." },
+	    .doc =
+		"generation, table: how long the number lives after it was raised; more than "
+		"the values under it; 0 for ever.  populate: how long the value does, give or take "
+		"a tenth; required." },
+	{ "tables.*.invalidate[]", "populate", OPTION_BOOL, AT(config_template, populate_always),
+	    .fallback = "existing", .words = populates,
+	    .doc = "populate: write only over a value or marker that is there, or always." },
 	{ "tables.*", "columns", OPTION_PAIRS, LIST(config_table, columns, column_count),
 	    .example = "{ mail: email }", RANGE(1, 64),
 	    .doc = "Fields whose column has another name." },
@@ -301,7 +319,6 @@ const struct option options[] = {
 	LATER("tables.*", "announce"),
 	LATER("tables.*", "on_cache_lost"),
 	LATER("tables.*", "stale_for"),
-	LATER("tables.*.invalidate[]", "populate"),
 	LATER("tables.*.invalidate[]", "stale_for"),
 	LATER("tables.*.invalidate[]", "tag"),
 
@@ -339,6 +356,28 @@ const struct option options[] = {
 	{ "", "invalidate_lag_max", OPTION_SIZE, AT(config, invalidate_lag_max_bytes),
 	    .fallback = "1GiB", RANGE(MIB, 1024 * GIB),
 	    .doc = "Stream bytes that may wait for a cache that is away before rows stop too." },
+	{ "", "announce", OPTION_SECTION, .shown = true,
+	    .doc =
+		"Tells process-local caches which keys were invalidated; a channel or a stream of "
+		"the cache's server." },
+	{ "announce", "channel", OPTION_TEXT, AT(config, announce_channel),
+	    .example = "invalidated", RANGE(1, 255), .doc = "Pub/Sub channel." },
+	{ "announce", "stream", OPTION_TEXT, AT(config, announce_stream), .example = "invalidated",
+	    RANGE(1, 255), .doc = "Stream, instead of a channel." },
+	{ "announce", "max_len", OPTION_INT, AT(config, announce_max_len), .fallback = "100000",
+	    RANGE(1, 100000000), .doc = "Entries that the stream keeps, about." },
+	{ "", "scan", OPTION_SECTION, .shown = true,
+	    .doc = "How keys are looked for with mode scan." },
+	{ "scan", "step", OPTION_INT, AT(config, scan_step), .fallback = "500", RANGE(10, 10000),
+	    .doc = "Keys looked at by one SCAN." },
+	{ "scan", "max_keys_per_second", OPTION_COUNT, AT(config, scan_max_keys_per_second),
+	    .fallback = "100000", RANGE(0, 100000000),
+	    .doc = "Keys looked at, limit of the whole process; 0 is none." },
+	{ "scan", "max_patterns", OPTION_INT, AT(config, scan_max_patterns), .fallback = "256",
+	    RANGE(1, 100000),
+	    .doc =
+		"Patterns that may wait in a worker; with more it doesn't read their lanes until "
+		"a pass is through." },
 	{ "", "keep", OPTION_DURATION, AT(config, keep_ms), .fallback = "0",
 	    RANGE(0, 14 * 24 * HOUR),
 	    .doc =
@@ -374,7 +413,6 @@ const struct option options[] = {
 	    .words = log_formats, .doc = "How a line is written." },
 	LATER("", "refresh"),
 	LATER("", "outbox"),
-	LATER("", "announce"),
 	LATER("", "on_cache_lost"),
 	LATER("", "quarantine"),
 	LATER("", "stale_for"),

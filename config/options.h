@@ -67,7 +67,7 @@ struct option {
 	const char *doc;     /* one sentence; NULL for a section that speaks for itself */
 };
 
-enum { OPTIONS_MAX = 128 };
+enum { OPTIONS_MAX = 192 };
 extern const struct option options[]; /* ends with parent == NULL */
 
 /* The option of that name below that parent, or NULL. */

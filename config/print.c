@@ -152,7 +152,9 @@ print_wait(struct buf *out, const char *name, int ms)
 static void
 print_waits(struct buf *out, const struct config_template *template)
 {
-	bool versioned = template->mode == MODE_VERSIONED, tag = template->mode == MODE_TAG;
+	bool populate = template->mode == MODE_POPULATE;
+	bool versioned = template->mode == MODE_VERSIONED || populate,
+	     tag = template->mode == MODE_TAG;
 
 	if (versioned) {
 		print_wait(out, "marker", template->marker_ms);
@@ -160,8 +162,11 @@ print_waits(struct buf *out, const struct config_template *template)
 	}
 	if (versioned || tag)
 		print_wait(out, "quarantine", template->quarantine_ms);
-	if (template->mode == MODE_GENERATION || template->mode == MODE_TABLE)
+	if (template->mode == MODE_GENERATION || template->mode == MODE_TABLE || populate)
 		print_wait(out, "ttl", template->ttl_ms);
+	if (populate)
+		buf_printf(out, ", populate: %s",
+		    template->populate_always ? "always" : "existing");
 }
 
 static void

@@ -45,7 +45,7 @@ check_event_options(struct reader *r, const struct node *node, const char *where
 		const char *name;
 		bool differs;
 	} given[] = { { "snapshot", source->write != source->apply_snapshots },
-		{ "tombstones", source->delete_tombstones },
+		{ "tombstones", source->delete_tombstones }, { "truncate", source->allow_truncate },
 		{ "binary", source->binary != BINARY_BASE64 },
 		{ "times", source->times != TIMES_ADAPTIVE } };
 

@@ -277,6 +277,7 @@ check_images(struct reader *r, struct config_table *table)
 	for (size_t i = 0; i < config->source_count; i++) {
 		if (!source_has_table(&config->sources[i], table))
 			continue;
+		table->lanes += config->sources[i].stream_count;
 		some |= config_has_events(&config->sources[i]);
 		all &= config_has_events(&config->sources[i]) || !config->sources[i].write;
 		table->written |= config->sources[i].write;
@@ -340,6 +341,30 @@ check_event_versions(struct reader *r, const struct config_source *source)
 	}
 }
 
+/* Announcements go to one place, which is nobody else's. */
+static void
+check_announce(struct reader *r)
+{
+	const struct config *config = r->config;
+	const char *stream = config->announce_stream;
+	struct place at = r->given[index_of("announce", "stream")];
+
+	if (stream == NULL)
+		return;
+	if (config->announce_channel != NULL)
+		problem_add(r->problems, at, "announce has a channel and a stream; one of them");
+	if (strncmp(stream, OUR_KEYS, sizeof(OUR_KEYS) - 1) == 0)
+		problem_add(r->problems, at,
+		    "announce.stream: keys that begin with " OUR_KEYS " are ours");
+	for (struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next) {
+		if (!config->cache_is_redis || strcmp(lane->name, stream) != 0)
+			continue;
+		problem_add(r->problems, at, "announce.stream: %s is a lane, of line %d",
+		    problem_quote(r->problems, str_of(stream)), lane->at.line);
+		return;
+	}
+}
+
 void
 validate(struct reader *r, struct place top)
 {
@@ -363,5 +388,6 @@ validate(struct reader *r, struct place top)
 	if (config->ready_requires_mysql && !config->has_mysql)
 		problem_add(r->problems, r->given[index_of("", "ready_requires")],
 		    "ready_requires: there is no mysql to require");
+	check_announce(r);
 	validate_templates(r);
 }

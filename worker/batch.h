@@ -65,6 +65,7 @@ struct batch_lane {
 	bool outboxed;		    /* the store wrote keys of it to its outbox in this try */
 	unsigned entries;
 	size_t bytes;
+	uint64_t scan_pass; /* the cache's: done waits for the end of this pass; 0: for none */
 	/* filled by the store when the lane must leave the batch */
 	const char *leave_why;		      /* LANE_WHY_…, NULL: stays */
 	const char *leave_table, *leave_text; /* LANE_WHY_TABLE: which one, and what is wrong */

@@ -85,8 +85,7 @@ struct change {
 	bool half_of_move; /* one half of a change of its row's key */
 	bool has_before, before_is_partial;
 	bool replaces;	  /* an event that may have changed a row that was there */
-	bool whole_table; /* every row of its table: there is no key.  Where rows are written the
-			     entry is refused */
+	bool whole_table; /* every row of its table: there is no key */
 
 	/* resolved; see worker/store/resolve.h */
 	struct table *table;

@@ -311,6 +311,7 @@ merge_into_update(struct batch *b, struct step *s, const struct change *c)
 		return merge_over(b, s, c);
 	case SHAPE_DELETE:
 		return !s->shape->guarded && become_delete(s, c);
+	case SHAPE_TRUNCATE:
 	case SHAPE_UPSERT: /* was there a row? */
 		return false;
 	}
@@ -360,6 +361,8 @@ merge(struct batch *b, struct step *s, const struct change *c)
 		return merge_into_update(b, s, c);
 	case SHAPE_DELETE: /* no row: a delete and an update of it are nothing */
 		return c->shape->kind != SHAPE_UPSERT;
+	case SHAPE_TRUNCATE:
+		break;
 	}
 	return false;
 }

@@ -183,9 +183,72 @@ lane_halt(struct lane *lane, const char *why)
 	set_state(lane, LANE_HALTED, why);
 }
 
+static void
+move(struct lane *lane, const struct lane_wait *to)
+{
+	lane->answered = to->at;
+	lane->answered_hash = to->hash;
+	lane->passed_from = to->passed_from;
+	lane->passed = to->passed;
+}
+
+struct lane_wait
+lane_reached(const struct lane *lane)
+{
+	if (lane->wait_count > 0)
+		return lane->waits[lane->wait_count - 1];
+	return (struct lane_wait){ .at = lane->answered,
+		.hash = lane->answered_hash,
+		.passed_from = lane->passed_from,
+		.passed = lane->passed };
+}
+
+void
+lane_answer(struct lane *lane, const struct lane_wait *place, uint64_t pass)
+{
+	struct lane_wait *last = lane->wait_count > 0 ? &lane->waits[lane->wait_count - 1] : NULL;
+
+	if (last == NULL && pass == 0) {
+		move(lane, place);
+		return;
+	}
+	if (last == NULL || pass > last->pass) {
+		CHECK(lane->wait_count < sizeof(lane->waits) / sizeof(lane->waits[0]));
+		last = &lane->waits[lane->wait_count++];
+	} else {
+		pass = last->pass;
+	}
+	*last = *place;
+	last->pass = pass;
+}
+
+static void
+drop_first_wait(struct lane *lane)
+{
+	lane->waits[0] = lane->waits[1];
+	lane->wait_count--;
+}
+
+void
+lane_passed(struct lane *lane, uint64_t pass)
+{
+	while (lane->wait_count > 0 && lane->waits[0].pass <= pass) {
+		move(lane, &lane->waits[0]);
+		drop_first_wait(lane);
+	}
+}
+
+void
+lane_forget_waits(struct lane *lane)
+{
+	lane->wait_count = 0;
+}
+
 void
 lane_answered_at(struct lane *lane, struct position answered)
 {
+	while (lane->wait_count > 0 && position_compare(lane->waits[0].at, answered) <= 0)
+		drop_first_wait(lane);
 	lane->answered = lane->passed_from = answered;
 	lane->passed = 0;
 	lane->answered_hash = 0;

@@ -67,6 +67,15 @@ struct lane_recent {
 /* Count one entry; returns how many of the last 1,000 are dead letters. */
 unsigned lane_recent_add(struct lane_recent *recent, bool dead);
 
+/* Its keys are answered up to `at`, but for those that a pass of the cache's scan looks for. */
+struct lane_wait {
+	uint64_t pass;
+	struct position at;
+	uint64_t hash; /* as answered_hash, passed_from and passed are of `answered` */
+	struct position passed_from;
+	uint64_t passed;
+};
+
 struct lane {
 	/* set before start */
 	char name[LANE_NAME_MAX + 1]; /* pool/source/stream or pool/source/topic/partition */
@@ -86,6 +95,8 @@ struct lane {
 	uint64_t answered_hash;	     /* of the entry at `answered`; 0: not known */
 	struct position passed_from; /* so many entries are between this place and `answered` */
 	uint64_t passed;
+	struct lane_wait waits[2]; /* ascending: the pass that runs, the one behind it */
+	unsigned wait_count;
 	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */
 	struct position lost_from, lost_to; /* the store lost these commits; lost_to 0-0: none that
 					       an alarm doesn't tell of */
@@ -171,6 +182,15 @@ void lane_halt(struct lane *lane, const char *why);
 const char *lane_why_of(const char *text);
 /* It is answered up to here, by other news than a batch of ours. */
 void lane_answered_at(struct lane *lane, struct position answered);
+/* It is answered up to here, but for what passes up to that one still look for (0: nothing); `place`
+ * has no pass. */
+void lane_answer(struct lane *lane, const struct lane_wait *place, uint64_t pass);
+/* How far it is answered when the passes are left out. */
+struct lane_wait lane_reached(const struct lane *lane);
+/* The passes up to that one are through. */
+void lane_passed(struct lane *lane, uint64_t pass);
+/* It is read again from `answered`. */
+void lane_forget_waits(struct lane *lane);
 /* Publish position and done for pages. */
 void lane_show(struct lane *lane);
 

@@ -54,10 +54,11 @@ told_of(const struct touched *row, size_t template)
 		if (c->entry->refusal.reason != NULL || change_left(c->unchanged, template))
 			continue;
 		told.anything = true;
+		told.repeat |= c->entry->done_before || c->entry->letter != NULL;
 		if (!c->has_version || c->version_stands)
 			told.unversioned = true;
 		else if (c->version > told.version)
-			told.version = c->version, told.deleted = deleted;
+			told.version = c->version, told.deleted = deleted, told.newest = c;
 		else if (c->version == told.version)
 			told.deleted |= deleted;
 	}

@@ -17,12 +17,15 @@
  */
 struct touched;
 struct lane;
+struct change;
 
 /* What is known of a row's version, for mode versioned. */
 struct told {
 	bool anything; /* false: nothing happened to the row */
 	bool unversioned, deleted;
+	bool repeat; /* it may have been told before */
 	uint64_t version;
+	const struct change *newest; /* of that version; NULL: not known */
 };
 
 struct owed {

@@ -220,6 +220,23 @@ tend_record(struct worker *w, struct err *err)
 	return 0;
 }
 
+/* Nothing is asked where no lane ever had such keys. */
+static int
+count_outbox(struct worker *w, struct err *err)
+{
+	struct lane *lanes[1024];
+	size_t i, count = 0;
+	uint64_t rows = 0;
+
+	for (i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->state != LANE_FREE && w->lanes[i]->outbox)
+			lanes[count++] = w->lanes[i];
+	if (count > 0 && w->store->ops->outbox_count(w->store, lanes, count, &rows, err) != 0)
+		return -1;
+	SHOW(w->counters.outbox_rows, rows);
+	return 0;
+}
+
 static void
 release_lanes(struct worker *w)
 {
@@ -341,7 +358,8 @@ tend_lanes(struct worker *w)
 	if (!failed)
 		look_again(w);
 	if (failed || obey_orders(w, &err) != 0 || tend_find_marked(w, &err) != 0 ||
-	    tend_count_letters(w, &err) != 0 || look_at_schema(w, &err) != 0) {
+	    tend_count_letters(w, &err) != 0 || count_outbox(w, &err) != 0 ||
+	    look_at_schema(w, &err) != 0) {
 		tend_failed(w, &err);
 		return;
 	}

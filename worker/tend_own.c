@@ -54,6 +54,7 @@ tend_place(struct lane *lane, const struct ledger_row *row)
 	lane->position = row->position;
 	lane->done = lane->cursor = row->done;
 	lane->checkpoints = row->checkpoints;
+	lane_forget_waits(lane);
 	lane_answered_at(lane, row->done);
 	lane->unreleased_bytes = 0;
 	lane->interrupted = false;

@@ -37,6 +37,7 @@ start_over(struct worker *w, struct err *err)
 	worker_drop_read(w);
 	/* all of them first: when the store fails halfway, none may go on behind what was dropped */
 	for (i = 0; i < w->lane_count; i++) {
+		lane_forget_waits(w->lanes[i]);
 		w->lanes[i]->cursor = w->lanes[i]->answered;
 		w->lanes[i]->unreleased_bytes = 0;
 	}

@@ -497,7 +497,7 @@ tend_replay(struct worker *w)
 		w->replay.answered = false;
 	}
 	lane = w->writing == NULL ? next_lane(w) : NULL;
-	if (lane == NULL || w->invalidating != NULL || SEE(*w->stop))
+	if (lane == NULL || w->invalidating != NULL || w->replay.busy || SEE(*w->stop))
 		return false;
 	if (!lane->replaying)
 		begin(lane);

@@ -6,6 +6,7 @@
 #include "worker/rate.h"
 #include "worker/tend.h"
 #include "worker/waiting.h"
+#include "worker/worker_answers.h"
 #include "worker/worker_batches.h"
 #include "worker/worker_confirm.h"
 
@@ -258,35 +259,6 @@ write_batch(struct worker *w)
 
 /* ---- invalidating ---- */
 
-/* Every key of the batch was answered: its lanes may be done up to there, unless an earlier batch's
- * invalidations are still owed. */
-static void
-invalidated(struct worker *w)
-{
-	struct batch_lane *bl;
-
-	batch_mark_invalidated(w->invalidating);
-	COUNT(w->counters.invalidations_repeated,
-	    w->invalidating->entries - w->invalidating->writes);
-	for (bl = w->invalidating->lanes; bl != NULL; bl = bl->next) {
-		struct lane *lane = bl->lane;
-
-		if (lane->state == LANE_FREE || position_compare(bl->after, lane->answered) > 0)
-			continue;
-		if (position_compare(bl->last, lane->answered) > 0)
-			worker_answer(lane, bl);
-		lane->unreleased_bytes -= (int64_t)bl->bytes < lane->unreleased_bytes ?
-		    (int64_t)bl->bytes :
-		    lane->unreleased_bytes;
-	}
-	if (w->invalidating->replays) {
-		w->replay.answered = w->replay.busy;
-		w->replay.busy = false;
-	}
-	worker_empty(w, w->invalidating);
-	w->invalidating = NULL;
-}
-
 /* The keys are derived again from `done`.  No failure: counting it would put off the next try. */
 static void
 cache_owes(struct worker *w)
@@ -326,7 +298,7 @@ invalidate(struct worker *w, int timeout_ms)
 	if (b == NULL)
 		return;
 	if (!batch_has_keys(b) && !b->keys_sent) {
-		invalidated(w);
+		worker_invalidated(w);
 		return;
 	}
 	if (!b->keys_sent) {
@@ -350,7 +322,7 @@ invalidate(struct worker *w, int timeout_ms)
 	} else if (answered > 0) {
 		if (breaker_worked(&w->counters.cache))
 			log_event(LOG_INFO, "cache_works", "worker", "%d", w->index, NULL);
-		invalidated(w);
+		worker_invalidated(w);
 	}
 }
 
@@ -376,6 +348,7 @@ rewind_lanes(struct worker *w)
 	for (i = 0; i < w->lane_count; i++) {
 		if (w->lanes[i]->state == LANE_FREE)
 			continue;
+		lane_forget_waits(w->lanes[i]);
 		w->lanes[i]->cursor = w->lanes[i]->answered;
 		w->lanes[i]->unreleased_bytes = 0;
 	}
@@ -453,7 +426,8 @@ request(struct worker *w, int block_ms, struct err *err)
 	if (w->source->ops->requested(w->source) || is_full(w) || is_paused(w) || SEE(*w->stop))
 		return 0;
 	for (i = 0; i < w->lane_count && count < 1024; i++)
-		if (w->lanes[i]->state == LANE_OPEN && !w->lanes[i]->look_again)
+		if (w->lanes[i]->state == LANE_OPEN && !w->lanes[i]->look_again &&
+		    !worker_scan_holds(w, w->lanes[i]))
 			open[count++] = w->lanes[i];
 	if (count == 0)
 		return 0;
@@ -491,7 +465,7 @@ collect(struct worker *w)
 static void
 fill(struct worker *w, int timeout_ms)
 {
-	struct pollfd fds[3] = { { .fd = SEE(*w->stop) ? -1 : w->wake_fd, .events = POLLIN } };
+	struct pollfd fds[4] = { { .fd = SEE(*w->stop) ? -1 : w->wake_fd, .events = POLLIN } };
 	struct err err = { 0 };
 	nfds_t count = 1;
 	int fd;
@@ -505,6 +479,10 @@ fill(struct worker *w, int timeout_ms)
 	fd = w->invalidating != NULL ? w->cache->ops->fd(w->cache) : -1;
 	if (fd >= 0)
 		fds[count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	worker_scan(w);
+	if (w->scan.fd >= 0)
+		fds[count++] = (struct pollfd){ .fd = w->scan.fd, .events = POLLIN };
+	timeout_ms = least(timeout_ms, w->scan.wait_ms);
 	if (!batch_is_empty(w->filling) && w->store->ops->is_open(w->store) && w->writing == NULL &&
 	    timeout_ms > seal_wait_ms(w))
 		timeout_ms = seal_wait_ms(w) > 0 ? seal_wait_ms(w) : 5; /* 5: max_rows_per_second */

@@ -61,7 +61,8 @@ struct worker {
 	int64_t confirm_ms;	  /* wait_replicas: not before this clock_ms again */
 	double rate_credit;	  /* rows that max_rows_per_second still allows now */
 	int64_t rate_ms;
-	bool rewind; /* the cache was away: read again from done */
+	struct cache_scan scan; /* as last seen */
+	bool rewind;		/* the cache was away: read again from done */
 	struct {
 		struct lane *lanes
 		    [WORKER_LANES_MAX]; /* assigned, but another worker of ours still has them */
@@ -71,6 +72,8 @@ struct worker {
 		struct letter_list list;
 		bool busy;     /* its cache keys are on their way, in `invalidating` */
 		bool answered; /* they are gone: its letters can be closed */
+		uint64_t
+		    pass; /* busy until this pass of the cache's scan is through; 0: for none */
 	} replay;
 
 	/* shared, atomic */

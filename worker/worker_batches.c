@@ -108,19 +108,6 @@ worker_drop_lane(struct worker *w, struct lane *lane)
 }
 
 void
-worker_answer(struct lane *lane, const struct batch_lane *bl)
-{
-	if (position_compare(bl->after, lane->answered) == 0) {
-		lane->passed += bl->entries;
-	} else {
-		lane->passed_from = bl->last;
-		lane->passed = 0;
-	}
-	lane->answered = bl->last;
-	lane->answered_hash = checkpoint_hash(bl->last_entry);
-}
-
-void
 worker_drop_unwritten(struct worker *w, struct lane *lane)
 {
 	if (w->writing == NULL || w->writing->state == BATCH_SEALED) {
@@ -137,6 +124,7 @@ worker_forget_invalidating(struct worker *w, const struct lane *lane)
 	struct batch_lane *bl =
 	    w->invalidating != NULL ? batch_lane_find(w->invalidating, lane) : NULL;
 
+	/* what waits for a pass is of the same rows, and is read again with them */
 	if (bl != NULL)
 		bl->after = (struct position){ UINT64_MAX, UINT64_MAX };
 }
@@ -156,7 +144,7 @@ has_outbox(const struct batch *b)
 		if (bl->lane->outbox && position_compare(bl->after, bl->lane->position) < 0)
 			return true;
 	}
-	return b->replays && batch_reads_rows(b);
+	return b->replays && schema_reads_rows(b->schema);
 }
 
 bool

@@ -14,8 +14,6 @@ struct batch *worker_spare(struct worker *w);
 void worker_empty(struct worker *w, struct batch *b);
 /* Decode, resolve and fold its entries again: keys of its lanes were parked or freed. */
 void worker_rebuild(struct worker *w, struct batch *b);
-/* All keys of this lane's entries are answered, and of what stands before them. */
-void worker_answer(struct lane *lane, const struct batch_lane *bl);
 /*
  * Before a write: the keys of what was written before, as sluice_outbox has them, into b->owed.  list:
  * the letters of a batch that replays, else NULL.  False: the store failed.

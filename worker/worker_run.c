@@ -12,7 +12,8 @@ worker_is_finished(const struct worker *w)
 		return false;
 	for (i = 0; i < w->lane_count; i++)
 		if (w->lanes[i]->state != LANE_FREE &&
-		    position_compare(w->lanes[i]->answered, w->lanes[i]->done) > 0)
+		    (position_compare(w->lanes[i]->answered, w->lanes[i]->done) > 0 ||
+			w->lanes[i]->wait_count > 0))
 			return false;
 	return true;
 }

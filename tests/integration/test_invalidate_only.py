@@ -334,15 +334,18 @@ def test_invalidation_goes_on_while_mysql_is_away(t):
     t.key, t.events = t.prefix.replace("wb", "user") + ":{id}", f"{t.prefix}:cdc"
     sluice = t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"},
                                {"streams": t.events, "format": "debezium", "write": False, "tables": ["users"]}],
-                      tables={"users": {"invalidate": [t.key], "types": TYPES}})
-    t.user(1, name="Bob")
+                      tables={"users": {"invalidate": [t.key, t.key.replace("{id}", "m:{email}")]}})  # MySQL tells the types
+    mails = [t.key.replace("{id}", f"m:{mail}") for mail in "abcd"]
+    t.redis.mset({mail: "cached" for mail in mails})
+    t.user(1, name="Bob", email="a")
     fill_cache(t, (5,))
-    t.redis.xadd(t.events, change(t, 5))
+    t.redis.xadd(t.events, {"value": debezium("users", "u", {"id": 5, "email": "b"}, {"id": 5, "email": "c"})})
     wait_for("both work", lambda: t.row("SELECT name FROM users WHERE id = 1") == ("Bob",) and cached(t, (5,)) == [])
+    wait_for("keys of other columns too", lambda: t.redis.mget(mails) == [None, None, None, b"cached"])
     t.mysql.kill()
     wait_for("mysql is away", lambda: sluice.status()["breakers"]["mysql"]["state"] != "closed")
     fill_cache(t, range(10, 20))
-    t.add_many((t.events, change(t, user)) for user in range(10, 20))
+    t.add_many((t.events, change(t, user, email="x")) for user in range(10, 20))
     wait_for("invalidation goes on", lambda: cached(t, range(10, 20)) == [], 5)
     settle(t, 10)
     t.user(2, name="Eve")

@@ -232,3 +232,38 @@ def test_tables_without_such_templates_pay_nothing(t):
     log = open(t.mysql.dir + "/data/general.log", "rb").read()[size:].decode(errors="replace")
     assert "INSERT INTO `users`" in log, log[-2000:]
     assert "sluice_outbox" not in log and "FROM `users`" not in log.replace("DELETE t FROM `users`", ""), log[-4000:]
+
+
+def test_what_waits_in_the_outbox_is_shown(t):
+    process, server = start(t)
+    t.user(1, team="red"), t.settle()
+    equal(process.metric("sluice_outbox_rows"), 0)
+    commit_without_cache(t, process, server, lambda: t.user(1, team="blue"))
+    wait_for("the gauge", lambda: process.metric("sluice_outbox_rows") == 1)
+    equal(process.status()["totals"]["outbox_rows"], 1)
+    server.up()
+    wait_for("the gauge", lambda: process.metric("sluice_outbox_rows") == 0)
+
+
+def test_explain_row_names_the_keys_and_changes_nothing(t):
+    process, server = start(t, TEAM, "user:{id}", {"key": "named:{id}", "when": ["name"]}, {"key": "v:{id}", "mode": "versioned"},
+                            table={"version": {"column": "ver", "kind": "counter"}})
+    t.sql("INSERT INTO users (id, name, team, ver) VALUES (7, 'g', 'red', 41)")
+
+    def explain(*words):
+        code, out, err = t.command("explain", "row", process.argv[-1], "users", *words)
+        equal((code, err), (0, ""))
+        return [line.split()[0] for line in out.splitlines()[1:]], out
+
+    keys, out = explain("id=007", "team=blue")
+    equal(keys, ["team:red", "team:blue", "user:7", "v:7"])
+    assert "the next one" in out
+    equal(explain("id=7", "name=x")[0], ["team:red", "user:7", "named:7", "v:7"])
+    equal(explain("id=7", "team=blue", "--before", "team=green,name=y")[0], ["team:green", "team:blue", "user:7", "named:7", "v:7"])
+    keys, out = explain("id=7", "--delete")
+    equal(keys, ["team:red", "user:7", "named:7", "v:7"])
+    assert "41 deleted" in out
+    equal(explain("id=8", "team=blue")[0], ["team:blue", "user:8", "named:8", "v:8"])
+    equal(t.sql("SELECT id, name, team, ver FROM users"), ((7, "g", "red", 41),))
+    equal(t.command("explain", "row", process.argv[-1], "users", "nmae=x")[0], 2)
+    equal(t.command("explain", "row", process.argv[-1], "users", "team=x")[0], 2)

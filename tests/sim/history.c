@@ -153,6 +153,7 @@ take_snapshot(void)
 		}
 	}
 	letters_remember(snap);
+	outbox_remember(snap);
 	trace("MySQL is copied");
 }
 
@@ -220,6 +221,7 @@ go_back(void)
 	}
 	memcpy(world.rows, snap->rows, sizeof(world.rows));
 	letters_go_back(snap);
+	outbox_goes_back(snap);
 	snap->taken = false;
 }
 

@@ -322,20 +322,17 @@ static void
 what_a_later_release_brings_is_refused_by_name(void **state)
 {
 	(void)state;
-	expect(SERVERS "sources: [{ streams: s, table: t, format: debezium, truncate: allow }]\n"
+	expect(SERVERS "sources: [{ streams: s, table: t, format: debezium }]\n"
 		       "tables:\n"
 		       "  t:\n"
 		       "    truncate: allow\n"
 		       "    refresh: {}\n"
-		       "    invalidate: [{ key: \"u:{id}\", mode: scan, stale_for: 5s }]\n"
-		       "kafka: { brokers: k }\n"
+		       "    invalidate: [{ key: \"u:{id}\", mode: delete, stale_for: 5s }]\n"
 		       "quarantine: 1s\n",
-	    "3:53: sources[0].truncate is not in this release\n"
 	    "6:5: tables.t.truncate is not in this release\n"
 	    "7:5: tables.t.refresh is not in this release\n"
-	    "8:41: tables.t.invalidate[0].mode: scan is not in this release\n"
-	    "8:47: tables.t.invalidate[0].stale_for is not in this release\n"
-	    "10:1: quarantine is not in this release\n");
+	    "8:49: tables.t.invalidate[0].stale_for is not in this release\n"
+	    "9:1: quarantine is not in this release\n");
 }
 
 static void

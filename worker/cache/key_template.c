@@ -1,6 +1,7 @@
 #include "worker/cache/key_template.h"
 
 #include "config/braces.h"
+#include "worker/cache/glob.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -144,15 +145,30 @@ add_value(const struct key_template *t, struct str value, struct buf *out)
 	buf_advance(out, len);
 }
 
+static void
+add_escaped(struct buf *out, size_t from, bool stars)
+{
+	struct buf copy;
+
+	buf_init(&copy);
+	buf_add(&copy, out->data + from, out->len - from);
+	out->len = from;
+	glob_escape(out, (struct str){ copy.data, copy.len }, stars);
+	buf_deinit(&copy);
+}
+
 bool
 key_template_render(const struct key_template *t, const struct str *values, struct buf *out)
 {
-	size_t start = out->len;
+	size_t start = out->len, value_from;
 
 	for (size_t i = 0; i < t->part_count; i++) {
 		const struct key_part *part = &t->parts[i];
 
-		buf_add(out, part->text.data, part->text.len);
+		if (t->config->mode == MODE_SCAN)
+			glob_escape(out, part->text, true);
+		else
+			buf_add(out, part->text.data, part->text.len);
 		if (part->column < 0)
 			break;
 		if (values[part->column].data == NULL) {
@@ -161,7 +177,10 @@ key_template_render(const struct key_template *t, const struct str *values, stru
 				out->data[start] = '\0';
 			return false;
 		}
+		value_from = out->len;
 		add_value(t, values[part->column], out);
+		if (t->config->mode == MODE_SCAN && out->len > value_from)
+			add_escaped(out, value_from, false);
 	}
 	return true;
 }

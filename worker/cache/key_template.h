@@ -14,7 +14,8 @@
  * Two rows never share a key: in a template with more than one placeholder, one byte of each
  * separator (its first punctuation, ':' in "a:{x}:{y}") and '%' are escaped as %XX inside a value;
  * with one placeholder values appear as they are.  Placeholders without such a separator between
- * them are refused.  A NULL column makes no key.
+ * them are refused.  A NULL column makes no key.  With mode scan the text's * are wildcards, and all
+ * else that a glob pattern takes for special is escaped (glob.h).
  */
 struct key_part {
 	struct str text; /* literal bytes before the placeholder */

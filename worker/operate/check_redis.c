@@ -211,6 +211,20 @@ try_functions(struct redis_check *r)
 }
 
 static void
+try_scan(struct redis_check *r)
+{
+	struct err err = { 0 };
+
+	redis_call(r->redis, &r->arena, &err, "SCAN 0 COUNT 1");
+	if (err.class == ERR_FATAL)
+		check_problem(r->check, 0, 0,
+		    "%s: the user may not look for keys, and a template's mode needs it: +scan "
+		    "+type "
+		    "+unlink, and +info +dbsize where a pass is to go on after a lost connection",
+		    r->server);
+}
+
+static void
 try_cache_rights(struct redis_check *r)
 {
 	const struct config *config = r->check->config;
@@ -218,6 +232,8 @@ try_cache_rights(struct redis_check *r)
 
 	if (config_needs_functions(config))
 		try_functions(r);
+	if (config_has_mode(config, MODE_SCAN))
+		try_scan(r);
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count && redis_is_open(r->redis);
 		    j++) {

@@ -129,6 +129,20 @@ static const struct command commands[] = {
 	    .words_min = 1,
 	    .words_max = 2,
 	    .run = command_functions },
+	{ .name = "explain",
+	    .usage =
+		"explain row FILE TABLE COLUMN=VALUE... [--before COLUMN=VALUE,...] [--delete]",
+	    .summary = "which cache keys a change of a row would make stale",
+	    .help =
+		"Reads the row with this primary key, lays what is given over it, and prints the\n"
+		"keys of before and after, each with its mode.  Changes nothing.\n"
+		"Exit code: 0; 69 MySQL can't be reached.\n",
+	    .words_min = 4,
+	    .words_max = COMMAND_WORDS_MAX,
+	    .options = { { "--before", "COLUMN=VALUE,...",
+			     "the row before had these, whatever MySQL holds" },
+		{ "--delete", NULL, "the row is deleted" } },
+	    .run = command_explain },
 	{ .name = "version",
 	    .usage = "version",
 	    .summary = "print the version",

@@ -101,6 +101,25 @@ print_work(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_invalidations_repeated_total",
 	    "Entries invalidated once more after a crash or an outage of the cache.",
 	    t->invalidations_repeated);
+	series_gauge(out, "sluice_outbox_rows",
+	    "Batches whose keys of other columns wait in sluice_outbox, of our lanes.",
+	    (double)t->outbox_rows);
+	series_counter(out, "sluice_populated_total", "Cache entries written with the new row.",
+	    t->populated);
+	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
+	series_gauge(out, "sluice_scan_patterns",
+	    "Patterns of mode scan that are looked for or wait.",
+	    (double)(t->scan_patterns + t->scan_patterns_waiting));
+	series_counter(out, "sluice_scan_passes_total", "Passes over all keys that are through.",
+	    t->scan_passes);
+	series_counter(out, "sluice_scan_keys_total", "Keys looked at.", t->scan_keys);
+	series_counter(out, "sluice_scan_removed_total", "Keys found and removed.",
+	    t->scan_removed);
+	series_counter(out, "sluice_scan_failures_total", "Steps that failed and were tried again.",
+	    t->scan_failures);
+	series_gauge(out, "sluice_scan_workers_full",
+	    "Workers that don't read lanes with patterns because scan.max_patterns wait.",
+	    (double)t->scan_full);
 	series_gauge(out, "sluice_workers_paused_for_cache",
 	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
 	    (double)t->workers_paused);

@@ -114,6 +114,17 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 	total->invalidations_refused += SEE(c->invalidations_refused);
 	for (int i = 0; i < INVALIDATION_ANSWERS; i++)
 		total->invalidation_answers[i] += SEE(c->invalidation_answers[i]);
+	total->populated += SEE(c->populated);
+	total->announced += SEE(c->announced);
+	total->scan_patterns += SEE(c->scan_patterns);
+	total->scan_patterns_waiting += SEE(c->scan_patterns_waiting);
+	total->scan_looked += SEE(c->scan_looked);
+	total->scan_of += SEE(c->scan_patterns) > 0 ? SEE(c->scan_of) : 0;
+	total->scan_passes += SEE(c->scan_passes);
+	total->scan_keys += SEE(c->scan_keys);
+	total->scan_removed += SEE(c->scan_removed);
+	total->scan_failures += SEE(c->scan_failures);
+	total->scan_full += SEE(c->scan_full);
 	total->one_by_one += SEE(c->one_by_one);
 	total->replayed += SEE(c->replayed);
 	total->replays_refused += SEE(c->replays_refused);
@@ -123,6 +134,7 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 	total->lanes_share += invalidates ? SEE(c->lanes_owned) : SEE(c->lanes_share);
 	if (SEE(c->pool_members) > total->pool_members)
 		total->pool_members = SEE(c->pool_members);
+	total->outbox_rows += SEE(c->outbox_rows);
 	total->workers_paused += SEE(c->paused_for_cache) != 0;
 	for (int i = 0; i < DEAD_REASONS; i++) {
 		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);

@@ -71,7 +71,12 @@ struct snapshot_total {
 	uint64_t dead_open, dead_open_by_reason[DEAD_REASONS], replayed, replays_refused;
 	uint64_t dead, dead_by_reason[DEAD_REASONS], passed[PASSED_KINDS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
-	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS];
+	uint64_t outbox_rows;
+	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS], announced,
+	    populated;
+	uint64_t scan_patterns, scan_patterns_waiting, scan_looked, scan_of, scan_passes, scan_keys,
+	    scan_removed, scan_failures;
+	int scan_full; /* workers */
 	uint64_t memory_bytes, lag, stream_bytes;
 	int pool_members; /* processes of the pool, the most that a worker saw */
 	int lanes_share;  /* lanes that are this process's part of the pool */

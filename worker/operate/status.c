@@ -135,12 +135,15 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "invalidations_skipped", t->invalidations_skipped);
 	json_number(j, "invalidations_refused", t->invalidations_refused);
 	json_number(j, "invalidations_repeated", t->invalidations_repeated);
+	json_number(j, "populated", t->populated);
+	json_number(j, "announced", t->announced);
 	json_number(j, "lag", t->lag);
 	json_real(j, "oldest_pending_seconds", t->oldest_pending_seconds);
 	json_real(j, "mysql_waits_seconds", t->mysql_waits_seconds);
 	json_number(j, "lanes_owned", (uint64_t)t->lanes_owned);
 	json_number(j, "lanes_share", (uint64_t)t->lanes_share);
 	json_number(j, "alarms", (uint64_t)t->alarms);
+	json_number(j, "outbox_rows", t->outbox_rows);
 	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);
 	json_number(j, "log_lines_suppressed", s->log_lines_suppressed);
 	json_close(j, '}');
@@ -152,6 +155,23 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_open(j, "events_passed", '{');
 	for (int i = 0; passed_name(i) != NULL; i++)
 		json_number(j, passed_name(i), t->passed[i]);
+	json_close(j, '}');
+}
+
+static void
+print_scan(const struct snapshot *s, struct json *j)
+{
+	const struct snapshot_total *t = &s->total;
+
+	json_open(j, "scan", '{');
+	json_number(j, "patterns", t->scan_patterns);
+	json_number(j, "patterns_waiting", t->scan_patterns_waiting);
+	json_number(j, "looked_keys", t->scan_looked);
+	json_number(j, "of_keys", t->scan_of);
+	json_number(j, "passes", t->scan_passes);
+	json_number(j, "removed", t->scan_removed);
+	json_number(j, "failures", t->scan_failures);
+	json_number(j, "workers_full", (uint64_t)t->scan_full);
 	json_close(j, '}');
 }
 
@@ -195,6 +215,7 @@ status_print(const struct snapshot *s, struct buf *out)
 	print_tables(s, &j);
 	print_breakers(s, &j);
 	print_totals(s, &j);
+	print_scan(s, &j);
 	print_machine(s, &j);
 	json_close(&j, '}');
 	buf_add_char(out, '\n');

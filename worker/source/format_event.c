@@ -236,7 +236,7 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 	return 0;
 }
 
-/* The change says what may have to wait behind it. */
+/* The change says what may have to wait behind it.  Whether it may be done is resolve's to say. */
 static int
 take_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
     const char *table)
@@ -247,10 +247,11 @@ take_whole_table(struct entry *entry, struct arena *arena, const struct event *e
 		.op = CHANGE_DELETE,
 		.table_name = str_of(table),
 		.whole_table = true };
-	if (!entry->lane->source->write)
-		return 0; /* whether its keys can be told the templates know */
+	/* where nothing is written the templates say whether its keys can be told */
+	if (!entry->lane->source->write || entry->lane->source->allow_truncate)
+		return 0;
 	return entry_refuse(entry, arena, REASON_TRUNCATE,
-	    "the table %s was %s at its source; sluice changes rows, not whole tables",
+	    "the table %s was %s at its source; `truncate: allow` deletes its rows here, too",
 	    name_shown(arena, event->table), event->kind == EVENT_DROP ? "dropped" : "truncated");
 }
 

@@ -175,6 +175,13 @@ mysql_recall(struct store *store, struct batch *batch, struct letter_list *list,
 	return outbox_recall(m->sql, m->config, batch, list, err);
 }
 
+int
+mysql_outbox_count(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+    struct err *err)
+{
+	return outbox_count(mysql_of(store)->sql, lanes, count, rows, err);
+}
+
 /* The letters' transaction begins as a batch's: with a compare-and-set, here of a lane that stays. */
 enum write_result
 mysql_letters(struct store *store, struct lane *lane, struct entry *first, const char *alarm,

@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "worker/store/own_tables.h"
+#include "worker/store/type_board.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,9 +65,14 @@ warn_hidden(struct mysql_store *m)
 static int
 load_schema(struct mysql_store *m, struct err *err)
 {
+	const struct table *tables;
+	size_t count;
+
 	if (schema_load(m->schema, m->sql, err) != 0)
 		return -1;
 	warn_hidden(m);
+	tables = schema_tables(m->schema, &count);
+	type_board_post(tables, count);
 	return 0;
 }
 
@@ -180,6 +186,7 @@ static const struct store_ops mysql_ops = {
 	.prepare = mysql_prepare,
 	.forget = mysql_forget,
 	.recall = mysql_recall,
+	.outbox_count = mysql_outbox_count,
 	.write = mysql_write,
 	.letters = mysql_letters,
 	.free = mysql_free,

@@ -79,6 +79,8 @@ void mysql_prepare(struct store *store, struct batch *batch);
 void mysql_forget(struct store *store, struct batch *batch);
 int mysql_recall(struct store *store, struct batch *batch, struct letter_list *list,
     struct err *err);
+int mysql_outbox_count(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+    struct err *err);
 enum write_result mysql_write(struct store *store, struct batch *batch, struct write_report *report,
     struct err *err);
 enum write_result mysql_letters(struct store *store, struct lane *lane, struct entry *first,

@@ -1,7 +1,12 @@
 #include "worker/store/no_store.h"
 
+#include "worker/store/type_board.h"
+
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { TYPES_WAITS = 20, TYPES_WAIT_MS = 100 };
 
 /* What a ledger row would say. */
 struct place {
@@ -15,6 +20,7 @@ struct no_store {
 	struct store store; /* first: a struct store * is one of these */
 	const struct config *config;
 	struct schema *schema;
+	uint64_t types_version; /* of the type board, when it was made */
 	struct letter_home *home;
 	struct place *places; /* room for every lane of the process */
 	size_t place_count;
@@ -43,12 +49,29 @@ place_of(struct store *store, const struct lane *lane)
 
 /* ---- the session that isn't ---- */
 
+static void
+load(struct no_store *n)
+{
+	n->types_version = type_board_version();
+	schema_load_config(n->schema);
+}
+
+/* Where MySQL is configured it may tell types, and at a start it is asked just now. */
+static void
+wait_for_types(const struct no_store *n)
+{
+	for (int i = 0; i < TYPES_WAITS && n->config->has_mysql && type_board_version() == 0; i++)
+		poll(NULL, 0, TYPES_WAIT_MS);
+}
+
 static int
 no_open(struct store *store, struct err *err)
 {
 	(void)err;
-	if (!schema_loaded(of(store)->schema))
-		schema_load_config(of(store)->schema);
+	if (!schema_loaded(of(store)->schema)) {
+		wait_for_types(of(store));
+		load(of(store));
+	}
 	of(store)->open = true;
 	return 0;
 }
@@ -72,20 +95,19 @@ no_schema(struct store *store)
 	return of(store)->schema;
 }
 
-/* It says the same as before. */
 static int
 no_load_schema(struct store *store, struct err *err)
 {
 	(void)err;
-	schema_load_config(of(store)->schema);
+	load(of(store));
 	return 0;
 }
 
 static int
 no_look_schema(struct store *store, bool *changed, struct err *err)
 {
-	(void)store, (void)err;
-	*changed = false;
+	(void)err;
+	*changed = of(store)->types_version != type_board_version();
 	return 0;
 }
 
@@ -291,6 +313,13 @@ no_prepare(struct store *store, struct batch *batch)
 	(void)store, (void)batch;
 }
 
+static int
+no_recall(struct store *store, struct batch *batch, struct letter_list *list, struct err *err)
+{
+	(void)store, (void)batch, (void)list, (void)err;
+	return 0;
+}
+
 static enum write_result
 no_write(struct store *store, struct batch *batch, struct write_report *report, struct err *err)
 {
@@ -358,6 +387,7 @@ static const struct store_ops no_ops = {
 	.recount = no_recount,
 	.prepare = no_prepare,
 	.forget = no_prepare,
+	.recall = no_recall,
 	.write = no_write,
 	.letters = no_letters,
 	.free = no_free,

@@ -13,7 +13,8 @@
  * itself (lane->answered, lane->done).  Every lane that is free is ours: who may read what is the
  * source's business, too; a lane that was disowned begins anew.
  *
- * The schema is made of the configuration (schema_load_config).  Letters, and the orders of `sluice
+ * The schema is made of the configuration and of what MySQL, where it is configured, told another worker
+ * of this process; it is waited for at the start only, and for two seconds at most.  Letters, and the orders of `sluice
  * lane`, are kept by the home, which is taken.
  */
 struct store *no_store_new(const struct config *config, struct letter_home **home);

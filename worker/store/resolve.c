@@ -154,6 +154,34 @@ resolve_waiting(struct resolver *r, struct change *change)
 	return 0;
 }
 
+/*
+ * Every row goes, in order against all other changes of the table.  What comes by another lane has no
+ * place in that order.
+ */
+static int
+resolve_whole_table(struct resolver *r, struct entry *entry, struct change *change)
+{
+	const struct config_source *source = entry->lane->source;
+	struct table *table;
+
+	if (resolve_table(r, entry, change) < 0)
+		return -1;
+	table = change->table;
+	if (table->problem != NULL)
+		return resolve_waiting(r, change);
+	if (table->config->lanes != 1 || !source->allow_truncate)
+		return entry_refuse(entry, r->arena, REASON_TRUNCATE,
+		    "%s: it was truncated or dropped, and changes of it come by %zu lanes: which "
+		    "of "
+		    "them were before can't be known",
+		    table->name, table->config->lanes);
+	(void)resolve_waiting(r, change);
+	r->unknown = false;
+	change->op = CHANGE_DELETE;
+	change->shape = shape_of(r, table, SHAPE_TRUNCATE, FENCE_OFF, NULL, 0);
+	return 0;
+}
+
 static int
 check_version(struct resolver *r, struct entry *entry, const struct change *change)
 {
@@ -246,7 +274,7 @@ take_known_version(struct resolver *r, const struct entry *entry, struct change 
 
 /* Some keys of the table can't be named: every row's. */
 static int
-resolve_whole_table(struct resolver *r, struct entry *entry, struct change *change)
+keys_of_whole_table(struct resolver *r, struct entry *entry, struct change *change)
 {
 	const struct table *table = change->table;
 	uint32_t place = resolve_place(r, table);
@@ -277,7 +305,7 @@ resolve_keys_only(struct resolver *r, struct entry *entry, struct change *change
 	change->values = NULL;
 	change->sums = NULL;
 	if (change->whole_table)
-		return resolve_whole_table(r, entry, change);
+		return keys_of_whole_table(r, entry, change);
 	if (!resolve_plan_keys(r, entry, change, keys))
 		return entry_refuse(entry, r->arena, REASON_NO_KEY,
 		    "%s: a column of the primary key is missing, or there twice",
@@ -378,6 +406,8 @@ resolve_change(struct resolver *r, struct entry *entry, struct change *change)
 		return change->table->problem != NULL ? resolve_waiting(r, change) :
 							resolve_keys_only(r, entry, change);
 	}
+	if (change->whole_table)
+		return resolve_whole_table(r, entry, change);
 	plan = resolve_plan(r, entry, change);
 	if (plan == NULL)
 		return entry->refusal.reason != NULL ? -1 : resolve_waiting(r, change);

@@ -83,7 +83,8 @@ take_text(struct rows *rows, const struct column *column, const struct value *gi
 	if (given->kind == VALUE_NULL)
 		return 0;
 	if (column->untold) {
-		if (!column_untold_value(given, rows->change->origin, &plain, &why))
+		rows->r->unknown |= !column_untold_value(given, rows->change->origin, &plain, &why);
+		if (why != NULL)
 			return refuse_value(rows, column, why);
 		*out = plain.text;
 		return 0;

@@ -58,6 +58,7 @@ operation_bit(enum change_op op)
 	return 0;
 }
 
+/* Which table, and may this source touch it so? */
 int
 resolve_table(struct resolver *r, struct entry *entry, struct change *change)
 {

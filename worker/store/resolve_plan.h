@@ -47,6 +47,9 @@ int resolve_table(struct resolver *r, struct entry *entry, struct change *change
 const struct resolver_plan *resolve_plan(struct resolver *r, struct entry *entry,
     struct change *change);
 
+/* Only its table, which may have a problem.  -1: refused. */
+int resolve_table(struct resolver *r, struct entry *entry, struct change *change);
+
 /* The table of a change that has no plan, and the values for its key's columns; false when the table
  * can't be written, or a value is missing or ambiguous (the table is known then where the change is
  * about all of it). */

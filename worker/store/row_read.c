@@ -38,8 +38,9 @@ add_row(struct row_reads *reads, const struct batch *batch, const struct touched
 
 	*shape = (struct shape){ .table = row->table, .kind = SHAPE_UPDATE };
 	*step = (struct step){ .shape = shape, .key = row->changes->key };
-	reads->rows[reads->count] = (struct row_read){ .row = row };
-	reads->order[reads->count++] = step;
+	reads->rows[reads->count++] = (struct row_read){ .row = row };
+	if (!row->changes->whole_table)
+		reads->order[reads->ordered++] = step;
 }
 
 void
@@ -63,7 +64,7 @@ row_reads_init(struct row_reads *reads, const struct batch *batch)
 		if (t->table->reads_row && is_written(t))
 			add_row(reads, batch, t);
 	}
-	qsort(reads->order, reads->count, sizeof(*reads->order), compare_steps);
+	qsort(reads->order, reads->ordered, sizeof(*reads->order), compare_steps);
 }
 
 void
@@ -93,8 +94,8 @@ take_text(struct arena *arena, const struct column *column, struct str cell)
 	    plain.text;
 }
 
-static const struct str *
-take_row(struct arena *arena, const struct table *table, const struct sql_result *result,
+const struct str *
+row_read_values(struct arena *arena, const struct table *table, const struct sql_result *result,
     size_t row)
 {
 	struct str *values = arena_alloc(arena, (table->read_count + 1) * sizeof(*values));
@@ -117,7 +118,7 @@ take_rows(struct writer *w, struct row_reads *reads, struct step *const *steps, 
 
 		CHECK(number_u64(sql_cell(result, i, 0), &at) && at < used);
 		row = &reads->rows[steps[at] - reads->steps];
-		values = take_row(&w->plan->arena, row->row->table, result, i);
+		values = row_read_values(&w->plan->arena, row->row->table, result, i);
 		if (before)
 			row->before = values;
 		else
@@ -175,11 +176,11 @@ read_all(struct writer *w, struct row_reads *reads, bool before)
 	enum outcome outcome = OUTCOME_WRITTEN;
 	unsigned used;
 
-	for (unsigned from = 0; from < reads->count && outcome == OUTCOME_WRITTEN; from += used) {
+	for (unsigned from = 0; from < reads->ordered && outcome == OUTCOME_WRITTEN; from += used) {
 		struct step *const *steps = reads->order + from;
 
-		outcome = read_some(w, reads, steps, same_table(steps, reads->count - from), before,
-		    &used);
+		outcome = read_some(w, reads, steps, same_table(steps, reads->ordered - from),
+		    before, &used);
 		if (outcome == OUTCOME_REFUSED)
 			outcome = writer_stop(w, WRITE_ERROR);
 	}

@@ -22,9 +22,9 @@ struct row_read {
 struct row_reads {
 	struct row_read *rows;
 	struct step *steps;   /* the same, as steps that only name a key */
-	struct step **order;  /* sorted by table and key */
+	struct step **order;  /* those that name one, sorted by table and key */
 	struct shape *shapes; /* by place in the schema's tables */
-	unsigned count;
+	unsigned count, ordered;
 };
 
 void row_reads_init(struct row_reads *reads, const struct batch *batch);
@@ -33,6 +33,10 @@ void row_reads_deinit(struct row_reads *reads);
 /* WRITTEN or STOPPED. */
 enum outcome row_reads_before(struct writer *w, struct row_reads *reads);
 enum outcome row_reads_after(struct writer *w, struct row_reads *reads);
+
+/* The table's `reads` in one row of what statement_add_read asked for. */
+const struct str *row_read_values(struct arena *arena, const struct table *table,
+    const struct sql_result *result, size_t row);
 
 /* What it comes to, into batch->owed; after the last refusal is known. */
 void row_reads_owe(const struct row_reads *reads, struct batch *batch);

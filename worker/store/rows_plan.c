@@ -36,7 +36,7 @@ group_of(const struct step *step)
 	uint64_t phase = PHASE_WRITE, rank_max = (1u << RANK_BITS) - 1, group;
 	uint64_t rank = shape->table->rank < rank_max ? shape->table->rank : rank_max;
 
-	if (shape->kind == SHAPE_DELETE) {
+	if (shape->kind == SHAPE_DELETE || shape->kind == SHAPE_TRUNCATE) {
 		phase = shape->table->has_foreign_key ? PHASE_DELETE_LAST : PHASE_DELETE_FIRST;
 		rank = rank_max - rank;
 	}

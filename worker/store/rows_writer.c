@@ -231,6 +231,8 @@ write_deletes(struct writer *w, struct step **steps, unsigned *used)
 	if (outcome != OUTCOME_WRITTEN)
 		return outcome;
 	w->report->rows += (unsigned)result.affected;
+	if (steps[0]->shape->kind == SHAPE_TRUNCATE)
+		return OUTCOME_WRITTEN;
 	return count_older(w, steps, *used, (unsigned)result.affected, true);
 }
 

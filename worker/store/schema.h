@@ -58,7 +58,12 @@ struct column {
 
 /* What a change does to a row, by column: set or add.  Interned in a batch: equal shapes are the
  * same pointer, so a statement is the steps of one shape. */
-enum shape_kind { SHAPE_UPSERT, SHAPE_UPDATE, SHAPE_DELETE };
+enum shape_kind {
+	SHAPE_UPSERT,
+	SHAPE_UPDATE,
+	SHAPE_DELETE,
+	SHAPE_TRUNCATE /* every row goes */
+};
 
 /* On a table with given versions: which rows does a change apply to? */
 enum shape_fence {

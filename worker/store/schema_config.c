@@ -2,12 +2,16 @@
 
 #include "config/braces.h"
 #include "config/column_type.h"
+#include "worker/store/type_board.h"
 
 #include <string.h>
 #include <strings.h>
 
+enum { KEY_MAX = 16 };
+
 /* A table in the making. */
 struct making {
+	bool asks_board; /* MySQL may have told what the configuration doesn't */
 	struct load *load;
 	const struct config_table *config;
 	struct table *table;
@@ -54,13 +58,24 @@ count_holes(const char *written)
 static size_t
 count_names(const struct config_table *config)
 {
-	size_t count = config->type_count + config->key_count + config->set_count +
+	size_t count = KEY_MAX + config->type_count + config->key_count + config->set_count +
 	    config->column_count + (config->version_column != NULL);
 
 	for (size_t i = 0; i < config->template_count; i++)
 		count +=
 		    count_holes(config->templates[i].written) + config->templates[i].when_count;
 	return count;
+}
+
+static void
+add_key_column(const struct making *m, const char *name)
+{
+	struct column *column = add(m, str_of(name));
+
+	if (column->key_part >= 0 || m->table->key_count == KEY_MAX)
+		return;
+	column->key_part = (int)m->table->key_count;
+	m->table->key[m->table->key_count++] = (unsigned)(column - m->table->columns);
 }
 
 static void
@@ -77,11 +92,8 @@ add_holes(const struct making *m, const char *written, bool key)
 		if (brace.kind != BRACE_HOLE)
 			continue;
 		column = add(m, brace.text);
-		if (!key || column->key_part >= 0 ||
-		    m->table->key_count == sizeof(m->table->key) / sizeof(m->table->key[0]))
-			continue;
-		column->key_part = (int)m->table->key_count;
-		m->table->key[m->table->key_count++] = (unsigned)(column - m->table->columns);
+		if (key)
+			add_key_column(m, column->name);
 	}
 }
 
@@ -89,16 +101,14 @@ static void
 add_key(const struct making *m)
 {
 	const struct config_table *config = m->config;
+	char name[TYPE_BOARD_NAME];
 
-	for (size_t i = 0; i < config->key_count; i++) {
-		struct column *column = add(m, str_of(config->key[i]));
-
-		if (column->key_part >= 0 ||
-		    m->table->key_count == sizeof(m->table->key) / sizeof(m->table->key[0]))
-			continue;
-		column->key_part = (int)m->table->key_count;
-		m->table->key[m->table->key_count++] = (unsigned)(column - m->table->columns);
-	}
+	for (size_t i = 0; i < config->key_count; i++)
+		add_key_column(m, config->key[i]);
+	for (unsigned i = 0; m->asks_board && config->key_count == 0 && i < KEY_MAX &&
+	    type_board_key(m->table->name, i, name);
+	    i++)
+		add_key_column(m, name);
 	for (size_t i = 0; i < config->template_count && m->table->key_count == 0; i++)
 		if (config->templates[i].mode == MODE_VERSIONED)
 			add_holes(m, config->templates[i].written, true);
@@ -124,6 +134,7 @@ tell_type(struct column *column, const char *written)
 {
 	struct column_type type;
 	bool is_char, is_time;
+	int key_part = column->key_part;
 
 	if (!column_type_parse(str_of(written), &type))
 		return; /* the configuration refuses it */
@@ -141,6 +152,7 @@ tell_type(struct column *column, const char *written)
 		.time_precision = is_time ? number(&type, 0, 0) : 0 };
 
 	column_describe(column, &facts);
+	column->key_part = key_part;
 	column->is_unsigned = type.is_unsigned;
 	if (ends_with(type.name, "blob") || ends_with(type.name, "text"))
 		column->length = UINT32_MAX;
@@ -151,29 +163,26 @@ static void
 tell_types(const struct making *m)
 {
 	const struct config_table *config = m->config;
+	char type[TYPE_BOARD_TEXT];
 
-	for (size_t i = 0; i < config->type_count; i++) {
-		struct column *column = find(m, str_of(config->types[i].name));
-		int key_part = column->key_part;
+	for (size_t i = 0; i < config->type_count; i++)
+		tell_type(find(m, str_of(config->types[i].name)), config->types[i].value);
+	for (unsigned i = 0; i < m->table->column_count && m->asks_board; i++) {
+		struct column *column = &m->table->columns[i];
 
-		tell_type(column, config->types[i].value);
-		column->key_part = key_part;
+		if (column->untold && type_board_type(m->table->name, column->name, type))
+			tell_type(column, arena_copy(m->load->arena, type, strlen(type)));
 	}
 	/* it is one in any case */
-	if (config->version_column != NULL && find(m, str_of(config->version_column))->untold) {
-		struct column *column = find(m, str_of(config->version_column));
-		int key_part = column->key_part;
-
-		tell_type(column, "bigint unsigned");
-		column->key_part = key_part;
-	}
+	if (config->version_column != NULL && find(m, str_of(config->version_column))->untold)
+		tell_type(find(m, str_of(config->version_column)), "bigint unsigned");
 }
 
 void
 load_config_table(struct load *load, struct load_table *t)
 {
 	const struct config_table *config = t->table->config;
-	struct making m = { load, config, t->table };
+	struct making m = { load->config->has_mysql, load, config, t->table };
 
 	t->table->keys_only = true;
 	t->table->columns =

@@ -6,9 +6,9 @@
 /*
  * A schema without MySQL, for lanes that only invalidate: the columns that the configuration names
  * (in `invalidate`, `when`, `version`, `types` and `key`) and no others; fields of others are nobody's
- * business.  The primary key is `key`, else the columns of a template with mode versioned, which
+ * business.  The primary key is `key`, else what MySQL told some other worker (type_board.h), else the columns of a template with mode versioned, which
  * holds it whole; else it isn't known, and all columns are like any other.  A column of which `types`
- * says nothing is `untold`.
+ * says nothing, nor MySQL, is `untold`.
  */
 void load_config_table(struct load *load, struct load_table *t);
 

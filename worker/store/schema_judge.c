@@ -120,10 +120,32 @@ judge_when(struct load *load, struct table *table, const struct config_template 
 	table->has_when |= template->when_count > 0;
 }
 
+/* The value is made from what the change sets: only where the server keeps that as it is. */
+static void
+judge_populate(struct load *load, struct table *table, const char *written)
+{
+	for (unsigned i = 0; i < table->column_count; i++) {
+		const struct column *column = &table->columns[i];
+
+		if (column->generated || column->on_update ||
+		    (column->kind != COLUMN_INT &&
+			(column->kind != COLUMN_TEXT || strncasecmp(column->type, "char", 4) == 0)))
+			blame(load, table, 0,
+			    "`invalidate` %s: mode populate can't tell what column %s (%s%s) will "
+			    "read back as; it takes tables of integers, VARCHAR and TEXT, without "
+			    "generated columns and ON UPDATE; use mode versioned",
+			    written, column->name, column->type,
+			    column->generated	  ? ", generated" :
+				column->on_update ? ", ON UPDATE" :
+						    "");
+	}
+}
+
 /* Its names begin with the primary key's columns. */
 static void
 judge_rows(struct load *load, struct table *table, struct key_template *template)
 {
+	const char *mode = template->config->mode == MODE_POPULATE ? "populate" : "versioned";
 	bool named[sizeof(table->key) / sizeof(table->key[0])] = { false }, others = false;
 
 	for (size_t i = 0; i < template->part_count; i++) {
@@ -137,19 +159,21 @@ judge_rows(struct load *load, struct table *table, struct key_template *template
 	template->one_row = true;
 	for (unsigned i = 0; i < table->key_count; i++)
 		template->one_row &= named[i];
-	if (template->config->mode != MODE_VERSIONED)
+	if (template->config->mode != MODE_VERSIONED && template->config->mode != MODE_POPULATE)
 		return;
 	table->has_versioned = true;
+	if (template->config->mode == MODE_POPULATE)
+		judge_populate(load, table, template->config->written);
 	if (!template->one_row)
 		blame(load, table, 0,
-		    "`invalidate` %s: with mode versioned a key holds the whole primary key, since "
+		    "`invalidate` %s: with mode %s a key holds the whole primary key, since "
 		    "a version says nothing about several rows",
-		    template->config->written);
+		    template->config->written, mode);
 	else if (others)
 		blame(load, table, 0,
-		    "`invalidate` %s: with mode versioned a key holds the primary key alone, since "
+		    "`invalidate` %s: with mode %s a key holds the primary key alone, since "
 		    "a row's version says nothing about the keys that it had before",
-		    template->config->written);
+		    template->config->written, mode);
 }
 
 /* What its entries don't tell: other columns, whether something changed, a version that we stamp. */
@@ -158,7 +182,7 @@ is_from_row(const struct table *table, const struct key_template *template)
 {
 	const struct config_template *config = template->config;
 
-	if (table->config->has_images || config->mode == MODE_NONE)
+	if (table->config->has_images || table->keys_only || config->mode == MODE_NONE)
 		return false;
 	for (size_t i = 0; i < template->part_count; i++) {
 		if (template->parts[i].column >= (int)table->key_count)

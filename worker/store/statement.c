@@ -48,7 +48,7 @@ statement_form(const struct step *step)
 	const struct shape *shape = step->shape;
 	const struct table *table = shape->table;
 
-	if (shape->kind == SHAPE_DELETE)
+	if (shape->kind == SHAPE_DELETE || shape->kind == SHAPE_TRUNCATE)
 		return STATEMENT_DELETE;
 	if (needs_guard(step))
 		return STATEMENT_UPDATE_GUARDED;
@@ -67,7 +67,7 @@ statement_sets_nothing(const struct step *step)
 {
 	const struct shape *shape = step->shape;
 
-	return shape->kind != SHAPE_DELETE && shape->count == 0 &&
+	return shape->kind != SHAPE_DELETE && shape->kind != SHAPE_TRUNCATE && shape->count == 0 &&
 	    shape->table->version == VERSION_NONE;
 }
 
@@ -241,6 +241,11 @@ add_delete(struct buf *out, const struct statement *s)
 	size_t start = out->len;
 	struct buf tail;
 
+	if (shape->kind == SHAPE_TRUNCATE) {
+		buf_add_str(out, "DELETE FROM ");
+		literal_add_name(out, table->name);
+		return 1;
+	}
 	if (is_single(s)) {
 		buf_add_str(out, "DELETE t FROM ");
 		literal_add_name(out, table->name);

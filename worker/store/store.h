@@ -180,6 +180,9 @@ struct store_ops {
 	 */
 	int (*recall)(struct store *store, struct batch *batch, struct letter_list *list,
 	    struct err *err);
+	/* How many rows of the outbox wait for these lanes. */
+	int (*outbox_count)(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+	    struct err *err);
 	/* One transaction: compare-and-set of the lanes that write (batch_lane.from -> to, and done),
 	 * rows, dead letters, COMMIT.  batch_place was called.  Where templates need the rows: these are
 	 * read before and after, their keys added to batch->owed and written into the outbox. */
