@@ -194,12 +194,21 @@ config_reads_topics(const struct config *config)
 	return false;
 }
 
+bool
+config_reads_topics_to(const struct config *config, bool write)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		if (config_has_topics(&config->sources[i]) && config->sources[i].write == write)
+			return true;
+	return false;
+}
+
 int
 config_worker_count(const struct config *config)
 {
-	int count = config_reads_topics(config) ? config->workers : 0;
+	int kinds = config_reads_topics_to(config, true) + config_reads_topics_to(config, false);
 
-	return config_reads_streams(config) ? count + config->workers : count;
+	return (kinds + config_reads_streams(config)) * config->workers;
 }
 
 static bool
@@ -249,6 +258,15 @@ config_lane_count(const struct config *config)
 	for (size_t i = 0; i < config->source_count; i++)
 		count += config->sources[i].stream_count;
 	return count;
+}
+
+bool
+config_writes(const struct config *config)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		if (config->sources[i].write)
+			return true;
+	return false;
 }
 
 size_t

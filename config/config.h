@@ -320,6 +320,10 @@ config_has_topics(const struct config_source *source)
 /* Has the configuration sources of streams, or of topics?  Each kind has workers of its own. */
 bool config_reads_streams(const struct config *config);
 bool config_reads_topics(const struct config *config);
+/* ... of topics that are written, or that only invalidate? */
+bool config_reads_topics_to(const struct config *config, bool write);
+/* Is some source written to MySQL? */
+bool config_writes(const struct config *config);
 /* All worker threads that there can be. */
 int config_worker_count(const struct config *config);
 /* The source that a topic belongs to: the one that names it, else the first whose pattern fits; NULL. */

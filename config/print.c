@@ -206,6 +206,15 @@ print_settings(struct buf *out, const struct config_setting *settings, size_t co
 }
 
 static void
+print_names(struct buf *out, const struct config_source *source)
+{
+	if (config_has_topics(source))
+		print_texts(out, source->topics, source->topic_count);
+	else
+		print_texts(out, source->patterns, source->pattern_count);
+}
+
+static void
 print_version(struct buf *out, const struct config_table *table)
 {
 	const struct option *kind = option_find("tables.*.version", STR("kind"));
@@ -328,10 +337,8 @@ print_value(struct buf *out, const struct option *option, const void *base)
 		print_listen(out, base);
 		break;
 	case OPTION_STREAMS:
-		print_texts(out, source->patterns, source->pattern_count);
-		break;
 	case OPTION_TOPICS:
-		print_texts(out, source->topics, source->topic_count);
+		print_names(out, source);
 		break;
 	case OPTION_VERSION:
 		print_version(out, base);

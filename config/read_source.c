@@ -90,9 +90,6 @@ check_where_from(struct reader *r, const struct node *node, const char *where,
 	if (field != NULL)
 		problem_add(r->problems, field->key->at,
 		    "%s.field: only for streams; of a message the value is read", where);
-	if (!source->write)
-		problem_add(r->problems, node_find(node, "write")->key->at,
-		    "%s.write: false is not in this release for topics", where);
 }
 
 /* What only sources that don't write have; the defaults may be written out. */

@@ -48,12 +48,13 @@ check_required(struct reader *r, struct place top)
 	const bool no_streams = r->topics.first != NULL && r->lanes.first == NULL;
 	const struct config *config = r->config;
 	struct place mysql = r->given[index_of("", "mysql")];
-	bool writes = config->source_count == 0 || config_lanes_of_kind(config, true) > 0;
+	bool writes = config->source_count == 0 || config_writes(config);
 
 	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
 		if (!is_given(r, "", required[i]) &&
-		    (i != REDIS || !no_streams || wants_cache(r)) && (i != MYSQL || writes) &&
-		    (i != KAFKA || r->topics.first != NULL))
+		    (i != REDIS || !no_streams || wants_cache(r) ||
+			config_reads_topics_to(config, false)) &&
+		    (i != MYSQL || writes) && (i != KAFKA || r->topics.first != NULL))
 			problem_add(r->problems, top, "%s is missing", required[i]);
 	if (is_given(r, "", "sources") && !is_broken(r, "", "sources") && config->source_count == 0)
 		problem_add(r->problems, r->given[index_of("", "sources")],

@@ -76,6 +76,12 @@ lane_init_partition(struct lane *lane, const struct config *config,
 	return len > 0 && (size_t)len < sizeof(lane->name) && strcmp(lane->topic, topic) == 0;
 }
 
+size_t
+lanes_max(const struct config *config)
+{
+	return config_lane_count(config) + (config_reads_topics(config) ? LANES_ADDED_MAX : 0);
+}
+
 static struct lane *
 find_partition(struct lane_table *table, size_t count, const char *topic, int partition)
 {

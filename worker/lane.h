@@ -167,6 +167,8 @@ struct lane_table {
 	_Atomic size_t *count;
 	pthread_mutex_t adding;
 };
+/* How many lanes the process can come to have. */
+size_t lanes_max(const struct config *config);
 /* The lane of that partition, made where it is new.  NULL: there is no room, or its name is too long. */
 struct lane *lane_table_partition(struct lane_table *table, const struct config_source *source,
     const char *topic, int partition);

@@ -89,9 +89,9 @@ make_lanes(struct supervisor *s)
 	size_t made = 0;
 
 	s->lane_count = config_lane_count(s->config);
-	s->table = (struct lane_table){ .config = s->config,
-		.count = &s->watched.lane_count,
-		.max = s->lane_count + (config_reads_topics(s->config) ? LANES_ADDED_MAX : 0) };
+	s->table = (struct lane_table){
+		.config = s->config, .count = &s->watched.lane_count, .max = lanes_max(s->config)
+	};
 	pthread_mutex_init(&s->table.adding, NULL);
 	s->table.lanes = s->lanes = rows_of(s->table.max, sizeof(*s->lanes));
 	for (size_t i = 0; i < s->config->source_count; i++) {
@@ -146,16 +146,19 @@ read_streams(struct supervisor *s, size_t index, bool writes, size_t slot, size_
 }
 
 static void
-read_topics(struct supervisor *s, size_t index)
+read_topics(struct supervisor *s, size_t index, bool writes)
 {
 	struct worker *worker = &s->workers[index];
+	struct letter_home *home = writes ? NULL : letter_stream_new(s->config, (int)index);
 
 	make_worker(s, index);
 	worker->lanes = s->lanes_of[index] = rows_of(WORKER_LANES_MAX, sizeof(struct lane *));
 	worker->table = &s->table;
 	worker->source_breaker = &worker->counters.kafka;
-	worker->source = kafka_new(s->config, (int)index);
-	worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
+	worker->source = kafka_new(s->config, (int)index, writes);
+	worker->invalidates = !writes;
+	worker->store = writes ? mysql_store_new(s->config, (int)index, worker_wait, worker) :
+				 no_store_new(s->config, &home);
 }
 
 static size_t
@@ -170,10 +173,11 @@ static void
 make_workers(struct supervisor *s)
 {
 	size_t writing = workers_for(s, true), invalidating = workers_for(s, false);
-	size_t topics = config_reads_topics(s->config) ? (size_t)s->config->workers : 0;
+	size_t topics = config_reads_topics_to(s->config, true) ? (size_t)s->config->workers : 0;
+	size_t told = config_reads_topics_to(s->config, false) ? (size_t)s->config->workers : 0;
 
 	s->stream_workers = writing + invalidating;
-	s->worker_count = s->stream_workers + topics;
+	s->worker_count = s->stream_workers + topics + told;
 	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
 	s->threads = rows_of(s->worker_count, sizeof(*s->threads));
 	s->lanes_of = rows_of(s->worker_count, sizeof(*s->lanes_of));
@@ -182,7 +186,7 @@ make_workers(struct supervisor *s)
 	for (size_t i = 0; i < invalidating; i++)
 		read_streams(s, writing + i, false, i, invalidating);
 	for (size_t i = s->stream_workers; i < s->worker_count; i++)
-		read_topics(s, i);
+		read_topics(s, i, i < s->stream_workers + topics);
 	s->watched = (struct watched){
 		.config = s->config,
 		.lanes = s->lanes,

@@ -80,6 +80,10 @@ assign(struct worker *w, const struct group_news *news)
 
 		if (source == NULL)
 			log_refused(w, p, "no source of the config names its topic");
+		else if (source->write == w->invalidates)
+			log_refused(w, p,
+			    "the topic is of a source of the other kind (`write`); "
+			    "no pattern may fit topics of both");
 		else if (lane == NULL)
 			log_refused(w, p, "there are too many lanes, or its name is too long");
 		else if (w->lane_count + w->awaited.count >= WORKER_LANES_MAX)
@@ -124,6 +128,7 @@ let_go(struct worker *w, struct lane *lane, const struct group_news *news)
 	if (bl != NULL)
 		bl->after = (struct position){ UINT64_MAX, UINT64_MAX };
 	worker_drop_unwritten(w, lane);
+	w->store->ops->disown(w->store, lane, &err);
 	w->source->ops->close_lane(w->source, lane);
 	lane_free(lane);
 	atomic_store(&lane->holder, 0);

@@ -330,6 +330,32 @@ def test_mysql_may_be_away_longer_than_the_group_waits_for_a_poll(t):
     equal(len(process.events("partitions_assigned")), 1)
 
 
+# --- lanes that only invalidate
+
+@limit(60)
+def test_events_only_invalidate_without_mysql_and_the_group_knows_how_far(t):
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    config = settings(t, kafka, topic, source={"write": False}, tables=["items"], mysql=None)
+    config["redis"] = {"url": t.redis_server.url}
+    config["tables"]["items"] = {"key": ["id"], "types": {"id": "BIGINT"}, "invalidate": [t.prefix + ":item:{id}"]}
+    for key in range(200):
+        t.redis.set(f"{t.prefix}:item:{key}", "old")
+    process = t.sluice(**config)
+    kafka.send(topic, [event(key, 1, partition=key % 2) for key in range(100)])
+    wait_for("the keys are gone", lambda: t.redis.exists(*(f"{t.prefix}:item:{key}" for key in range(100))) == 0)
+    wait_for("the board", lambda: kafka.committed(topic, 2) == {p: (50, "done=49") for p in (0, 1)})
+    process.kill()
+    kafka.send(topic, [event(key, 1, partition=key % 2) for key in range(100, 200)] + [(0, None, "no json")])
+    process.start()
+    wait_for("all keys are gone", lambda: t.redis.exists(*(f"{t.prefix}:item:{key}" for key in range(200))) == 0)
+    process.logged("event=lane_owned", f"{topic}/0", "position=49")
+    process.logged("event=dead_letter", "reason=bad_json", f"{topic}/0")
+    wait_for("the letter", lambda: t.redis.xlen("sluice:default:dead") >= 1)
+    equal(process.stop(), 0)
+    equal(kafka.committed(topic, 2)[0][0], 101)
+
+
 # --- ways in
 
 @limit(60)

@@ -46,6 +46,9 @@ topics_need_a_kafka_and_no_redis(void **state)
 	expect(MYSQL "kafka: { brokers: k }\n"
 		     "sources: [{ topics: [a, ^b], table: t, format: json }]\n" TABLES,
 	    "");
+	expect("kafka: { brokers: k }\n"
+	       "sources: [{ topics: a, table: t, format: json }]\n" TABLES,
+	    "1:1: mysql is missing\n");
 	expect(MYSQL "sources: [{ topics: a, table: t, format: json }]\n" TABLES,
 	    "1:1: kafka is missing\n");
 	expect(MYSQL "kafka: {}\nsources: [{ topics: a, table: t, format: json }]\n" TABLES,

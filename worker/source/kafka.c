@@ -212,10 +212,13 @@ subscribe(struct kafka *k, struct err *err)
 	rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(8);
 	rd_kafka_resp_err_t code;
 
-	for (size_t i = 0; i < k->config->source_count; i++)
-		for (size_t j = 0; j < k->config->sources[i].topic_count; j++)
-			rd_kafka_topic_partition_list_add(topics, k->config->sources[i].topics[j],
+	for (size_t i = 0; i < k->config->source_count; i++) {
+		const struct config_source *source = &k->config->sources[i];
+
+		for (size_t j = 0; j < source->topic_count && source->write == k->writes; j++)
+			rd_kafka_topic_partition_list_add(topics, source->topics[j],
 			    RD_KAFKA_PARTITION_UA);
+	}
 	code = rd_kafka_subscribe(k->client, topics);
 	rd_kafka_topic_partition_list_destroy(topics);
 	return code == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : kafka_error(err, code, "subscribe");
@@ -469,7 +472,7 @@ static const struct source_ops ops = {
 };
 
 struct source *
-kafka_new(const struct config *config, int worker)
+kafka_new(const struct config *config, int worker, bool writes)
 {
 	struct kafka *k = calloc(1, sizeof(*k));
 
@@ -477,6 +480,7 @@ kafka_new(const struct config *config, int worker)
 	k->source.ops = &ops;
 	k->config = config;
 	k->worker = worker;
+	k->writes = writes;
 	k->news_tail = &k->news;
 	k->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	CHECK(k->event >= 0);

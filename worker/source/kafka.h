@@ -41,6 +41,7 @@ struct kafka {
 	struct source source; /* first: the worker's pointer */
 	const struct config *config;
 	int worker;
+	bool writes;		 /* its topics' lanes */
 	rd_kafka_t *client;	 /* NULL: never opened, or beyond repair */
 	rd_kafka_queue_t *queue; /* the consumer's: messages and all that is said */
 	int event;		 /* readable when the queue has something */

@@ -290,6 +290,20 @@ look_for_lost_commits(const struct lane *lane, const struct ledger_row *row,
 	return true;
 }
 
+/* The group's offset is how far a lane that doesn't write is; what it points past or before is read anew. */
+static int
+start_invalidating(struct kafka_lane *kl, const struct facts *facts, struct source_look *look,
+    struct err *err)
+{
+	kl->first = facts->first;
+	if (!facts->committed || facts->offset > facts->end)
+		return decide_start(kl->lane, facts, look, err);
+	look->result = LOOK_FRESH;
+	look->start = position_of_offset(facts->offset - 1);
+	kl->lane->look_again = facts->first > facts->offset; /* then with a row: it is a gap */
+	return 0;
+}
+
 int
 kafka_look(struct source *source, struct lane *lane, const struct ledger_row *row,
     struct source_look *look, struct err *err)
@@ -315,6 +329,8 @@ kafka_look(struct source *source, struct lane *lane, const struct ledger_row *ro
 	snprintf(look->identity, sizeof(look->identity), "%s", topic->identity);
 	if (!row->found) {
 		kl->first = facts.first;
+		if (!lane->source->write)
+			return start_invalidating(kl, &facts, look, err);
 		if (!facts.committed)
 			return decide_start(lane, &facts, look, err);
 		look->result = LOOK_LEDGER_LOST;
@@ -327,7 +343,7 @@ kafka_look(struct source *source, struct lane *lane, const struct ledger_row *ro
 	if (is_another(lane, row->identity, look) || look_for_rollback(kl, row, &facts, look))
 		return 0;
 	look_for_gap(kl, row, &facts, look);
-	if (look_for_lost_commits(lane, row, &facts, look))
+	if (lane->source->write && look_for_lost_commits(lane, row, &facts, look))
 		kl->told = -1;
 	kl->lost = false;
 	return 0;

@@ -130,7 +130,8 @@ struct source {
 };
 
 struct source *redis_stream_new(const struct config *config, int worker);
-struct source *kafka_new(const struct config *config, int worker);
+/* Of the topics that are written, or of those that only invalidate. */
+struct source *kafka_new(const struct config *config, int worker, bool writes);
 /* The same streams read by a consumer group, for lanes that only invalidate (redis_group.h). */
 struct source *redis_group_new(const struct config *config, int worker);
 

@@ -154,7 +154,7 @@ seen_of(struct letter_stream *l, const struct lane *lane, bool *fresh)
 		if (l->seen[i].lane == lane)
 			return &l->seen[i];
 	*fresh = true;
-	CHECK(l->seen_count < config_lane_count(l->config));
+	CHECK(l->seen_count < lanes_max(l->config));
 	l->seen[l->seen_count] = (struct seen){ .lane = lane };
 	return &l->seen[l->seen_count++];
 }
@@ -266,7 +266,7 @@ letter_stream_new(const struct config *config, int worker)
 		.timeout_ms = redis->timeout_ms,
 	};
 	l->redis = redis_new(&l->options);
-	l->seen = calloc(config_lane_count(config) + 1, sizeof(*l->seen));
+	l->seen = calloc(lanes_max(config) + 1, sizeof(*l->seen));
 	CHECK(l->seen != NULL);
 	return &l->home;
 }

@@ -42,7 +42,7 @@ place_of(struct store *store, const struct lane *lane)
 	for (size_t i = 0; i < n->place_count; i++)
 		if (n->places[i].lane == lane)
 			return &n->places[i];
-	CHECK(n->place_count < config_lane_count(n->config));
+	CHECK(n->place_count < lanes_max(n->config));
 	n->places[n->place_count] = (struct place){ .lane = lane };
 	return &n->places[n->place_count++];
 }
@@ -403,7 +403,7 @@ no_store_new(const struct config *config, struct letter_home **home)
 	n->config = config;
 	n->home = *home;
 	*home = NULL;
-	n->places = calloc(config_lane_count(config) + 1, sizeof(*n->places));
+	n->places = calloc(lanes_max(config) + 1, sizeof(*n->places));
 	CHECK(n->places != NULL);
 	n->schema = schema_new(config);
 	n->member = (struct member){ .process = "this", .workers = 1, .mine = true };
