@@ -131,6 +131,20 @@ def test_entries_of_a_stopped_process_are_taken_over_and_it_goes_on_later(t):
     settle(t, 40)
 
 
+def test_two_processes_share_a_backlog(t):
+    processes = [invalidating(t, start=False)]
+    processes.append(t.sluice(processes[0].config, start=False))
+    fill_cache(t, range(500))
+    t.add_many((t.events, change(t, user % 500)) for user in range(20000))
+    for process in processes:
+        process.start()
+    settle(t, 30)
+    equal(cached(t, range(500)), [])
+    # less than that would be a wait somewhere
+    assert sum(process.metric("sluice_entries_total") for process in processes) >= 20000
+    equal(sum(process.metric("sluice_lane_claimed_total") for process in processes), 0)
+
+
 def test_names_of_processes_that_left_leave_the_group(t):
     first = invalidating(t, claim_after="1s")
     t.redis.xadd(t.events, change(t, 1))

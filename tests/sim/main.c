@@ -15,7 +15,7 @@
 /*
  * sim [N] [--from SEED]	play N schedules (10,000; fewer under a sanitizer), the regression list first
  * sim --seed SEED [--trace]	play one, call by call
- * With --groups only those of lanes that only invalidate; otherwise a fifth as many of them follow.
+ * With --groups only those of lanes that only invalidate; otherwise a tenth as many of them come first.
  */
 #define SEEDS_FILE "tests/sim/seeds"
 #ifndef __has_feature
@@ -137,7 +137,7 @@ main(int argc, char **argv)
 	signal(SIGABRT, on_abort);
 	log_init(traced ? LOG_INFO : LOG_ERROR + 1, LOG_LOGFMT);
 	if (!one) {
-		play_groups(from, of_groups ? count : count / 5);
+		play_groups(from, of_groups ? count : count / 10);
 		if (!of_groups)
 			play_many(from, count);
 		return 0;

@@ -1,5 +1,6 @@
 #include "worker/store/schema_config.h"
 
+#include "common/err.h"
 #include "config/braces.h"
 #include "config/column_type.h"
 #include "worker/store/type_board.h"
@@ -20,6 +21,7 @@ struct making {
 static struct column *
 find(const struct making *m, struct str name)
 {
+	CHECK(name.data != NULL);
 	for (unsigned i = 0; i < m->table->column_count; i++) {
 		const char *other = m->table->columns[i].name;
 
