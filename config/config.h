@@ -37,6 +37,20 @@ struct config_redis {
 	int connect_timeout_ms, timeout_ms;
 };
 
+/* A property of librdkafka, as written in the file. */
+struct config_setting {
+	const char *name, *value;
+	int line, column;
+};
+
+struct config_kafka {
+	const char *name; /* default "kafka" */
+	const char *brokers;
+	int timeout_ms;
+	struct config_setting *settings;
+	size_t setting_count;
+};
+
 struct config_mysql {
 	const char *host;
 	int port;
@@ -81,6 +95,9 @@ struct config_source {
 	const char **streams; /* expanded; braces resolved */
 	size_t stream_count;
 	bool ranged; /* written with {a..b} */
+	const char *
+	    *topics; /* Kafka's, instead of streams: names, and patterns that begin with ^ */
+	size_t topic_count;
 	enum config_format format;
 	const char *field;   /* json and change events: which field; NULL: the entry's only one */
 	const char *table;   /* for entries without _table; NULL: _table is required */
@@ -88,12 +105,15 @@ struct config_source {
 	const char **listed; /* the same as written: with change events also "db.table" */
 	size_t table_count;
 	unsigned operations; /* bits */
-	const char *start;   /* "beginning", "end" or a stream id */
+	const char *start;   /* "beginning", "end", a stream id or an offset */
 	enum config_on_gap on_gap;
 	/* of change events */
-	bool write;
-	bool apply_snapshots;	/* snapshot: apply */
+	bool write;	      /* false: its changes only derive cache keys; also of other formats */
+	bool trim_acked;      /* not write; trim: acked */
+	int claim_after_ms;   /* not write: what a consumer holds so long another one takes over */
+	bool apply_snapshots; /* snapshot: apply */
 	bool delete_tombstones; /* tombstones: delete */
+	bool allow_truncate;	/* truncate: allow */
 	enum config_binary binary;
 	enum config_times times;
 	int line, column; /* where it stands in the file */
@@ -138,9 +158,15 @@ struct config_table {
 	size_t ignore_count;
 	struct config_pair *set; /* column -> constant text */
 	size_t set_count;
+	struct config_pair *types; /* column -> type, where nobody else tells it */
+	size_t type_count;
+	const char **key; /* columns of the primary key, the same */
+	size_t key_count;
 	bool fold;
 	enum config_on_poison on_poison;
-	bool has_images; /* all its changes are events: templates may use any column */
+	size_t lanes;	 /* that may bring its changes */
+	bool has_images; /* all that writes it are events: templates may use any column */
+	bool written;	 /* by some source */
 	int line, column;
 };
 
@@ -151,6 +177,9 @@ struct config {
 	struct config_redis cache; /* a copy of redis unless `cache:` is given */
 	bool cache_is_redis;	   /* same server and database as redis */
 	struct config_mysql mysql;
+	struct config_kafka kafka;
+	bool has_mysql;		 /* false: no source writes */
+	const char *dead_stream; /* home of the dead letters of lanes that don't write */
 
 	const char *http_host; /* "127.0.0.1", "::", … ; NULL: no HTTP (listen: "off") */
 	int http_port;	       /* 0: any free one */
@@ -184,7 +213,7 @@ struct config {
 	bool eviction_allowed;	 /* eviction: allow */
 	bool show_keys;
 	bool create_tables; /* our own tables */
-	bool ready_requires_redis, ready_requires_mysql, ready_requires_cache;
+	bool ready_requires_redis, ready_requires_mysql, ready_requires_cache, ready_requires_kafka;
 	int log_level;	/* enum log_level */
 	int log_format; /* enum log_format */
 
@@ -224,6 +253,8 @@ void config_print_readme_table(struct buf *out);
  * returned text belongs to `out`.  Usable as the password function of redis_options and sql_options. */
 const char *config_secret(const struct config_secret *secret, struct buf *out);
 
+/* Are there keys to invalidate? */
+bool config_has_templates(const struct config *config);
 /* Has a template this mode? */
 bool config_has_mode(const struct config *config, enum config_mode mode);
 
@@ -233,13 +264,33 @@ bool config_needs_functions(const struct config *config);
 /* The configured table of that name, or NULL. */
 const struct config_table *config_table(const struct config *config, struct str name);
 
+/* Those of the sources that write, or of those that don't. */
+size_t config_lanes_of_kind(const struct config *config, bool write);
+
 static inline bool
 config_has_events(const struct config_source *source)
 {
 	return source->format >= FORMAT_DEBEZIUM;
 }
 
-/* All lanes: stream i of source s.  The lane's name is pool/source/stream, source = redis.name. */
+/* Do its lanes come from Kafka? */
+static inline bool
+config_has_topics(const struct config_source *source)
+{
+	return source->topic_count > 0;
+}
+
+/* Has the configuration sources of streams, or of topics?  Each kind has workers of its own. */
+bool config_reads_streams(const struct config *config);
+bool config_reads_topics(const struct config *config);
+/* All worker threads that there can be. */
+int config_worker_count(const struct config *config);
+/* The source that a topic belongs to: the one that names it, else the first whose pattern fits; NULL. */
+const struct config_source *config_source_of_topic(const struct config *config, const char *topic);
+/* Does the value of this property stay secret? */
+bool config_setting_is_secret(const char *name);
+
+/* All lanes that are known from the configuration: stream i of source s.  The lane's name is pool/source/stream, source = redis.name. */
 size_t config_lane_count(const struct config *config);
 
 #endif

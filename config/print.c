@@ -190,6 +190,22 @@ print_templates(struct buf *out, const struct config_table *table)
 }
 
 static void
+print_settings(struct buf *out, const struct config_setting *settings, size_t count)
+{
+	buf_add_char(out, '{');
+	for (size_t i = 0; i < count; i++) {
+		buf_add_str(out, i > 0 ? ", " : " ");
+		print_key(out, settings[i].name);
+		buf_add_str(out, ": ");
+		if (config_setting_is_secret(settings[i].name))
+			buf_add_str(out, "\"***\"");
+		else
+			print_text(out, settings[i].value);
+	}
+	buf_add_str(out, " }");
+}
+
+static void
 print_version(struct buf *out, const struct config_table *table)
 {
 	const struct option *kind = option_find("tables.*.version", STR("kind"));
@@ -240,11 +256,18 @@ is_silent(const struct option *option, const void *base)
 	if (option->type == OPTION_LATER || option->type == OPTION_REDIS_URL ||
 	    option->type == OPTION_MYSQL_URL)
 		return true;
+	if (option->parent[0] == '\0' && strcmp(option->name, "mysql") == 0)
+		return !((const struct config *)base)->has_mysql;
 	if (option->type == OPTION_VERSION)
 		return ((const struct config_table *)base)->version == VERSION_NONE;
 	if (option->type == OPTION_TEXTS || option->type == OPTION_SOURCE_TABLES ||
-	    option->type == OPTION_PAIRS || option->type == OPTION_TEMPLATES)
+	    option->type == OPTION_PAIRS || option->type == OPTION_SETTINGS ||
+	    option->type == OPTION_TEMPLATES)
 		return count_field(option, base) == 0;
+	if (option->type == OPTION_STREAMS)
+		return config_has_topics(base);
+	if (option->type == OPTION_TOPICS)
+		return !config_has_topics(base);
 	if (option->type == OPTION_TEXT || option->type == OPTION_HOST ||
 	    option->type == OPTION_SECRET || option->type == OPTION_SOURCE_TABLE)
 		return pointer_of(option, base) == NULL;
@@ -296,11 +319,17 @@ print_value(struct buf *out, const struct option *option, const void *base)
 	case OPTION_PAIRS:
 		print_pairs(out, pointer_of(option, base), count_field(option, base));
 		break;
+	case OPTION_SETTINGS:
+		print_settings(out, pointer_of(option, base), count_field(option, base));
+		break;
 	case OPTION_LISTEN:
 		print_listen(out, base);
 		break;
 	case OPTION_STREAMS:
 		print_texts(out, source->patterns, source->pattern_count);
+		break;
+	case OPTION_TOPICS:
+		print_texts(out, source->topics, source->topic_count);
 		break;
 	case OPTION_VERSION:
 		print_version(out, base);

@@ -7,7 +7,7 @@
 
 #define OUR_KEYS "sluice:"
 
-/* The marker of a key compares the versions of one row: what has none, or ours, can't be compared. */
+/* The marker of a key compares the versions of one row: what has none can't be compared. */
 static void
 check_mode(struct reader *r, const struct config_table *table,
     const struct config_template *template)
@@ -22,15 +22,17 @@ check_mode(struct reader *r, const struct config_table *table,
 
 	if (braces_check(str_of(template->written), &holes, NULL) != 0)
 		return;
+	if (template->mode == MODE_VERSIONED && table->version == VERSION_NONE)
+		problem_add(r->problems, at,
+		    "key %s: mode versioned wants a version, and table %s has none", quoted,
+		    problem_quote(r->problems, str_of(table->name)));
 	if (template->mode == MODE_POPULATE && template->ttl_ms == 0)
 		problem_add(r->problems, at, "key %s: mode populate wants a ttl for the value",
 		    quoted);
-	if ((template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE) &&
-	    table->version != VERSION_GIVEN)
+	if (template->mode == MODE_POPULATE && table->version != VERSION_GIVEN)
 		problem_add(r->problems, at,
-		    "key %s: mode %s wants a version of kind given, and table %s has %s", quoted,
-		    template->mode == MODE_POPULATE ? "populate" : "versioned",
-		    problem_quote(r->problems, str_of(table->name)), kinds[table->version]);
+		    "key %s: mode populate wants a version of kind given, and table %s has %s",
+		    quoted, problem_quote(r->problems, str_of(table->name)), kinds[table->version]);
 	if (template->mode == MODE_TABLE && holes > 0)
 		problem_add(r->problems, at,
 		    "key %s: mode table has one key for the whole table, without a {column}",
@@ -162,6 +164,12 @@ check_key(struct reader *r, const struct config_template *template)
 		    "key %s can begin with " OUR_KEYS
 		    ", as our own keys do; give it a prefix of its own",
 		    quoted);
+	else if (braces_can_be(written, str_of(r->config->dead_stream)))
+		problem_add(r->problems, at,
+		    "key %s can be the stream %s, the home of dead letters; give it a prefix of "
+		    "its "
+		    "own",
+		    quoted, problem_quote(r->problems, str_of(r->config->dead_stream)));
 	for (struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next) {
 		if (!braces_can_be(written, str_of(lane->name)))
 			continue;

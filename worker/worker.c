@@ -2,7 +2,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/mysql.h"
 #include "worker/account.h"
 #include "worker/rate.h"
 #include "worker/tend.h"
@@ -21,7 +20,6 @@
 #define UNSURE_MS 100 /* until what must be looked at first is */
 #define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
 #define WAKE_MS 1000  /* how often at least a wait is shown to last */
-#define SCHEMA_MS 200 /* schema loads are at least so far apart */
 
 /*
  * ---- the data path, top to bottom ----
@@ -54,6 +52,7 @@ void
 worker_turn(struct worker *w, int block_ms)
 {
 	SHOW(w->counters.beat_ms, (uint64_t)clock_ms());
+	tend_group(w);
 	if (!store_ready(w)) {
 		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
 		return;
@@ -202,6 +201,8 @@ try_write(struct worker *w, struct write_report *report, struct err *err)
 	if (batch_parked_moved(w->writing))
 		worker_rebuild(w, w->writing);
 	batch_place(w->writing);
+	if (!worker_recall(w, w->writing, NULL, err))
+		return WRITE_ERROR;
 	if (batch_check_tables(w->writing))
 		return WRITE_LEAVE;
 	if (w->writing->writes == 0)
@@ -296,7 +297,7 @@ invalidate(struct worker *w, int timeout_ms)
 
 	if (b == NULL)
 		return;
-	if (b->touched == NULL && !b->keys_sent) {
+	if (!batch_has_keys(b) && !b->keys_sent) {
 		worker_invalidated(w);
 		return;
 	}
@@ -362,14 +363,14 @@ source_ready(struct worker *w)
 
 	if (w->source->ops->is_open(w->source))
 		return true;
-	if (!breaker_ready(&w->counters.redis))
+	if (!breaker_ready(w->source_breaker))
 		return false;
 	if (w->source->ops->open(w->source, &err) != 0 || tend_source_opened(w, &err) != 0) {
 		worker_source_failed(w, &err);
 		return false;
 	}
 	w->tended_ms = 0; /* lanes can be looked at now */
-	if (breaker_worked(&w->counters.redis))
+	if (breaker_worked(w->source_breaker))
 		log_event(LOG_INFO, "source_connected", "worker", "%d", w->index, NULL);
 	return true;
 }
@@ -379,9 +380,9 @@ worker_source_failed(struct worker *w, const struct err *err)
 {
 	w->source->ops->close(w->source);
 	COUNT(w->counters.retries, 1);
-	breaker_failed(&w->counters.redis, err->text);
+	breaker_failed(w->source_breaker, err->text);
 	log_event(LOG_WARN, "source_unreachable", "worker", "%d", w->index, "wait_ms", "%lld",
-	    (long long)breaker_wait_ms(&w->counters.redis), "error", "%s", err->text, NULL);
+	    (long long)breaker_wait_ms(w->source_breaker), "error", "%s", err->text, NULL);
 }
 
 static bool
@@ -406,6 +407,15 @@ is_paused(struct worker *w)
 	return SEE(w->counters.paused_for_cache);
 }
 
+/* What a partition brought and the batch has no room for is fetched again: better not asked for. */
+static unsigned
+room_rows(const struct worker *w)
+{
+	unsigned rows = rate_rows_max(w);
+
+	return w->table != NULL && w->filling->steps < rows ? rows - w->filling->steps : rows;
+}
+
 /* Ask for what is behind the cursors of the open lanes. */
 static int
 request(struct worker *w, int block_ms, struct err *err)
@@ -423,7 +433,7 @@ request(struct worker *w, int block_ms, struct err *err)
 		return 0;
 	if (tend_is_replaying(w)) /* its lane is to be read again within moments */
 		block_ms = least(block_ms, REPLAY_BLOCK_MS);
-	return w->source->ops->request(w->source, open, count, rate_rows_max(w),
+	return w->source->ops->request(w->source, open, count, room_rows(w),
 	    (size_t)w->config->batch_max_bytes - w->filling->bytes, block_ms, err);
 }
 
@@ -518,6 +528,8 @@ wait_meanwhile(struct worker *w, int fd, int timeout_ms)
 		if (ready < 0 && errno != EINTR)
 			return -1;
 		SHOW(w->counters.beat_ms, (uint64_t)clock_ms());
+		if (w->table != NULL)
+			w->source->ops->serve(w->source);
 		if (fds[0].revents != 0)
 			return 1;
 		if (clock_ms() >= end || SEE(*w->stop) == 2)
@@ -540,39 +552,4 @@ worker_wait(void *arg, int fd, int timeout_ms)
 	ready = wait_meanwhile(w, fd, timeout_ms);
 	waiting_end(w);
 	return ready;
-}
-
-/* ---- run ---- */
-
-static bool
-is_finished(const struct worker *w)
-{
-	size_t i;
-
-	if (w->writing != NULL || w->invalidating != NULL || !batch_is_empty(w->filling))
-		return false;
-	for (i = 0; i < w->lane_count; i++)
-		if (w->lanes[i]->state != LANE_FREE &&
-		    (position_compare(w->lanes[i]->answered, w->lanes[i]->done) > 0 ||
-			w->lanes[i]->wait_count > 0))
-			return false;
-	return true;
-}
-
-bool
-worker_run(struct worker *w)
-{
-	struct err err = { 0 };
-
-	sql_thread_start();
-	while (!SEE(*w->stop))
-		worker_turn(w, BLOCK_MS);
-	while (SEE(*w->stop) == 1 && !is_finished(w)) {
-		worker_turn(w, 50);
-		if (w->store->ops->is_open(w->store) && w->writing == NULL)
-			tend_record(w, &err);
-	}
-	tend_leave(w);
-	sql_thread_stop();
-	return is_finished(w);
 }

@@ -20,6 +20,7 @@ worker_init(struct worker *w, const struct config *config, int index, struct lan
 	w->stop = stop;
 	w->wake_fd = -1;
 	random_init(&w->random, random_seed());
+	w->source_breaker = &w->counters.redis;
 	counters_init(&w->counters, config->table_count, &w->random);
 	for (i = 0; i < 3; i++) {
 		batch_init(&w->batches[i]);
@@ -133,6 +134,23 @@ worker_rebuild(struct worker *w, struct batch *b)
 {
 	w->store->ops->forget(w->store, b);
 	batch_rebuild(b, w->store->ops->schema(w->store));
+}
+
+/* Did an earlier transaction write something of this batch whose keys may be in the outbox? */
+static bool
+has_outbox(const struct batch *b)
+{
+	for (const struct batch_lane *bl = b->lanes; bl != NULL; bl = bl->next) {
+		if (bl->lane->outbox && position_compare(bl->after, bl->lane->position) < 0)
+			return true;
+	}
+	return b->replays && schema_reads_rows(b->schema);
+}
+
+bool
+worker_recall(struct worker *w, struct batch *b, struct letter_list *list, struct err *err)
+{
+	return !has_outbox(b) || w->store->ops->recall(w->store, b, list, err) == 0;
 }
 
 int

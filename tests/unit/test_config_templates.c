@@ -80,12 +80,7 @@ a_mode_says_what_it_wants(void **state)
 		       "      - { key: \"v:{nr}:all\", mode: tag }\n"
 		       "      - { key: \"v:number\", mode: table }\n"
 		       "      - { key: \"p:{id}\", mode: populate }\n",
-	    "5:28: key \"t:{id}\": mode versioned wants a version of kind given, and table \"t\" "
-	    "has "
-	    "none\n"
-	    "8:25: key \"u:{id}\": mode versioned wants a version of kind given, and table \"u\" "
-	    "has "
-	    "kind counter\n"
+	    "5:28: key \"t:{id}\": mode versioned wants a version, and table \"t\" has none\n"
 	    "13:16: key \"v:{id}:all\": mode table has one key for the whole table, without a "
 	    "{column}\n"
 	    "18:16: key \"v:{nr}\": with mode versioned a pattern belongs to one table; in line 12 "

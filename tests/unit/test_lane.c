@@ -18,7 +18,12 @@ a_position_reads_back_as_it_was_written(void **state)
 	assert_true(position_parse(str_of(text), &q));
 	assert_int_equal(position_compare(p, q), 0);
 	assert_true(position_parse(STR("1732"), &q));
-	assert_string_equal(position_text(q, text), "1732-0");
+	assert_string_equal(position_text(q, text), "1732");
+	assert_int_equal(position_next_offset(q), 1733);
+	assert_string_equal(position_text(position_of_stream(q), text), "1732-0");
+	q = position_of_offset(0);
+	assert_true(position_compare(q, position_of_offset(-1)) > 0);
+	assert_int_equal(position_next_offset(position_of_offset(-1)), 0);
 }
 
 static void

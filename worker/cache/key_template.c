@@ -16,21 +16,6 @@ column_of(struct str name, const char *const *names, size_t name_count)
 	return -1;
 }
 
-static int
-refuse_placeholder(struct str hole, const char *const *names, size_t name_count, struct err *err)
-{
-	struct buf list;
-
-	buf_init(&list);
-	for (size_t i = 0; i < name_count; i++)
-		buf_printf(&list, "%s%s", i > 0 ? ", " : "", names[i]);
-	err_set(err, ERR_FATAL, 0, "{%.*s} is not a column of the primary key (%.*s)",
-	    hole.len < 64 ? (int)hole.len : 64, hole.data, list.len < 256 ? (int)list.len : 256,
-	    list.len > 0 ? list.data : "");
-	buf_deinit(&list);
-	return -1;
-}
-
 /*
  * The byte that marks this separator: no value may hold it unescaped, so the first one in a key ends
  * the value before it.  It can't be '%' or a hexadecimal digit, which escapes are made of.
@@ -115,7 +100,8 @@ key_template_compile(struct key_template *t, const struct config_template *confi
 		t->parts[t->part_count] =
 		    (struct key_part){ text, column_of(brace.text, names, name_count) };
 		if (t->parts[t->part_count++].column < 0) {
-			refuse_placeholder(brace.text, names, name_count, err);
+			err_set(err, ERR_FATAL, 0, "{%.*s} is not a column of the table",
+			    brace.text.len < 64 ? (int)brace.text.len : 64, brace.text.data);
 			goto fail;
 		}
 		text = (struct str){ literal, 0 };

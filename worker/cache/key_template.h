@@ -28,10 +28,11 @@ struct key_template {
 	size_t part_count;
 	bool escaped[256]; /* bytes that are %XX inside a value */
 	bool one_row;	   /* holds every name: no two rows have this key */
+	bool from_row;	   /* its keys or their versions want the row that MySQL holds */
 };
 
 /*
- * Compile `written` against the names (the primary key's columns, in this release).  On failure -1
+ * Compile `written` against the names.  On failure -1
  * and the sentence in err names the placeholder.  Free with key_template_deinit.
  */
 int key_template_compile(struct key_template *t, const struct config_template *config,

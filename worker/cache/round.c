@@ -143,50 +143,6 @@ is_versioned(enum config_mode mode)
 	return mode == MODE_VERSIONED || mode == MODE_POPULATE;
 }
 
-/* What the row's changes say of its version, the refused ones aside. */
-struct told {
-	bool anything, unversioned, deleted, repeat;
-	uint64_t version;
-	uint64_t before;	     /* the highest below it; 0: none, or 0 */
-	const struct change *newest; /* of that version */
-	uint64_t refused;	     /* the highest of those that are not written; 0: none, or 0 */
-};
-
-/* Templates (bit = place) with a `when`. */
-static bool
-is_unchanged(uint64_t unchanged, size_t template)
-{
-	return template <64 && (unchanged >> template & 1) != 0;
-}
-
-static struct told
-told_of(const struct touched *row, size_t template)
-{
-	struct told told = { 0 };
-
-	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
-		bool deleted = c->op == CHANGE_DELETE;
-
-		if (c->entry->refusal.reason != NULL && c->has_version && c->version > told.refused)
-			told.refused = c->version;
-		if (c->entry->refusal.reason != NULL || is_unchanged(c->unchanged, template))
-			continue;
-		told.anything = true;
-		told.repeat |= c->entry->done_before || c->entry->letter != NULL;
-		if (!c->has_version || c->version_stands) {
-			told.unversioned = true;
-		} else if (c->version > told.version) {
-			told.before = told.version;
-			told.version = c->version, told.deleted = deleted, told.newest = c;
-		} else if (c->version == told.version) {
-			told.deleted |= deleted;
-		} else if (c->version > told.before) {
-			told.before = c->version;
-		}
-	}
-	return told;
-}
-
 static int
 send_versioned(struct round *r, const struct expected *expected, struct str key,
     const struct told *told, struct err *err)
@@ -389,8 +345,22 @@ static int
 send_images(struct round *r, const struct touched *row, size_t place, struct err *err)
 {
 	for (const struct touched_image *i = row->images; i != NULL; i = i->next) {
-		if (!is_unchanged(i->unchanged, place) &&
+		if (!change_left(i->unchanged, place) &&
 		    send_rendered(r, row, place, i->values, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* No row: only the keys that name no column. */
+static int
+send_table(struct round *r, const struct touched *row, struct err *err)
+{
+	for (size_t i = 0; i < row->table->template_count; i++) {
+		const struct key_template *template = &row->table->templates[i];
+
+		if (template->config->mode != MODE_NONE && template->part_count == 1 &&
+		    send_rendered(r, row, i, NULL, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -403,14 +373,16 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 	struct str values[KEY_COLUMNS];
 	bool plain = row->plain || row->images == NULL;
 
-	CHECK(table->key_count <= KEY_COLUMNS && (!plain || table->image_count == 0));
+	if (row->whole)
+		return send_table(r, row, err);
+	CHECK(table->key_count <= KEY_COLUMNS);
 	for (unsigned i = 0; i < table->key_count; i++)
 		values[i] =
 		    row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;
 	for (size_t i = 0; i < table->template_count; i++) {
 		enum config_mode mode = table->templates[i].config->mode;
 
-		if (mode == MODE_NONE)
+		if (mode == MODE_NONE || table->templates[i].from_row)
 			continue;
 		if ((plain || is_versioned(mode)) && send_rendered(r, row, i, values, err) != 0)
 			return -1;
@@ -418,6 +390,27 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 			return -1;
 	}
 	return 0;
+}
+
+/* What the store found, or recalled.  Of a versioned key the highest version counts: all are sent. */
+static int
+send_owed(struct round *r, const struct owed *owed, struct err *err)
+{
+	struct expected expected = {
+		.what = EXPECT_CALL, .table = owed->table, .template = owed->template
+	};
+
+	buf_reset(&r->key);
+	buf_add(&r->key, owed->key.data, owed->key.len);
+	if (owed->template->mode == MODE_SCAN) {
+		uint64_t pass = scan_add(r->scan, owed->table, owed->key);
+
+		for (struct batch_lane *bl = r->batch->lanes; bl != NULL; bl = bl->next)
+			bl->scan_pass = pass;
+		return 0;
+	}
+	return send_key(r, &expected, &owed->told, is_versioned(owed->template->mode),
+	    is_versioned(owed->template->mode), err);
 }
 
 /* With nothing under way: the next page of a tag, in memory of its own, however large the set is. */
@@ -447,6 +440,9 @@ round_start(struct round *r, const struct batch *batch, struct err *err)
 	r->unlink_bytes = r->queued_bytes = 0;
 	for (const struct touched *row = batch->touched; row != NULL; row = row->next)
 		if (send_row(r, row, err) != 0)
+			return -1;
+	for (const struct owed *owed = batch->owed.first; owed != NULL; owed = owed->next)
+		if (send_owed(r, owed, err) != 0)
 			return -1;
 	if (send_unlink(r, err) != 0 || next_tag(r, err) != 0)
 		return -1;

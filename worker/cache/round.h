@@ -14,7 +14,7 @@
 /*
  * One round: the commands that invalidate the keys of a written batch, and what their answers mean.
  * Each key is sent once a round, in the way that its template's mode says, the keys of the rows
- * before and after where the changes have them:
+ * before and after where the changes have them or the store found them (worker/owed.h):
  *	delete		UNLINK, many keys a command
  *	versioned	sluice_invalidate with the highest version of the row's changes, or without
  *			one where a change has none or left the row's as it was

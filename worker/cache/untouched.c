@@ -12,6 +12,8 @@ untouched_init(struct untouched *u, const struct config *config)
 	map_init(&u->names);
 	if (config->announce_stream != NULL)
 		add(u, config->announce_stream);
+	if (config->dead_stream != NULL)
+		add(u, config->dead_stream);
 	if (!config->cache_is_redis)
 		return;
 	for (size_t i = 0; i < config->source_count; i++) {

@@ -95,7 +95,10 @@ check_stream(struct redis_check *r, const struct config_source *source, const ch
 		    "the key %s is a %.*s, not a stream", stream, STR_ARGS(type->text));
 		return;
 	}
-	acl_check_stream(&r->acl, r->check->config->pool, stream);
+	if (source->write)
+		acl_check_stream(&r->acl, r->check->config->pool, stream);
+	else
+		acl_check_group(&r->acl, stream);
 }
 
 static void
@@ -109,6 +112,8 @@ check_streams(struct redis_check *r)
 			check_stream(r, &config->sources[i], config->sources[i].streams[j]);
 			arena_reset(&r->arena);
 		}
+	if (config_lanes_of_kind(config, false) > 0 && redis_is_open(r->redis))
+		acl_check_dead_stream(&r->acl, config->pool, config->dead_stream);
 }
 
 /* ---- lanes that nobody reads ---- */
@@ -303,12 +308,15 @@ look_at_redis(struct redis_check *r)
 void
 check_redis(struct check *c)
 {
-	check_one(c, &c->config->redis, "redis", look_at_redis);
+	if (config_reads_streams(c->config))
+		check_one(c, &c->config->redis, "redis", look_at_redis);
 }
 
 void
 check_cache(struct check *c)
 {
-	if (!cache_is_asked_with_redis(c->config))
+	bool asked = config_reads_streams(c->config) && cache_is_asked_with_redis(c->config);
+
+	if (!asked && (config_reads_streams(c->config) || config_has_templates(c->config)))
 		check_one(c, &c->config->cache, "cache", try_cache_rights);
 }

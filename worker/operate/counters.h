@@ -65,9 +65,10 @@ struct counters {
 	_Atomic int lanes_share;  /* lanes that are the worker's part of the pool */
 	_Atomic int standby;	  /* it has none, and none are to be had */
 	_Atomic int lanes_unread; /* in the ledger with entries left, in no source of the config */
+	_Atomic uint64_t outbox_rows;	/* of our lanes in sluice_outbox, as last counted */
 	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
 	struct histogram batch_rows, batch_seconds, commit_lag_seconds; /* added -> committed */
-	struct breaker mysql, redis, cache;
+	struct breaker mysql, redis, cache, kafka;
 };
 
 int counters_init(struct counters *c, size_t table_count, struct random *random);

@@ -45,6 +45,10 @@ print_lanes(const struct snapshot *s, struct json *j)
 		json_number(j, "entries", lane->entries);
 		json_number(j, "dead", lane->dead);
 		json_number(j, "parked_keys", lane->parked_keys);
+		json_bool(j, "writes", lane->source->write);
+		json_number(j, "pending", lane->pending);
+		json_number(j, "claimed", lane->claimed);
+		json_number(j, "pending_deleted", lane->pending_deleted);
 		json_number(j, "stream_entries", lane->stream_length);
 		json_number(j, "stream_bytes", lane->stream_bytes);
 		json_close(j, '}');
@@ -76,6 +80,8 @@ print_breakers(const struct snapshot *s, struct json *j)
 	json_open(j, "breakers", '{');
 	for (int i = 0; i < DEPENDENCIES; i++) {
 		const struct snapshot_breaker *b = &s->breakers[i];
+		if (!b->used)
+			continue;
 		json_open(j, dependency_name((enum dependency)i), '{');
 		json_text(j, "state", breaker_state_name(b->state));
 		json_time(j, "since", b->since_wall_ms);
@@ -117,6 +123,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "older", t->older);
 	json_number(j, "dead", t->dead);
 	json_number(j, "dead_open", t->dead_open);
+	json_number(j, "dead_stream_entries", s->dead_stream_entries);
 	json_number(j, "replayed", t->replayed);
 	json_number(j, "replays_refused", t->replays_refused);
 	json_number(j, "statements", t->statements);
@@ -136,6 +143,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "lanes_owned", (uint64_t)t->lanes_owned);
 	json_number(j, "lanes_share", (uint64_t)t->lanes_share);
 	json_number(j, "alarms", (uint64_t)t->alarms);
+	json_number(j, "outbox_rows", t->outbox_rows);
 	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);
 	json_number(j, "log_lines_suppressed", s->log_lines_suppressed);
 	json_close(j, '}');
@@ -234,6 +242,7 @@ status_print_health(const struct snapshot *s, struct buf *out)
 	json_close(&j, '}');
 	json_number(&j, "alarms", (uint64_t)s->total.alarms);
 	json_number(&j, "dead_open", s->total.dead_open);
+	json_number(&j, "dead_stream_entries", s->dead_stream_entries);
 	print_open(s, &j);
 	json_close(&j, '}');
 	buf_add_char(out, '\n');
