@@ -43,6 +43,51 @@ print_process(const struct snapshot *s, struct buf *out)
 }
 
 static void
+print_invalidations(const struct snapshot *s, struct buf *out)
+{
+	const struct snapshot_total *t = &s->total;
+
+	series_counter(out, "sluice_invalidated_total", "Cache keys invalidated.", t->invalidated);
+	series_counter(out, "sluice_invalidations_skipped_total",
+	    "Cache keys not touched because they name a lane or a key of sluice.",
+	    t->invalidations_skipped);
+	series_counter(out, "sluice_invalidations_refused_total",
+	    "Cache keys not touched because they hold something else (WRONGTYPE).",
+	    t->invalidations_refused);
+	series_head(out, "sluice_invalidation_answers_total", "counter",
+	    "Answers to versioned invalidations: NEW removed a value or found none, KEPT found "
+	    "one as new, SAME and OLD had been told before.");
+	for (int i = 0; invalidation_answer_name(i) != NULL; i++)
+		series_value(out, "sluice_invalidation_answers_total", "answer",
+		    invalidation_answer_name(i), t->invalidation_answers[i]);
+	series_counter(out, "sluice_invalidations_repeated_total",
+	    "Entries invalidated once more after a crash or an outage of the cache.",
+	    t->invalidations_repeated);
+	series_gauge(out, "sluice_outbox_rows",
+	    "Batches whose keys of other columns wait in sluice_outbox, of our lanes.",
+	    (double)t->outbox_rows);
+	series_counter(out, "sluice_populated_total", "Cache entries written with the new row.",
+	    t->populated);
+	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
+	series_gauge(out, "sluice_scan_patterns",
+	    "Patterns of mode scan that are looked for or wait.",
+	    (double)(t->scan_patterns + t->scan_patterns_waiting));
+	series_counter(out, "sluice_scan_passes_total", "Passes over all keys that are through.",
+	    t->scan_passes);
+	series_counter(out, "sluice_scan_keys_total", "Keys looked at.", t->scan_keys);
+	series_counter(out, "sluice_scan_removed_total", "Keys found and removed.",
+	    t->scan_removed);
+	series_counter(out, "sluice_scan_failures_total", "Steps that failed and were tried again.",
+	    t->scan_failures);
+	series_gauge(out, "sluice_scan_workers_full",
+	    "Workers that don't read lanes with patterns because scan.max_patterns wait.",
+	    (double)t->scan_full);
+	series_gauge(out, "sluice_workers_paused_for_cache",
+	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
+	    (double)t->workers_paused);
+}
+
+static void
 print_work(const struct snapshot *s, struct buf *out)
 {
 	const struct snapshot_total *t = &s->total;
@@ -85,44 +130,6 @@ print_work(const struct snapshot *s, struct buf *out)
 	for (int i = 0; passed_name(i) != NULL; i++)
 		series_value(out, "sluice_events_passed_total", "kind", passed_name(i),
 		    t->passed[i]);
-	series_counter(out, "sluice_invalidated_total", "Cache keys invalidated.", t->invalidated);
-	series_counter(out, "sluice_invalidations_skipped_total",
-	    "Cache keys not touched because they name a lane or a key of sluice.",
-	    t->invalidations_skipped);
-	series_counter(out, "sluice_invalidations_refused_total",
-	    "Cache keys not touched because they hold something else (WRONGTYPE).",
-	    t->invalidations_refused);
-	series_head(out, "sluice_invalidation_answers_total", "counter",
-	    "Answers to versioned invalidations: NEW removed a value or found none, KEPT found "
-	    "one as new, SAME and OLD had been told before.");
-	for (int i = 0; invalidation_answer_name(i) != NULL; i++)
-		series_value(out, "sluice_invalidation_answers_total", "answer",
-		    invalidation_answer_name(i), t->invalidation_answers[i]);
-	series_counter(out, "sluice_invalidations_repeated_total",
-	    "Entries invalidated once more after a crash or an outage of the cache.",
-	    t->invalidations_repeated);
-	series_gauge(out, "sluice_outbox_rows",
-	    "Batches whose keys of other columns wait in sluice_outbox, of our lanes.",
-	    (double)t->outbox_rows);
-	series_counter(out, "sluice_populated_total", "Cache entries written with the new row.",
-	    t->populated);
-	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
-	series_gauge(out, "sluice_scan_patterns",
-	    "Patterns of mode scan that are looked for or wait.",
-	    (double)(t->scan_patterns + t->scan_patterns_waiting));
-	series_counter(out, "sluice_scan_passes_total", "Passes over all keys that are through.",
-	    t->scan_passes);
-	series_counter(out, "sluice_scan_keys_total", "Keys looked at.", t->scan_keys);
-	series_counter(out, "sluice_scan_removed_total", "Keys found and removed.",
-	    t->scan_removed);
-	series_counter(out, "sluice_scan_failures_total", "Steps that failed and were tried again.",
-	    t->scan_failures);
-	series_gauge(out, "sluice_scan_workers_full",
-	    "Workers that don't read lanes with patterns because scan.max_patterns wait.",
-	    (double)t->scan_full);
-	series_gauge(out, "sluice_workers_paused_for_cache",
-	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
-	    (double)t->workers_paused);
 	series_histogram(out, "sluice_batch_rows", "Entries of a batch.", &s->batch_rows);
 	series_histogram(out, "sluice_batch_seconds",
 	    "From a batch's first statement to its COMMIT.", &s->batch_seconds);
@@ -480,6 +487,7 @@ metrics_print(const struct snapshot *s, struct buf *out)
 {
 	print_process(s, out);
 	print_work(s, out);
+	print_invalidations(s, out);
 	print_refresh(s, out);
 	print_cache(s, out);
 	print_dependencies(s, out);
