@@ -17,7 +17,7 @@ Q := $(if $(V),,@)
 # what deploy/deps built comes before the system's ($(shell) sees no exported variable)
 pkg-config := PKG_CONFIG_PATH=$(CURDIR)/build/deps/lib/pkgconfig:$(PKG_CONFIG_PATH) pkg-config
 MYSQL ?= $(shell $(pkg-config) --exists libmariadb && echo mariadb || echo mysqlclient)
-PACKAGES := hiredis yyjson libmicrohttpd yaml-0.1 $(MYSQL:mariadb=libmariadb)
+PACKAGES := hiredis yyjson rdkafka libmicrohttpd yaml-0.1 $(MYSQL:mariadb=libmariadb)
 
 # pkg-config may name the same missing package once a line; have-deps says it better
 package_flags := $(shell $(pkg-config) --cflags $(PACKAGES) 2>/dev/null)
@@ -52,7 +52,8 @@ simulation := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
 shop := $(patsubst %.c,$(B)/%.o,$(wildcard tests/demo/*.c))
 binary := $(if $(wildcard worker/main.c),$(B)/sluice)
 sim := $(if $(simulation),$(B)/sim)
-test_programs := $(units) $(sim)
+kafka_tool := $(if $(wildcard tests/kafka/tool.c),$(B)/kafka_tool)
+test_programs := $(units) $(sim) $(kafka_tool)
 
 all: $(or $(binary),$(B)/libsluice.a)
 
@@ -78,12 +79,14 @@ $(B)/sim: $(simulation) $(archives)
 	$(LINK) $(package_libs) -lm
 $(B)/demo_shop: $(shop) $(B)/libsluice.a
 	$(LINK) $(package_libs) -lm
+$(B)/kafka_tool: $(B)/tests/kafka/tool.o
+	$(LINK) $(package_libs) -lm
 $(B)/bench_%: $(B)/tests/bench/%.o $(archives)
 	$(LINK) $(package_libs) -lm
 $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(archives)
 	$(LINK) $(package_libs) -lm -fsanitize=fuzzer
 
--include $(patsubst %.o,%.d,$(library) $(support) $(simulation) $(shop) $(B)/worker/main.o \
+-include $(patsubst %.o,%.d,$(library) $(support) $(simulation) $(shop) $(B)/worker/main.o $(B)/tests/kafka/tool.o \
 	$(units:$(B)/unit/%=$(B)/tests/unit/%.o) $(fuzzers:$(B)/%=$(B)/tests/fuzz/%.o) \
 	$(benches:$(B)/bench_%=$(B)/tests/bench/%.o))
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -140,21 +141,30 @@ config_refreshes(const struct config *config)
 }
 
 bool
-config_needs_functions(const struct config *config)
+config_has_templates(const struct config *config)
+{
+	for (size_t i = 0; i < config->table_count; i++)
+		if (config->tables[i].template_count > 0)
+			return true;
+	return false;
+}
+
+bool
+config_has_mode(const struct config *config, enum config_mode mode)
 {
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count; j++)
-			switch (config->tables[i].templates[j].mode) {
-			case MODE_VERSIONED:
-			case MODE_GENERATION:
-			case MODE_TAG:
-			case MODE_TABLE:
+			if (config->tables[i].templates[j].mode == mode)
 				return true;
-			case MODE_DELETE:
-			case MODE_NONE:
-				break;
-			}
 	return false;
+}
+
+bool
+config_needs_functions(const struct config *config)
+{
+	return config_has_mode(config, MODE_POPULATE) || config_has_mode(config, MODE_VERSIONED) ||
+	    config_has_mode(config, MODE_GENERATION) || config_has_mode(config, MODE_TAG) ||
+	    config_has_mode(config, MODE_TABLE);
 }
 
 const struct config_table *
@@ -166,6 +176,71 @@ config_table(const struct config *config, struct str name)
 	return NULL;
 }
 
+bool
+config_reads_streams(const struct config *config)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		if (!config_has_topics(&config->sources[i]))
+			return true;
+	return false;
+}
+
+bool
+config_reads_topics(const struct config *config)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		if (config_has_topics(&config->sources[i]))
+			return true;
+	return false;
+}
+
+int
+config_worker_count(const struct config *config)
+{
+	int count = config_reads_topics(config) ? config->workers : 0;
+
+	return config_reads_streams(config) ? count + config->workers : count;
+}
+
+static bool
+fits_pattern(const char *pattern, const char *topic)
+{
+	regex_t regex;
+	bool fits;
+
+	if (pattern[0] != '^' || regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+		return false;
+	fits = regexec(&regex, topic, 0, NULL, 0) == 0;
+	regfree(&regex);
+	return fits;
+}
+
+const struct config_source *
+config_source_of_topic(const struct config *config, const char *topic)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		for (size_t j = 0; j < config->sources[i].topic_count; j++)
+			if (strcmp(config->sources[i].topics[j], topic) == 0)
+				return &config->sources[i];
+	for (size_t i = 0; i < config->source_count; i++)
+		for (size_t j = 0; j < config->sources[i].topic_count; j++)
+			if (fits_pattern(config->sources[i].topics[j], topic))
+				return &config->sources[i];
+	return NULL;
+}
+
+bool
+config_setting_is_secret(const char *name)
+{
+	static const char *const parts[] = { "password", "secret", "key.pem", "keytab.cmd",
+		"sasl.oauthbearer.config", "sasl.jaas.config", "private.key" };
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strstr(name, parts[i]) != NULL)
+			return true;
+	return false;
+}
+
 size_t
 config_lane_count(const struct config *config)
 {
@@ -173,5 +248,16 @@ config_lane_count(const struct config *config)
 
 	for (size_t i = 0; i < config->source_count; i++)
 		count += config->sources[i].stream_count;
+	return count;
+}
+
+size_t
+config_lanes_of_kind(const struct config *config, bool write)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->source_count; i++)
+		if (config->sources[i].write == write)
+			count += config->sources[i].stream_count;
 	return count;
 }

@@ -37,6 +37,20 @@ struct config_redis {
 	int connect_timeout_ms, timeout_ms;
 };
 
+/* A property of librdkafka, as written in the file. */
+struct config_setting {
+	const char *name, *value;
+	int line, column;
+};
+
+struct config_kafka {
+	const char *name; /* default "kafka" */
+	const char *brokers;
+	int timeout_ms;
+	struct config_setting *settings;
+	size_t setting_count;
+};
+
 struct config_mysql {
 	const char *host;
 	int port;
@@ -81,6 +95,9 @@ struct config_source {
 	const char **streams; /* expanded; braces resolved */
 	size_t stream_count;
 	bool ranged; /* written with {a..b} */
+	const char *
+	    *topics; /* Kafka's, instead of streams: names, and patterns that begin with ^ */
+	size_t topic_count;
 	enum config_format format;
 	const char *field;   /* json and change events: which field; NULL: the entry's only one */
 	const char *table;   /* for entries without _table; NULL: _table is required */
@@ -88,19 +105,31 @@ struct config_source {
 	const char **listed; /* the same as written: with change events also "db.table" */
 	size_t table_count;
 	unsigned operations; /* bits */
-	const char *start;   /* "beginning", "end" or a stream id */
+	const char *start;   /* "beginning", "end", a stream id or an offset */
 	enum config_on_gap on_gap;
 	/* of change events */
-	bool write;
-	bool apply_snapshots;	/* snapshot: apply */
+	bool write;	      /* false: its changes only derive cache keys; also of other formats */
+	bool trim_acked;      /* not write; trim: acked */
+	int claim_after_ms;   /* not write: what a consumer holds so long another one takes over */
+	bool apply_snapshots; /* snapshot: apply */
 	bool delete_tombstones; /* tombstones: delete */
+	bool allow_truncate;	/* truncate: allow */
 	enum config_binary binary;
 	enum config_times times;
 	int line, column; /* where it stands in the file */
 };
 
 enum config_version { VERSION_NONE, VERSION_GIVEN, VERSION_COUNTER, VERSION_CLOCK };
-enum config_mode { MODE_DELETE, MODE_VERSIONED, MODE_GENERATION, MODE_TAG, MODE_TABLE, MODE_NONE };
+enum config_mode {
+	MODE_DELETE,
+	MODE_VERSIONED,
+	MODE_GENERATION,
+	MODE_TAG,
+	MODE_TABLE,
+	MODE_SCAN,
+	MODE_POPULATE,
+	MODE_NONE
+};
 
 struct config_template {
 	const char *written; /* "user:{id}" */
@@ -109,7 +138,8 @@ struct config_template {
 	size_t when_count;
 	int line, column;
 	int marker_ms, marker_absent_ms, quarantine_ms; /* versioned, tag */
-	int ttl_ms;					/* generation, table; 0: for ever */
+	int ttl_ms;	      /* generation, table, populate; 0: for ever */
+	bool populate_always; /* also where nobody has read the row */
 };
 
 struct config_pair {
@@ -161,10 +191,16 @@ struct config_table {
 	size_t ignore_count;
 	struct config_pair *set; /* column -> constant text */
 	size_t set_count;
+	struct config_pair *types; /* column -> type, where nobody else tells it */
+	size_t type_count;
+	const char **key; /* columns of the primary key, the same */
+	size_t key_count;
 	bool fold;
 	enum config_on_poison on_poison;
 	struct config_refresh refresh;
-	bool has_images; /* all its changes are events: templates may use any column */
+	size_t lanes;	 /* that may bring its changes */
+	bool has_images; /* all that writes it are events: templates may use any column */
+	bool written;	 /* by some source */
 	int line, column;
 };
 
@@ -175,6 +211,9 @@ struct config {
 	struct config_redis cache; /* a copy of redis unless `cache:` is given */
 	bool cache_is_redis;	   /* same server and database as redis */
 	struct config_mysql mysql;
+	struct config_kafka kafka;
+	bool has_mysql;		 /* false: no source writes */
+	const char *dead_stream; /* home of the dead letters of lanes that don't write */
 
 	const char *http_host; /* "127.0.0.1", "::", … ; NULL: no HTTP (listen: "off") */
 	int http_port;	       /* 0: any free one */
@@ -197,6 +236,11 @@ struct config {
 	int poison_rate; /* dead letters among a lane's last 1,000 entries; 0: never halt */
 	int max_parked;	 /* keys of a lane that wait behind dead letters */
 	int64_t invalidate_lag_max_bytes;
+	const char *announce_channel, *announce_stream; /* NULL, NULL: nothing is announced */
+	int announce_max_len;
+	int scan_step;			  /* keys of one SCAN */
+	int64_t scan_max_keys_per_second; /* of the process; 0: no limit */
+	int scan_max_patterns;	 /* that wait in a worker before it stops reading their lanes */
 	int keep_ms;		 /* entries stay so long in their stream behind `done` */
 	int64_t keep_bytes;	 /* and a stream at most so large for it; 0: no limit */
 	int wait_replicas;	 /* of Redis, before a batch is written; 0: none */
@@ -204,7 +248,7 @@ struct config {
 	bool eviction_allowed;	 /* eviction: allow */
 	bool show_keys;
 	bool create_tables; /* our own tables */
-	bool ready_requires_redis, ready_requires_mysql, ready_requires_cache;
+	bool ready_requires_redis, ready_requires_mysql, ready_requires_cache, ready_requires_kafka;
 	int log_level;	/* enum log_level */
 	int log_format; /* enum log_format */
 
@@ -246,6 +290,10 @@ const char *config_secret(const struct config_secret *secret, struct buf *out);
 
 /* Is any table's `refresh` set? */
 bool config_refreshes(const struct config *config);
+/* Are there keys to invalidate? */
+bool config_has_templates(const struct config *config);
+/* Has a template this mode? */
+bool config_has_mode(const struct config *config, enum config_mode mode);
 
 /* Does a template need the function library? */
 bool config_needs_functions(const struct config *config);
@@ -253,13 +301,33 @@ bool config_needs_functions(const struct config *config);
 /* The configured table of that name, or NULL. */
 const struct config_table *config_table(const struct config *config, struct str name);
 
+/* Those of the sources that write, or of those that don't. */
+size_t config_lanes_of_kind(const struct config *config, bool write);
+
 static inline bool
 config_has_events(const struct config_source *source)
 {
 	return source->format >= FORMAT_DEBEZIUM;
 }
 
-/* All lanes: stream i of source s.  The lane's name is pool/source/stream, source = redis.name. */
+/* Do its lanes come from Kafka? */
+static inline bool
+config_has_topics(const struct config_source *source)
+{
+	return source->topic_count > 0;
+}
+
+/* Has the configuration sources of streams, or of topics?  Each kind has workers of its own. */
+bool config_reads_streams(const struct config *config);
+bool config_reads_topics(const struct config *config);
+/* All worker threads that there can be. */
+int config_worker_count(const struct config *config);
+/* The source that a topic belongs to: the one that names it, else the first whose pattern fits; NULL. */
+const struct config_source *config_source_of_topic(const struct config *config, const char *topic);
+/* Does the value of this property stay secret? */
+bool config_setting_is_secret(const char *name);
+
+/* All lanes that are known from the configuration: stream i of source s.  The lane's name is pool/source/stream, source = redis.name. */
 size_t config_lane_count(const struct config *config);
 
 #endif

@@ -35,12 +35,14 @@ static const struct option_word formats[] = { { "fields", FORMAT_FIELDS, false }
 	{ "json", FORMAT_JSON, false }, { "debezium", FORMAT_DEBEZIUM, false },
 	{ "maxwell", FORMAT_MAXWELL, false }, { "canal", FORMAT_CANAL, false },
 	{ "dms", FORMAT_DMS, false }, { NULL, 0, false } };
-static const struct option_word writes[] = { { "true", true, false }, { "false", false, true },
+static const struct option_word trims[] = { { "never", false, false }, { "acked", true, false },
 	{ NULL, 0, false } };
 static const struct option_word snapshots[] = { { "apply", true, false },
 	{ "ignore", false, false }, { NULL, 0, false } };
 static const struct option_word tombstones[] = { { "ignore", false, false },
 	{ "delete", true, false }, { NULL, 0, false } };
+static const struct option_word truncates[] = { { "refuse", false, false },
+	{ "allow", true, false }, { NULL, 0, false } };
 static const struct option_word binaries[] = { { "base64", BINARY_BASE64, false },
 	{ "hex", BINARY_HEX, false }, { NULL, 0, false } };
 static const struct option_word times[] = { { "adaptive", TIMES_ADAPTIVE, false },
@@ -60,7 +62,9 @@ static const struct option_word versions[] = { { "given", VERSION_GIVEN, false }
 static const struct option_word modes[] = { { "delete", MODE_DELETE, false },
 	{ "versioned", MODE_VERSIONED, false }, { "generation", MODE_GENERATION, false },
 	{ "tag", MODE_TAG, false }, { "table", MODE_TABLE, false }, { "none", MODE_NONE, false },
-	{ "scan", 0, true }, { "populate", 0, true }, { NULL, 0, false } };
+	{ "scan", MODE_SCAN, false }, { "populate", MODE_POPULATE, false }, { NULL, 0, false } };
+static const struct option_word populates[] = { { "existing", false, false },
+	{ "always", true, false }, { NULL, 0, false } };
 static const struct option_word values[] = { { "json", VALUE_AS_JSON, false },
 	{ "hash", VALUE_AS_HASH, false }, { NULL, 0, false } };
 static const struct option_word on_invalidates[] = { { "nothing", false, false },
@@ -68,7 +72,8 @@ static const struct option_word on_invalidates[] = { { "nothing", false, false }
 static const struct option_word dependencies[] = {
 	{ "redis", offsetof(struct config, ready_requires_redis), false },
 	{ "mysql", offsetof(struct config, ready_requires_mysql), false },
-	{ "cache", offsetof(struct config, ready_requires_cache), false }, { NULL, 0, false }
+	{ "cache", offsetof(struct config, ready_requires_cache), false },
+	{ "kafka", offsetof(struct config, ready_requires_kafka), false }, { NULL, 0, false }
 };
 
 const struct option options[] = {
@@ -107,13 +112,29 @@ const struct option options[] = {
 	NOT_YET("redis", "sentinels", "Sentinel"),
 	NOT_YET("redis", "cluster", "Cluster"),
 
+	{ "", "kafka", OPTION_SECTION, AT(config, kafka), .shown = true,
+	    .doc = "The Kafka that holds the topics; the consumer group is sluice-POOL." },
+	{ "kafka", "brokers", OPTION_TEXT, AT(config_kafka, brokers),
+	    .example = "\"127.0.0.1:9092\"", RANGE(1, 4096), .shown = true,
+	    .doc = "Brokers to begin with: host:port, several with commas." },
+	{ "kafka", "name", OPTION_NAME, AT(config_kafka, name), .fallback = "kafka", RANGE(1, 32),
+	    .doc =
+		"Name of the cluster, a part of every lane's name; changing it makes new lanes." },
+	{ "kafka", "timeout", OPTION_DURATION, AT(config_kafka, timeout_ms), .fallback = "5s",
+	    RANGE(100, 5 * MINUTE), .doc = "Longest wait for an answer about a topic." },
+	{ "kafka", "settings", OPTION_SETTINGS, LIST(config_kafka, settings, setting_count),
+	    .example = "{ security.protocol: SASL_SSL, sasl.mechanism: SCRAM-SHA-256, "
+		       "sasl.username: sluice, sasl.password: \"${file:/run/secrets/kafka}\" }",
+	    RANGE(0, 65535), .doc = "Any properties of librdkafka but those that sluice sets." },
+
 	{ "", "cache", OPTION_SERVER, AT(config, cache),
 	    .example = "{ url: \"redis://127.0.0.1:6380\" }",
 	    .doc = "The server whose keys are invalidated, with the options of redis; without it "
 		   "the same server and database." },
 
 	{ "", "mysql", OPTION_SECTION, AT(config, mysql), .shown = true,
-	    .doc = "The MySQL or MariaDB that is written to: a url, or its parts." },
+	    .doc = "The MySQL or MariaDB that is written to: a url, or its parts; only where a "
+		   "source writes." },
 	{ "mysql", "url", OPTION_MYSQL_URL,
 	    .example = "\"mysql://app:${DB_PASSWORD}@127.0.0.1:3306/shop\"", .shown = true,
 	    .doc = "mysql://user[:password]@host[:port]/database[?socket=/path]; other bytes as "
@@ -140,6 +161,12 @@ const struct option options[] = {
 	NOT_YET("mysql", "tls", "TLS"),
 	NOT_YET("mysql", "ssl", "TLS"),
 
+	{ "", "dead_letters", OPTION_SECTION, .shown = true, .doc = NULL },
+	{ "dead_letters", "stream", OPTION_TEXT, AT(config, dead_stream),
+	    .example = "\"sluice:default:dead\"", RANGE(1, 512),
+	    .doc = "Stream of redis that holds the dead letters of sources with write: false; "
+		   "without it sluice:POOL:dead.  It is never trimmed by sluice." },
+
 	{ "", "http", OPTION_SECTION, .shown = true, .doc = NULL },
 	{ "http", "listen", OPTION_LISTEN, .fallback = "\"127.0.0.1:9180\"",
 	    .doc = "Address for health, metrics and status: 127.0.0.1:9180, [::]:9180, :9180 (all "
@@ -150,6 +177,10 @@ const struct option options[] = {
 	    .shown = true,
 	    .doc = "A stream or a list of them, each a lane; {0..7} makes eight lanes, {{ and }} "
 		   "are literal braces, 1024 lanes at most." },
+	{ "sources[]", "topics", OPTION_TOPICS, RANGE(1, 512),
+	    .example = "[\"shop.shop.users\", \"^shop\\\\.shop\\\\.(orders|items)$\"]",
+	    .doc = "Instead of streams: a Kafka topic or a list of them, each partition a lane; "
+		   "what begins with ^ is an extended regular expression." },
 	{ "sources[]", "table", OPTION_SOURCE_TABLE, AT(config_source, table), .example = "users",
 	    RANGE(1, 64), .shown = true, .doc = "Table of the entries that carry no _table." },
 	{ "sources[]", "tables", OPTION_SOURCE_TABLES, LIST(config_source, listed, table_count),
@@ -166,14 +197,30 @@ const struct option options[] = {
 	    .doc = "With format json and change events: the field that holds it; without it the "
 		   "entry's only one." },
 	{ "sources[]", "write", OPTION_BOOL, AT(config_source, write), .fallback = "true",
-	    .words = writes, .doc = "Write the changes to MySQL." },
+	    .words = truth,
+	    .doc = "Write the changes to MySQL; false: they only invalidate cache keys, by a "
+		   "consumer group, and where no source writes mysql isn't needed." },
+	{ "sources[]", "trim", OPTION_BOOL, AT(config_source, trim_acked), .fallback = "never",
+	    .words = trims,
+	    .doc = "With write: false: trim the stream behind what every group has acknowledged, "
+		   "or leave that to its producer (MAXLEN)." },
+	{ "sources[]", "claim_after", OPTION_DURATION, AT(config_source, claim_after_ms),
+	    .fallback = "30s", RANGE(SECOND, 24 * HOUR),
+	    .doc = "With write: false: entries that another process has held so long without "
+		   "acknowledging them are taken over." },
 	{ "sources[]", "snapshot", OPTION_BOOL, AT(config_source, apply_snapshots),
 	    .fallback = "apply", .words = snapshots,
-	    .doc = "Change events: apply rows read by a snapshot or bootstrap, or ignore them." },
+	    .doc =
+		"Change events: apply rows read by a snapshot or bootstrap, or ignore them; with "
+		"write: false they are ignored unless this says otherwise." },
 	{ "sources[]", "tombstones", OPTION_BOOL, AT(config_source, delete_tombstones),
 	    .fallback = "ignore", .words = tombstones,
 	    .doc = "Change events: delete where a key without a value is the only sign of a "
 		   "deletion, as ExtractNewRecordState leaves it by default." },
+	{ "sources[]", "truncate", OPTION_BOOL, AT(config_source, allow_truncate),
+	    .fallback = "refuse", .words = truncates,
+	    .doc = "Change events: where a table was truncated or dropped, delete all its rows, "
+		   "if all its changes come by one lane; refuse makes it a dead letter." },
 	{ "sources[]", "binary", OPTION_WORD, AT(config_source, binary), .fallback = "base64",
 	    .words = binaries,
 	    .doc = "Change events: how binary columns are written (binary.handling.mode)." },
@@ -184,19 +231,15 @@ const struct option options[] = {
 	    .fallback = "[upsert, update, delete, incr, invalidate]", .words = operations,
 	    .doc = "The operations that the entries may ask for." },
 	{ "sources[]", "start", OPTION_START, AT(config_source, start), .fallback = "beginning",
-	    .doc = "Where a lane that was never read begins: beginning, end or a stream id." },
+	    .doc = "Where a lane that was never read begins: beginning, end, a stream id or an "
+		   "offset." },
 	{ "sources[]", "on_gap", OPTION_WORD, AT(config_source, on_gap), .fallback = "continue",
 	    .words = on_gaps,
 	    .doc = "What to do when entries were lost before they were read; either way it is an "
 		   "alarm." },
-	LATER("sources[]", "topics"),
-	LATER("sources[]", "topic"),
-	LATER("sources[]", "kafka"),
-	LATER("sources[]", "truncate"),
-	LATER("sources[]", "trim"),
 
 	{ "", "tables", OPTION_TABLES, .shown = true,
-	    .doc = "The tables that may be written, each by its name." },
+	    .doc = "The tables that are written or whose keys are invalidated, each by its name." },
 	{ "tables.*", "version", OPTION_VERSION, .example = "{ column: ver, kind: given }",
 	    .doc = "The BIGINT column that orders changes, as a name (kind given) or as { column, "
 		   "kind }." },
@@ -211,33 +254,43 @@ const struct option options[] = {
 	    .doc = "Cache keys of a row, invalidated after its commit: a list of texts or of "
 		   "maps." },
 	{ "tables.*.invalidate[]", "key", OPTION_TEXT, AT(config_template, written), RANGE(1, 512),
-	    .doc = "The key, with columns in braces: of the primary key, or any where all changes "
-		   "of the table are change events." },
+	    .doc = "The key, with columns in braces: of the primary key, or any other, for which "
+		   "rows are read before and after the write." },
 	{ "tables.*.invalidate[]", "mode", OPTION_WORD, AT(config_template, mode),
 	    .fallback = "delete", .words = modes,
 	    .doc =
 		"delete removes the key; versioned tells the entry the row's version; generation "
 		"raises the number in the key, table the one number of the table; tag "
-		"invalidates the members of the set; none leaves it." },
+		"invalidates the members of the set; scan deletes all keys of a pattern, "
+		"\"user:{id}:*\"; populate writes the new row instead, where a change holds all of "
+		"it; "
+		"none leaves it." },
 	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
 	    .example = "[name, email]", RANGE(1, 64),
-	    .doc = "Only when one of these columns (or one in the key) changed; for tables that "
-		   "change events write." },
+	    .doc = "Only when one of these columns (or one in the key) changed." },
 	{ "tables.*.invalidate[]", "marker", OPTION_DURATION, AT(config_template, marker_ms),
 	    .fallback = "1m", RANGE(SECOND, 24 * HOUR),
-	    .doc = "versioned: how long an invalidation is remembered where the key was there." },
+	    .doc = "versioned, populate: how long an invalidation is remembered where the key was "
+		   "there." },
 	{ "tables.*.invalidate[]", "marker_absent", OPTION_DURATION,
 	    AT(config_template, marker_absent_ms), .fallback = "2s", RANGE(0, 24 * HOUR),
-	    .doc = "versioned: the same where the key was absent; 0 where all loaders read the "
+	    .doc = "versioned, populate: the same where the key was absent; 0 where all loaders "
+		   "read the "
 		   "primary, else more than a replica's delay." },
 	{ "tables.*.invalidate[]", "quarantine", OPTION_DURATION,
 	    AT(config_template, quarantine_ms), .fallback = "5s", RANGE(SECOND, HOUR),
-	    .doc = "versioned, tag: how long nothing is filled after an invalidation without a "
+	    .doc = "versioned, populate, tag: how long nothing is filled after an invalidation "
+		   "without a "
 		   "version." },
 	{ "tables.*.invalidate[]", "ttl", OPTION_DURATION, AT(config_template, ttl_ms),
 	    .fallback = "0", RANGE(0, 24 * HOUR),
-	    .doc = "generation, table: how long the number lives after it was raised; more than "
-		   "the values under it; 0 for ever." },
+	    .doc =
+		"generation, table: how long the number lives after it was raised; more than "
+		"the values under it; 0 for ever.  populate: how long the value does, give or take "
+		"a tenth; required." },
+	{ "tables.*.invalidate[]", "populate", OPTION_BOOL, AT(config_template, populate_always),
+	    .fallback = "existing", .words = populates,
+	    .doc = "populate: write only over a value or marker that is there, or always." },
 	{ "tables.*", "columns", OPTION_PAIRS, LIST(config_table, columns, column_count),
 	    .example = "{ mail: email }", RANGE(1, 64),
 	    .doc = "Fields whose column has another name." },
@@ -246,6 +299,14 @@ const struct option options[] = {
 	{ "tables.*", "set", OPTION_PAIRS, LIST(config_table, set, set_count),
 	    .example = "{ written_by: sluice }", RANGE(0, 65535),
 	    .doc = "Columns that get a constant in every row written." },
+	{ "tables.*", "types", OPTION_PAIRS, LIST(config_table, types, type_count),
+	    .example = "{ id: bigint unsigned, token: binary(16) }", RANGE(1, 1024),
+	    .doc = "Types of columns as CREATE TABLE has them, for sources with write: false whose "
+		   "events carry none: only those that `invalidate` names are needed." },
+	{ "tables.*", "key", OPTION_TEXTS, LIST(config_table, key, key_count), .example = "[id]",
+	    RANGE(1, 64),
+	    .doc = "Columns of the primary key, for sources with write: false whose events don't "
+		   "name them." },
 	{ "tables.*", "fold", OPTION_BOOL, AT(config_table, fold), .fallback = "on",
 	    .words = on_off,
 	    .doc = "Merge the changes of one key inside a batch; off where each one must be seen "
@@ -302,7 +363,6 @@ const struct option options[] = {
 	LATER("tables.*", "announce"),
 	LATER("tables.*", "on_cache_lost"),
 	LATER("tables.*", "stale_for"),
-	LATER("tables.*.invalidate[]", "populate"),
 	LATER("tables.*.invalidate[]", "stale_for"),
 	LATER("tables.*.invalidate[]", "tag"),
 
@@ -369,6 +429,28 @@ const struct option options[] = {
 	{ "", "invalidate_lag_max", OPTION_SIZE, AT(config, invalidate_lag_max_bytes),
 	    .fallback = "1GiB", RANGE(MIB, 1024 * GIB),
 	    .doc = "Stream bytes that may wait for a cache that is away before rows stop too." },
+	{ "", "announce", OPTION_SECTION, .shown = true,
+	    .doc =
+		"Tells process-local caches which keys were invalidated; a channel or a stream of "
+		"the cache's server." },
+	{ "announce", "channel", OPTION_TEXT, AT(config, announce_channel),
+	    .example = "invalidated", RANGE(1, 255), .doc = "Pub/Sub channel." },
+	{ "announce", "stream", OPTION_TEXT, AT(config, announce_stream), .example = "invalidated",
+	    RANGE(1, 255), .doc = "Stream, instead of a channel." },
+	{ "announce", "max_len", OPTION_INT, AT(config, announce_max_len), .fallback = "100000",
+	    RANGE(1, 100000000), .doc = "Entries that the stream keeps, about." },
+	{ "", "scan", OPTION_SECTION, .shown = true,
+	    .doc = "How keys are looked for with mode scan." },
+	{ "scan", "step", OPTION_INT, AT(config, scan_step), .fallback = "500", RANGE(10, 10000),
+	    .doc = "Keys looked at by one SCAN." },
+	{ "scan", "max_keys_per_second", OPTION_COUNT, AT(config, scan_max_keys_per_second),
+	    .fallback = "100000", RANGE(0, 100000000),
+	    .doc = "Keys looked at, limit of the whole process; 0 is none." },
+	{ "scan", "max_patterns", OPTION_INT, AT(config, scan_max_patterns), .fallback = "256",
+	    RANGE(1, 100000),
+	    .doc =
+		"Patterns that may wait in a worker; with more it doesn't read their lanes until "
+		"a pass is through." },
 	{ "", "keep", OPTION_DURATION, AT(config, keep_ms), .fallback = "0",
 	    RANGE(0, 14 * 24 * HOUR),
 	    .doc =
@@ -396,15 +478,13 @@ const struct option options[] = {
 	    .words = truth,
 	    .doc = "Create our own tables (sluice_…) at start where they are missing." },
 	{ "", "ready_requires", OPTION_FLAGS, .fallback = "[]", .words = dependencies,
-	    .doc = "Servers that must be reachable for /readyz: redis, mysql, cache." },
+	    .doc = "Servers that must be reachable for /readyz: redis, mysql, cache, kafka." },
 	{ "", "log", OPTION_SECTION, .shown = true, .doc = NULL },
 	{ "log", "level", OPTION_WORD, AT(config, log_level), .fallback = "info",
 	    .words = log_levels, .doc = "The least that is logged." },
 	{ "log", "format", OPTION_WORD, AT(config, log_format), .fallback = "logfmt",
 	    .words = log_formats, .doc = "How a line is written." },
-	LATER("", "kafka"),
 	LATER("", "outbox"),
-	LATER("", "announce"),
 	LATER("", "on_cache_lost"),
 	LATER("", "quarantine"),
 	LATER("", "stale_for"),

@@ -32,10 +32,12 @@ enum option_type {
 	OPTION_FLAGS, /* a list of words, each setting the bool at the offset that is its value */
 	OPTION_TEXTS, /* const char ** and a count: a list of texts */
 	OPTION_PAIRS, /* struct config_pair * and a count: a map from text to text */
+	OPTION_SETTINGS,      /* struct config_setting * and a count: the same, with places */
 	OPTION_REDIS_URL,     /* parts of a struct config_redis */
 	OPTION_MYSQL_URL,     /* parts of a struct config_mysql */
 	OPTION_LISTEN,	      /* http_host and http_port */
 	OPTION_STREAMS,	      /* streams and what belongs to them */
+	OPTION_TOPICS,	      /* topics and what belongs to them */
 	OPTION_SOURCE_TABLE,  /* const char *: a table's name */
 	OPTION_SOURCE_TABLES, /* const char ** and a count: a list of them */
 	OPTION_START,	      /* "beginning", "end" or a stream id */
@@ -66,7 +68,7 @@ struct option {
 	const char *doc;     /* one sentence; NULL for a section that speaks for itself */
 };
 
-enum { OPTIONS_MAX = 160 };
+enum { OPTIONS_MAX = 192 };
 extern const struct option options[]; /* ends with parent == NULL */
 
 /* The option of that name below that parent, or NULL. */

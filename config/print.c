@@ -152,7 +152,9 @@ print_wait(struct buf *out, const char *name, int ms)
 static void
 print_waits(struct buf *out, const struct config_template *template)
 {
-	bool versioned = template->mode == MODE_VERSIONED, tag = template->mode == MODE_TAG;
+	bool populate = template->mode == MODE_POPULATE;
+	bool versioned = template->mode == MODE_VERSIONED || populate,
+	     tag = template->mode == MODE_TAG;
 
 	if (versioned) {
 		print_wait(out, "marker", template->marker_ms);
@@ -160,8 +162,11 @@ print_waits(struct buf *out, const struct config_template *template)
 	}
 	if (versioned || tag)
 		print_wait(out, "quarantine", template->quarantine_ms);
-	if (template->mode == MODE_GENERATION || template->mode == MODE_TABLE)
+	if (template->mode == MODE_GENERATION || template->mode == MODE_TABLE || populate)
 		print_wait(out, "ttl", template->ttl_ms);
+	if (populate)
+		buf_printf(out, ", populate: %s",
+		    template->populate_always ? "always" : "existing");
 }
 
 static void
@@ -182,6 +187,22 @@ print_templates(struct buf *out, const struct config_table *table)
 		buf_add_str(out, " }");
 	}
 	buf_add_char(out, ']');
+}
+
+static void
+print_settings(struct buf *out, const struct config_setting *settings, size_t count)
+{
+	buf_add_char(out, '{');
+	for (size_t i = 0; i < count; i++) {
+		buf_add_str(out, i > 0 ? ", " : " ");
+		print_key(out, settings[i].name);
+		buf_add_str(out, ": ");
+		if (config_setting_is_secret(settings[i].name))
+			buf_add_str(out, "\"***\"");
+		else
+			print_text(out, settings[i].value);
+	}
+	buf_add_str(out, " }");
 }
 
 static void
@@ -237,11 +258,18 @@ is_silent(const struct option *option, const void *base)
 		return true;
 	if (option->type == OPTION_REFRESH)
 		return !((const struct config_table *)base)->refresh.on;
+	if (option->parent[0] == '\0' && strcmp(option->name, "mysql") == 0)
+		return !((const struct config *)base)->has_mysql;
 	if (option->type == OPTION_VERSION)
 		return ((const struct config_table *)base)->version == VERSION_NONE;
 	if (option->type == OPTION_TEXTS || option->type == OPTION_SOURCE_TABLES ||
-	    option->type == OPTION_PAIRS || option->type == OPTION_TEMPLATES)
+	    option->type == OPTION_PAIRS || option->type == OPTION_SETTINGS ||
+	    option->type == OPTION_TEMPLATES)
 		return count_field(option, base) == 0;
+	if (option->type == OPTION_STREAMS)
+		return config_has_topics(base);
+	if (option->type == OPTION_TOPICS)
+		return !config_has_topics(base);
 	if (option->type == OPTION_TEXT || option->type == OPTION_HOST ||
 	    option->type == OPTION_SECRET || option->type == OPTION_SOURCE_TABLE)
 		return pointer_of(option, base) == NULL;
@@ -293,11 +321,17 @@ print_value(struct buf *out, const struct option *option, const void *base)
 	case OPTION_PAIRS:
 		print_pairs(out, pointer_of(option, base), count_field(option, base));
 		break;
+	case OPTION_SETTINGS:
+		print_settings(out, pointer_of(option, base), count_field(option, base));
+		break;
 	case OPTION_LISTEN:
 		print_listen(out, base);
 		break;
 	case OPTION_STREAMS:
 		print_texts(out, source->patterns, source->pattern_count);
+		break;
+	case OPTION_TOPICS:
+		print_texts(out, source->topics, source->topic_count);
 		break;
 	case OPTION_VERSION:
 		print_version(out, base);

@@ -11,6 +11,7 @@ void
 read_config(struct reader *r, const struct node *root)
 {
 	r->lanes.tail = &r->lanes.first;
+	r->topics.tail = &r->topics.first;
 	r->source_tables.tail = &r->source_tables.first;
 	read_defaults(r, "", r->config);
 	if (root->kind == NODE_MAP)
@@ -204,8 +205,9 @@ static bool
 has_length(enum option_type type)
 {
 	return type == OPTION_TEXT || type == OPTION_NAME || type == OPTION_HOST ||
-	    type == OPTION_TEXTS || type == OPTION_PAIRS || type == OPTION_STREAMS ||
-	    type == OPTION_SOURCE_TABLE || type == OPTION_SOURCE_TABLES;
+	    type == OPTION_TEXTS || type == OPTION_PAIRS || type == OPTION_SETTINGS ||
+	    type == OPTION_STREAMS || type == OPTION_TOPICS || type == OPTION_SOURCE_TABLE ||
+	    type == OPTION_SOURCE_TABLES;
 }
 
 static bool
@@ -338,10 +340,12 @@ read_option(struct reader *r, const struct reading *in)
 		[OPTION_FLAGS] = read_flags,
 		[OPTION_TEXTS] = read_texts,
 		[OPTION_PAIRS] = read_pairs,
+		[OPTION_SETTINGS] = read_settings,
 		[OPTION_REDIS_URL] = read_redis_url,
 		[OPTION_MYSQL_URL] = read_mysql_url,
 		[OPTION_LISTEN] = read_listen,
 		[OPTION_STREAMS] = read_streams,
+		[OPTION_TOPICS] = read_topics,
 		[OPTION_SOURCE_TABLE] = read_source_table,
 		[OPTION_SOURCE_TABLES] = read_source_tables,
 		[OPTION_START] = read_start,

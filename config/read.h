@@ -33,7 +33,7 @@ struct reader {
 	struct place
 	    given[OPTIONS_MAX];	  /* by index in options[]: where a top or section option stands */
 	bool broken[OPTIONS_MAX]; /* a mistake was reported below it */
-	struct mentions lanes, source_tables;
+	struct mentions lanes, topics, source_tables;
 	size_t lane_count;
 	bool cache_given;
 };
@@ -96,9 +96,9 @@ read_count_field(const struct reading *in)
 read_function read_string, read_name, read_secret, read_int, read_int64, read_enum, read_bool,
     read_bits, read_flags, read_texts;				      /* read_value.c */
 read_function read_redis_url, read_mysql_url, read_host, read_listen; /* read_server.c */
-read_function read_sources, read_streams, read_source_table, read_source_tables,
+read_function read_sources, read_streams, read_topics, read_source_table, read_source_tables,
     read_start; /* read_source.c */
-read_function read_tables, read_pairs, read_version, read_templates,
-    read_refresh; /* read_table.c */
+read_function read_tables, read_pairs, read_settings, read_version,
+    read_templates, read_refresh; /* read_table.c */
 
 #endif

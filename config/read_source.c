@@ -4,7 +4,12 @@
 #include "config/braces.h"
 
 #include <ctype.h>
+#include <regex.h>
 #include <string.h>
+
+/* As Kafka has it. */
+#define TOPIC_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+enum { TOPIC_BYTES_MAX = 249 };
 
 static const char **
 with_first(struct reader *r, const char *first, const char **names, size_t count)
@@ -39,8 +44,8 @@ check_event_options(struct reader *r, const struct node *node, const char *where
 	const struct {
 		const char *name;
 		bool differs;
-	} given[] = { { "snapshot", !source->apply_snapshots },
-		{ "tombstones", source->delete_tombstones },
+	} given[] = { { "snapshot", source->write != source->apply_snapshots },
+		{ "tombstones", source->delete_tombstones }, { "truncate", source->allow_truncate },
 		{ "binary", source->binary != BINARY_BASE64 },
 		{ "times", source->times != TIMES_ADAPTIVE } };
 
@@ -61,6 +66,75 @@ check_event_options(struct reader *r, const struct node *node, const char *where
 	}
 }
 
+/* Streams or topics, and what only one of the two can have. */
+static void
+check_where_from(struct reader *r, const struct node *node, const char *where,
+    const struct config_source *source)
+{
+	const struct node *streams = node_find(node, "streams"),
+			  *topics = node_find(node, "topics");
+	const struct node *field = node_find(node, "field");
+
+	if (streams == NULL && topics == NULL)
+		problem_add(r->problems, node->at, "%s: streams or topics is missing", where);
+	if (topics == NULL)
+		return;
+	if (streams != NULL)
+		problem_add(r->problems, topics->key->at, "%s: streams and topics are two sources",
+		    where);
+	if (source->format == FORMAT_FIELDS)
+		problem_add(r->problems, topics->key->at,
+		    "%s.topics: format fields is for streams; a message has one value: set format "
+		    "to json, debezium, maxwell, canal or dms",
+		    where);
+	if (field != NULL)
+		problem_add(r->problems, field->key->at,
+		    "%s.field: only for streams; of a message the value is read", where);
+	if (!source->write)
+		problem_add(r->problems, node_find(node, "write")->key->at,
+		    "%s.write: false is not in this release for topics", where);
+}
+
+/* What only sources that don't write have; the defaults may be written out. */
+static void
+check_invalidating(struct reader *r, const struct node *node, const char *where,
+    const struct config_source *source)
+{
+	struct config_source fresh = { .written = NULL };
+
+	read_defaults(r, "sources[]", &fresh);
+	const struct {
+		const char *name;
+		bool differs;
+	} given[] = { { "trim", source->trim_acked },
+		{ "claim_after", source->claim_after_ms != fresh.claim_after_ms } };
+
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		const struct node *found = node_find(node, given[i].name);
+
+		if (found != NULL && given[i].differs)
+			problem_add(r->problems, found->key->at, "%s.%s: only with write: false",
+			    where, given[i].name);
+	}
+}
+
+/* A source that doesn't write is told of changes, or asked to invalidate, and nothing else. */
+static void
+settle_invalidating(struct reader *r, const struct node *node, const char *where,
+    struct config_source *source)
+{
+	const struct node *operations = node_find(node, "operations");
+
+	if (node_find(node, "snapshot") == NULL)
+		source->apply_snapshots = false;
+	if (config_has_events(source))
+		return;
+	if (operations != NULL && source->operations != OPERATION_INVALIDATE)
+		problem_add(r->problems, operations->key->at,
+		    "%s.operations: with write: false entries can only ask for invalidate", where);
+	source->operations = OPERATION_INVALIDATE;
+}
+
 static void
 read_source(struct reader *r, const struct node *node, const char *where,
     struct config_source *source)
@@ -70,15 +144,19 @@ read_source(struct reader *r, const struct node *node, const char *where,
 	read_defaults(r, "sources[]", source);
 	read_map(r, node, "sources[]", where, source);
 	add_default_table(r, source);
-	if (node_find(node, "streams") == NULL)
-		problem_add(r->problems, node->at, "%s: streams is missing", where);
+	check_where_from(r, node, where, source);
 	if (node_find(node, "table") == NULL && node_find(node, "tables") == NULL)
 		problem_add(r->problems, node->at, "%s: table or tables is missing", where);
-	if (source->field != NULL && source->format == FORMAT_FIELDS)
+	if (source->field != NULL && source->format == FORMAT_FIELDS &&
+	    node_find(node, "topics") == NULL)
 		problem_add(r->problems, node_find(node, "field")->key->at,
 		    "%s.field: only for format json and change events", where);
 	if (!config_has_events(source))
 		check_event_options(r, node, where, source);
+	if (source->write)
+		check_invalidating(r, node, where, source);
+	else
+		settle_invalidating(r, node, where, source);
 }
 
 void
@@ -195,15 +273,15 @@ read_stream(struct reader *r, const struct reading *in, const struct node *node)
 
 /* All patterns in one line, for messages. */
 static const char *
-join(struct reader *r, const struct config_source *source)
+join(struct reader *r, const char *const *pattern, size_t count)
 {
 	const char *copy;
 	struct buf all;
 
 	buf_init(&all);
 	*buf_reserve(&all, 1) = '\0';
-	for (size_t i = 0; i < source->pattern_count; i++)
-		buf_printf(&all, "%s%s", i > 0 ? ", " : "", source->patterns[i]);
+	for (size_t i = 0; i < count; i++)
+		buf_printf(&all, "%s%s", i > 0 ? ", " : "", pattern[i]);
 	copy = arena_copy(r->arena, all.data, all.len);
 	buf_deinit(&all);
 	return copy;
@@ -223,7 +301,55 @@ read_streams(struct reader *r, const struct reading *in)
 	    arena_alloc(r->arena, read_count_elements(in->node) * sizeof(*source->patterns));
 	for (const struct node *e = NULL; (e = read_next_element(in->node, e)) != NULL;)
 		read_stream(r, in, e);
-	source->written = join(r, source);
+	source->written = join(r, source->patterns, source->pattern_count);
+}
+
+static bool
+topic_is_good(struct reader *r, const struct reading *in, const struct node *node, struct str topic)
+{
+	regex_t regex;
+	char why[128];
+	int code;
+
+	if (topic.data[0] == '^') {
+		code = regcomp(&regex, topic.data, REG_EXTENDED | REG_NOSUB);
+		if (code == 0) {
+			regfree(&regex);
+			return true;
+		}
+		regerror(code, &regex, why, sizeof(why));
+		problem_add(r->problems, node->at, "%s: the pattern: %s", read_path(r, in), why);
+		return false;
+	}
+	if (topic.len <= TOPIC_BYTES_MAX && strspn(topic.data, TOPIC_BYTES) == topic.len)
+		return true;
+	problem_add(r->problems, node->at,
+	    "%s: %s is no topic's name (at most %d of A-Z a-z 0-9 _ . -); a pattern begins with ^",
+	    read_path(r, in), problem_quote(r->problems, topic), TOPIC_BYTES_MAX);
+	return false;
+}
+
+void
+read_topics(struct reader *r, const struct reading *in)
+{
+	struct config_source *source = in->base;
+	struct str text;
+
+	if (in->node->kind == NODE_MAP || read_count_elements(in->node) == 0 ||
+	    node_is_null(in->node)) {
+		read_refuse(r, in, in->node);
+		return;
+	}
+	source->topics =
+	    arena_alloc(r->arena, read_count_elements(in->node) * sizeof(*source->topics));
+	for (const struct node *e = NULL; (e = read_next_element(in->node, e)) != NULL;) {
+		if (!read_text(r, in, e, &text))
+			continue;
+		mention_add(r, &r->topics, text.data, e->at);
+		if (topic_is_good(r, in, e, text))
+			source->topics[source->topic_count++] = text.data;
+	}
+	source->written = join(r, source->topics, source->topic_count);
 }
 
 /* ms or ms-seq, as Redis takes it. */

@@ -207,6 +207,35 @@ read_pairs(struct reader *r, const struct reading *in)
 	}
 }
 
+/* What librdkafka says of them is found out where librdkafka is. */
+void
+read_settings(struct reader *r, const struct reading *in)
+{
+	struct config_setting **field = read_field(in), *setting;
+	size_t *count = read_count_field(in);
+	struct str value;
+
+	if (node_is_null(in->node))
+		return;
+	if (in->node->kind != NODE_MAP) {
+		read_refuse(r, in, in->node);
+		return;
+	}
+	*field = arena_alloc(r->arena, (in->node->count + 1) * sizeof(**field));
+	for (const struct node *node = in->node->first; node != NULL; node = node->next) {
+		struct str name = node->key->text;
+
+		if (!read_text(r, in, node, &value))
+			continue;
+		setting = &(*field)[(*count)++];
+		*setting =
+		    (struct config_setting){ .name = arena_copy(r->arena, name.data, name.len),
+			    .value = value.data,
+			    .line = node->key->at.line,
+			    .column = node->key->at.column };
+	}
+}
+
 void
 read_version(struct reader *r, const struct reading *in)
 {

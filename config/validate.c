@@ -1,13 +1,15 @@
 #include "config/validate.h"
 
 #include "common/map.h"
+#include "config/column_type.h"
 #include "config/unit.h"
 
 #include <string.h>
 #include <strings.h>
 
 /* pool/source/stream is the ledger's primary key */
-enum { LANE_BYTES_MAX = 255 };
+enum { LANE_BYTES_MAX = 255, KEY_COLUMNS_MAX = 16 /* as MySQL has it */ };
+enum { REDIS = 0, MYSQL = 1, KAFKA = 4 }; /* places in `required` */
 #define OUR_KEYS "sluice:"
 
 static size_t
@@ -29,15 +31,29 @@ is_broken(const struct reader *r, const char *parent, const char *name)
 	return r->broken[index_of(parent, name)];
 }
 
+/* Are there keys to invalidate, and nothing that says where? */
+static bool
+wants_cache(const struct reader *r)
+{
+	for (size_t i = 0; i < r->config->table_count; i++)
+		if (r->config->tables[i].template_count > 0)
+			return !r->cache_given;
+	return false;
+}
+
 static void
 check_required(struct reader *r, struct place top)
 {
-	static const char *const required[] = { "redis", "mysql", "sources", "tables" };
+	static const char *const required[] = { "redis", "mysql", "sources", "tables", "kafka" };
+	const bool no_streams = r->topics.first != NULL && r->lanes.first == NULL;
 	const struct config *config = r->config;
 	struct place mysql = r->given[index_of("", "mysql")];
+	bool writes = config->source_count == 0 || config_lanes_of_kind(config, true) > 0;
 
 	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
-		if (!is_given(r, "", required[i]))
+		if (!is_given(r, "", required[i]) &&
+		    (i != REDIS || !no_streams || wants_cache(r)) && (i != MYSQL || writes) &&
+		    (i != KAFKA || r->topics.first != NULL))
 			problem_add(r->problems, top, "%s is missing", required[i]);
 	if (is_given(r, "", "sources") && !is_broken(r, "", "sources") && config->source_count == 0)
 		problem_add(r->problems, r->given[index_of("", "sources")],
@@ -100,6 +116,48 @@ check_lane(struct reader *r, const struct mention *lane)
 		problem_add(r->problems, lane->at,
 		    "stream %s: keys that begin with " OUR_KEYS " are ours",
 		    problem_quote(r->problems, str_of(lane->name)));
+}
+
+/* A topic that two sources name is read once, by one of them: which one must not be a riddle. */
+static void
+check_topics(struct reader *r)
+{
+	const struct config *config = r->config;
+	struct map seen;
+
+	map_init(&seen);
+	for (struct mention *topic = r->topics.first; topic != NULL; topic = topic->next) {
+		void **first = map_at(&seen, topic->name, strlen(topic->name));
+		const struct mention *other = *first;
+		size_t len = strlen(config->pool) + strlen(config->kafka.name) +
+		    strlen(topic->name) + sizeof("///2147483647") - 1;
+
+		if (other != NULL)
+			problem_add(r->problems, topic->at,
+			    "topic %s is named twice; the first is in line %d",
+			    problem_quote(r->problems, str_of(topic->name)), other->at.line);
+		else if (topic->name[0] != '^' && len > LANE_BYTES_MAX)
+			problem_add(r->problems, topic->at,
+			    "lanes %s/%s/%s/…: the names are %zu bytes long; %d at most",
+			    config->pool, config->kafka.name, topic->name, len, LANE_BYTES_MAX);
+		*first = topic;
+	}
+	map_deinit(&seen);
+}
+
+static void
+check_kafka(struct reader *r)
+{
+	const struct config *config = r->config;
+	struct place at = r->given[index_of("", "kafka")];
+
+	if (r->topics.first == NULL || !is_given(r, "", "kafka") || is_broken(r, "", "kafka"))
+		return;
+	if (config->kafka.brokers == NULL)
+		problem_add(r->problems, at, "kafka.brokers is missing");
+	if (r->lanes.first != NULL && strcmp(config->kafka.name, config->redis.name) == 0)
+		problem_add(r->problems, at,
+		    "kafka.name and redis.name are the same; they are parts of the lanes' names");
 }
 
 static void
@@ -207,7 +265,8 @@ source_has_table(const struct config_source *source, const struct config_table *
 	return false;
 }
 
-/* Are all changes of the table events, or some?  Only they know the row before. */
+/* Are all changes of the table that are written events?  They bring the rows before and after
+ * themselves. */
 static void
 check_images(struct reader *r, struct config_table *table)
 {
@@ -217,20 +276,49 @@ check_images(struct reader *r, struct config_table *table)
 	for (size_t i = 0; i < config->source_count; i++) {
 		if (!source_has_table(&config->sources[i], table))
 			continue;
+		table->lanes += config->sources[i].stream_count;
 		some |= config_has_events(&config->sources[i]);
-		all &= config_has_events(&config->sources[i]);
+		all &= config_has_events(&config->sources[i]) || !config->sources[i].write;
+		table->written |= config->sources[i].write;
 	}
-	table->has_images = some && all;
-	for (size_t i = 0; i < table->template_count && !some; i++) {
-		const struct config_template *template = &table->templates[i];
+	table->has_images = (some || !table->written) && all;
+}
 
-		if (template->when_count > 0)
-			problem_add(r->problems, (struct place){ template->line, template->column },
-			    "key %s has `when`, which needs the row before: only change events "
-			    "have "
-			    "it",
-			    problem_quote(r->problems, str_of(template->written)));
-	}
+static void
+check_types(struct reader *r, const struct config_table *table)
+{
+	struct place at = { table->line, table->column };
+	struct column_type type;
+
+	for (size_t i = 0; i < table->type_count; i++)
+		if (!column_type_parse(str_of(table->types[i].value), &type))
+			problem_add(r->problems, at,
+			    "tables.%.64s.types: %s is no type of a column; one looks like bigint "
+			    "unsigned, varchar(64) or decimal(10,2)",
+			    table->name, problem_quote(r->problems, str_of(table->types[i].value)));
+	if (table->key_count > KEY_COLUMNS_MAX)
+		problem_add(r->problems, at, "tables.%.64s.key: more than %d columns", table->name,
+		    KEY_COLUMNS_MAX);
+	if (!table->written && table->on_poison == ON_POISON_PARK)
+		problem_add(r->problems, at,
+		    "tables.%.64s.on_poison: park is for tables that some source writes",
+		    table->name);
+}
+
+/* The home of the dead letters of lanes that don't write is a key of ours. */
+static void
+check_dead_stream(struct reader *r)
+{
+	struct config *config = r->config;
+	struct place at = r->given[index_of("dead_letters", "stream")];
+
+	if (config->dead_stream == NULL)
+		config->dead_stream = arena_printf(r->arena, "sluice:%s:dead",
+		    config->pool != NULL ? config->pool : "");
+	for (const struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next)
+		if (strcmp(lane->name, config->dead_stream) == 0)
+			problem_add(r->problems, at, "dead_letters.stream: %s is a lane of line %d",
+			    problem_quote(r->problems, str_of(lane->name)), lane->at.line);
 }
 
 /* The version of an event's row is the one that its own column has. */
@@ -252,6 +340,30 @@ check_event_versions(struct reader *r, const struct config_source *source)
 	}
 }
 
+/* Announcements go to one place, which is nobody else's. */
+static void
+check_announce(struct reader *r)
+{
+	const struct config *config = r->config;
+	const char *stream = config->announce_stream;
+	struct place at = r->given[index_of("announce", "stream")];
+
+	if (stream == NULL)
+		return;
+	if (config->announce_channel != NULL)
+		problem_add(r->problems, at, "announce has a channel and a stream; one of them");
+	if (strncmp(stream, OUR_KEYS, sizeof(OUR_KEYS) - 1) == 0)
+		problem_add(r->problems, at,
+		    "announce.stream: keys that begin with " OUR_KEYS " are ours");
+	for (struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next) {
+		if (!config->cache_is_redis || strcmp(lane->name, stream) != 0)
+			continue;
+		problem_add(r->problems, at, "announce.stream: %s is a lane, of line %d",
+		    problem_quote(r->problems, str_of(stream)), lane->at.line);
+		return;
+	}
+}
+
 void
 validate(struct reader *r, struct place top)
 {
@@ -260,12 +372,22 @@ validate(struct reader *r, struct place top)
 	check_required(r, top);
 	check_memory(r);
 	check_lanes(r);
+	check_topics(r);
+	check_kafka(r);
 	check_tables(r);
-	for (size_t i = 0; i < config->table_count && !is_broken(r, "", "sources"); i++)
+	config->has_mysql = is_given(r, "", "mysql");
+	check_dead_stream(r);
+	for (size_t i = 0; i < config->table_count && !is_broken(r, "", "sources"); i++) {
 		check_images(r, &config->tables[i]);
+		check_types(r, &config->tables[i]);
+	}
 	for (size_t i = 0; i < config->source_count; i++)
-		if (config_has_events(&config->sources[i]))
+		if (config_has_events(&config->sources[i]) && config->sources[i].write)
 			check_event_versions(r, &config->sources[i]);
+	if (config->ready_requires_mysql && !config->has_mysql)
+		problem_add(r->problems, r->given[index_of("", "ready_requires")],
+		    "ready_requires: there is no mysql to require");
+	check_announce(r);
 	validate_templates(r);
 	validate_refresh(r);
 }

@@ -7,7 +7,7 @@
 
 #define OUR_KEYS "sluice:"
 
-/* The marker of a key compares the versions of one row: what has none, or ours, can't be compared. */
+/* The marker of a key compares the versions of one row: what has none can't be compared. */
 static void
 check_mode(struct reader *r, const struct config_table *table,
     const struct config_template *template)
@@ -22,14 +22,76 @@ check_mode(struct reader *r, const struct config_table *table,
 
 	if (braces_check(str_of(template->written), &holes, NULL) != 0)
 		return;
-	if (template->mode == MODE_VERSIONED && table->version != VERSION_GIVEN)
+	if (template->mode == MODE_VERSIONED && table->version == VERSION_NONE)
 		problem_add(r->problems, at,
-		    "key %s: mode versioned wants a version of kind given, and table %s has %s",
+		    "key %s: mode versioned wants a version, and table %s has none", quoted,
+		    problem_quote(r->problems, str_of(table->name)));
+	if (template->mode == MODE_POPULATE && template->ttl_ms == 0)
+		problem_add(r->problems, at, "key %s: mode populate wants a ttl for the value",
+		    quoted);
+	if (template->mode == MODE_POPULATE && table->version != VERSION_GIVEN)
+		problem_add(r->problems, at,
+		    "key %s: mode populate wants a version of kind given, and table %s has %s",
 		    quoted, problem_quote(r->problems, str_of(table->name)), kinds[table->version]);
 	if (template->mode == MODE_TABLE && holes > 0)
 		problem_add(r->problems, at,
 		    "key %s: mode table has one key for the whole table, without a {column}",
 		    quoted);
+}
+
+enum { SCAN_PREFIX_MIN = 3 };
+
+/* Characters in front of the first placeholder or *. */
+static size_t
+fixed_prefix(const char *written)
+{
+	struct str rest = str_of(written);
+	struct brace brace;
+	size_t characters = 0;
+
+	while ((brace = brace_next(&rest)).kind == BRACE_TEXT && brace.text.data[0] != '*')
+		characters += ((unsigned char)brace.text.data[0] & 0xC0) != 0x80;
+	return characters;
+}
+
+static void
+check_scan(struct reader *r, const struct config_template *template)
+{
+	struct place at = { template->line, template->column };
+	const char *quoted = problem_quote(r->problems, str_of(template->written));
+
+	if (braces_check(str_of(template->written), NULL, NULL) != 0)
+		return;
+	if (strchr(template->written, '*') == NULL)
+		problem_add(r->problems, at,
+		    "key %s: mode scan wants a pattern with a *; one key is removed by mode delete",
+		    quoted);
+	if (fixed_prefix(template->written) < SCAN_PREFIX_MIN)
+		problem_add(r->problems, at,
+		    "key %s: mode scan wants %d characters or more in front of the first * or "
+		    "{column}, since it looks for keys of that prefix",
+		    quoted, SCAN_PREFIX_MIN);
+}
+
+/* As a template whose stars are holes: what its keys can be. */
+static struct str
+with_stars_open(struct reader *r, const struct config_template *template)
+{
+	size_t len = strlen(template->written), stars = 0;
+	char *out, *to;
+
+	for (size_t i = 0; i < len; i++)
+		stars += template->written[i] == '*';
+	if (template->mode != MODE_SCAN || stars == 0)
+		return str_of(template->written);
+	to = out = arena_alloc(r->scratch, len + 2 * stars + 1);
+	for (size_t i = 0; i < len; i++) {
+		if (template->written[i] == '*')
+			*to++ = '{', *to++ = 'x', *to++ = '}';
+		else
+			*to++ = template->written[i];
+	}
+	return (struct str){ out, (size_t)(to - out) };
 }
 
 /* The template with its holes emptied: the same bytes where two stand for the same keys. */
@@ -69,12 +131,13 @@ check_pattern(struct reader *r, struct map *patterns, const struct config_table 
 	if (first->template->mode != template->mode)
 		problem_add(r->problems, at, "key %s: the same pattern has another mode in line %d",
 		    quoted, first->template->line);
-	else if (template->mode == MODE_VERSIONED && first->table != table)
+	else if ((template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE) &&
+	    first->table != table)
 		problem_add(r->problems, at,
-		    "key %s: with mode versioned a pattern belongs to one table; in line %d it is "
+		    "key %s: with mode %s a pattern belongs to one table; in line %d it is "
 		    "of %s",
-		    quoted, first->template->line,
-		    problem_quote(r->problems, str_of(first->table->name)));
+		    quoted, template->mode == MODE_POPULATE ? "populate" : "versioned",
+		    first->template->line, problem_quote(r->problems, str_of(first->table->name)));
 	else
 		problem_warn(r->problems, at, "key %s: the same pattern is in line %d", quoted,
 		    first->template->line);
@@ -87,14 +150,26 @@ check_key(struct reader *r, const struct config_template *template)
 	struct place at = { template->line, template->column };
 	struct str written = str_of(template->written);
 	const char *quoted = problem_quote(r->problems, written);
+	const char *stream = r->config->announce_stream;
 
 	if (template->mode == MODE_NONE || braces_check(written, NULL, NULL) != 0)
 		return;
+	written = with_stars_open(r, template);
+	if (stream != NULL && braces_can_be(written, str_of(stream)))
+		problem_add(r->problems, at,
+		    "key %s can be %s, the stream of announce; give it a prefix of its own", quoted,
+		    problem_quote(r->problems, str_of(stream)));
 	if (braces_can_begin(written, STR(OUR_KEYS)))
 		problem_add(r->problems, at,
 		    "key %s can begin with " OUR_KEYS
 		    ", as our own keys do; give it a prefix of its own",
 		    quoted);
+	else if (braces_can_be(written, str_of(r->config->dead_stream)))
+		problem_add(r->problems, at,
+		    "key %s can be the stream %s, the home of dead letters; give it a prefix of "
+		    "its "
+		    "own",
+		    quoted, problem_quote(r->problems, str_of(r->config->dead_stream)));
 	for (struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next) {
 		if (!braces_can_be(written, str_of(lane->name)))
 			continue;
@@ -121,6 +196,8 @@ validate_templates(struct reader *r)
 			if (template->mode == MODE_NONE)
 				continue;
 			check_mode(r, table, template);
+			if (template->mode == MODE_SCAN)
+				check_scan(r, template);
 			check_key(r, template);
 			if (braces_check(str_of(template->written), NULL, NULL) == 0)
 				check_pattern(r, &patterns, table, template);

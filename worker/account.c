@@ -21,7 +21,7 @@ log_unlisted(struct worker *w, const struct entry *e)
 		return;
 	e->lane->unlisted_logged = true;
 	log_event(LOG_WARN, "event_of_unlisted_table", "worker", "%d", w->index, "lane", "%s",
-	    e->lane->name, "entry", "%s", position_text(e->id, id), "next", "%s",
+	    e->lane->name, "entry", "%s", entry_id_text(e, id), "next", "%s",
 	    "it is passed over and counted, as all that follow; the source's `tables` lists none "
 	    "that fits",
 	    NULL);
@@ -59,8 +59,26 @@ log_dead(struct worker *w, const struct entry *e)
 	char id[POSITION_TEXT];
 
 	log_event(LOG_WARN, "dead_letter", "worker", "%d", w->index, "lane", "%s", e->lane->name,
-	    "entry", "%s", position_text(e->id, id), "reason", "%s", e->refusal.reason, "error",
-	    "%s", e->refusal.text != NULL ? e->refusal.text : "", NULL);
+	    "entry", "%s", entry_id_text(e, id), "reason", "%s", e->refusal.reason, "error", "%s",
+	    e->refusal.text != NULL ? e->refusal.text : "", NULL);
+}
+
+/* What had a key of its own can't be named any more. */
+static void
+log_emptied(const struct worker *w, const struct entry *e)
+{
+	const struct table *table = e->changes[0].table;
+	bool raised = false;
+
+	for (size_t i = 0; i < table->template_count; i++)
+		raised |= table->templates[i].config->mode == MODE_TABLE;
+	log_event(LOG_WARN, "table_emptied", "worker", "%d", w->index, "lane", "%s", e->lane->name,
+	    "table", "%s", table->name, "next", "%s",
+	    raised ? "the table's generation is raised" :
+		table->template_count > 0 ?
+		     "keys of its rows stay in the cache: none has mode table" :
+		     "no cache key is of it",
+	    NULL);
 }
 
 void
@@ -107,6 +125,8 @@ account_written(struct worker *w, struct batch *b, const struct write_report *re
 		count_entry(w, e);
 		if (e->refusal.reason != NULL)
 			log_dead(w, e);
+		else if (e->change_count > 0 && e->changes[0].whole_table)
+			log_emptied(w, e);
 		if (now > e->at_ms)
 			histogram_add(&w->counters.commit_lag_seconds,
 			    (uint64_t)(now - e->at_ms) * 1000);

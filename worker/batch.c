@@ -19,6 +19,7 @@ batch_init(struct batch *b)
 	arena_init(&b->arena, KEEP_BYTES);
 	map_init(&b->bucket_map);
 	resolver_init(&b->resolver);
+	owed_init(&b->owed);
 }
 
 void
@@ -27,6 +28,7 @@ batch_deinit(struct batch *b)
 	CHECK(b->deliveries == NULL && b->prepared == NULL);
 	resolver_deinit(&b->resolver);
 	parked_deinit(&b->blocked);
+	owed_deinit(&b->owed);
 	map_deinit(&b->bucket_map);
 	arena_deinit(&b->arena);
 }
@@ -63,6 +65,7 @@ batch_reset(struct batch *b, struct schema *schema)
 {
 	CHECK(b->deliveries == NULL);
 	start_fold(b, schema);
+	owed_reset(&b->owed);
 	b->state = BATCH_OPEN;
 	b->opened_ms = b->sealed_ms = 0;
 	b->schema_tried = b->keys_sent = false;
@@ -148,8 +151,10 @@ static void
 fold_entry(struct batch *b, struct entry *e)
 {
 	memset(&e->refusal, 0, sizeof(e->refusal));
-	if (resolve_entry(b, e) != 0)
+	if (resolve_entry(b, e) != 0) {
+		fold_refused(b, e);
 		return;
+	}
 	for (size_t i = 0; i < e->change_count; i++) {
 		switch (fold_change(b, &e->changes[i])) {
 		case FOLD_STEP:
@@ -337,11 +342,28 @@ batch_is_empty(const struct batch *b)
 	return b->entries == 0;
 }
 
+bool
+batch_has_keys(const struct batch *b)
+{
+	return b->touched != NULL || b->owed.first != NULL;
+}
+
+bool
+batch_reads_rows(const struct batch *b)
+{
+	for (const struct touched *t = b->touched; t != NULL && schema_reads_rows(b->schema);
+	    t = t->next)
+		if (t->table->reads_row)
+			return true;
+	return false;
+}
+
 void
 batch_place(struct batch *b)
 {
 	struct batch_lane *bl;
 
+	owed_reset(&b->owed);
 	for (bl = b->lanes; bl != NULL; bl = bl->next) {
 		/* A hole here would be a lost entry. */
 		CHECK(position_compare(bl->after, bl->lane->position) <= 0);
@@ -350,6 +372,7 @@ batch_place(struct batch *b)
 		bl->to = bl->writes ? bl->last : bl->from;
 		bl->last_hash = bl->writes ? checkpoint_hash(bl->last_entry) : 0;
 		bl->done = bl->lane->answered;
+		bl->outboxed = false;
 		bl->leave_why = bl->leave_table = bl->leave_text = NULL;
 		bl->leave_at = NULL;
 		bl->leave_for_ms = 0;
@@ -446,6 +469,8 @@ void
 batch_mark_written(struct batch *b)
 {
 	CHECK(b->state == BATCH_SEALED);
+	for (struct batch_lane *bl = b->lanes; bl != NULL; bl = bl->next)
+		bl->lane->outbox |= bl->outboxed;
 	b->state = BATCH_WRITTEN;
 }
 

@@ -5,6 +5,7 @@
 #include "worker/change.h"
 #include "worker/lane.h"
 #include "worker/letter.h"
+#include "worker/owed.h"
 #include "worker/store/resolve.h"
 
 /*
@@ -61,8 +62,10 @@ struct batch_lane {
 	struct position done;	    /* what this transaction records as done; set by batch_place */
 	unsigned parked_generation; /* of the lane's parked keys when its first entry was folded */
 	bool writes;		    /* to > from (else only invalidated again) */
+	bool outboxed;		    /* the store wrote keys of it to its outbox in this try */
 	unsigned entries;
 	size_t bytes;
+	uint64_t scan_pass; /* the cache's: done waits for the end of this pass; 0: for none */
 	/* filled by the store when the lane must leave the batch */
 	const char *leave_why;		      /* LANE_WHY_…, NULL: stays */
 	const char *leave_table, *leave_text; /* LANE_WHY_TABLE: which one, and what is wrong */
@@ -87,6 +90,7 @@ struct touched {
 	struct change *changes;	      /* all of this spelling, by next_of_touched */
 	struct touched_image *images; /* NULL: its templates name the key alone */
 	bool plain;		      /* with images: some change has none */
+	bool whole;		      /* no row: the keys that stand for the whole table */
 	struct touched *next, *next_of_bucket;
 };
 
@@ -108,6 +112,7 @@ struct batch {
 	struct batch_lane *lanes;
 	struct bucket *buckets, *last_bucket;
 	struct touched *touched;
+	struct owed_list owed; /* keys that the store found, or recalled; of the last try */
 	struct map bucket_map;
 	struct batch_table *tables; /* by place in the schema's tables */
 	struct batch_lane *recent_lane;
@@ -159,6 +164,10 @@ void batch_take_letters(struct batch *b, struct letter_list *list);
 void batch_rebuild(struct batch *b, struct schema *schema);
 
 bool batch_is_empty(const struct batch *b);
+/* Must keys be invalidated for it? */
+bool batch_has_keys(const struct batch *b);
+/* Must rows be read for the keys of what it writes? */
+bool batch_reads_rows(const struct batch *b);
 struct batch_lane *batch_lane_find(const struct batch *b, const struct lane *lane);
 
 /* Drop the lane's entries from `at` on (NULL: all), fold the rest again. */

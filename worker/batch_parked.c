@@ -8,7 +8,7 @@ batch_any_parks(struct schema *schema)
 	size_t count = 0;
 	const struct table *tables = schema != NULL ? schema_tables(schema, &count) : NULL;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !schema_keys_only(schema); i++) {
 		if (tables[i].config->on_poison == ON_POISON_PARK)
 			return true;
 	}

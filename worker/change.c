@@ -80,3 +80,11 @@ name_shown(struct arena *arena, struct str name)
 	*at = '\0';
 	return out;
 }
+
+const char *
+entry_id_text(const struct entry *entry, char out[POSITION_TEXT])
+{
+	bool other = entry->place.major != 0 || entry->place.minor != 0;
+
+	return position_text(other ? entry->place : entry->id, out);
+}

@@ -56,6 +56,13 @@ struct field {
 enum change_op { CHANGE_UPSERT, CHANGE_UPDATE, CHANGE_DELETE, CHANGE_INCR, CHANGE_INVALIDATE };
 const char *change_op_name(enum change_op op);
 
+/* Is the template (its place) among those of which a change left everything as it was? */
+static inline bool
+change_left(uint64_t unchanged, size_t template)
+{
+	return template <64 && (unchanged >> template & 1) != 0;
+}
+
 /* A running sum of increments with its lowest and highest value on the way, from 0. */
 struct sum {
 	int128 sum, low, high;
@@ -73,10 +80,12 @@ struct change {
 	const struct field
 	    *before; /* of an event's update: the row before, or what changed of it */
 	size_t before_count;
+	const struct field *row_key; /* of an event: what its message names as the row's key */
+	size_t row_key_count;
 	bool half_of_move; /* one half of a change of its row's key */
 	bool has_before, before_is_partial;
 	bool replaces;	  /* an event that may have changed a row that was there */
-	bool whole_table; /* of a refused entry: every row of its table; there is no key */
+	bool whole_table; /* every row of its table: there is no key */
 
 	/* resolved; see worker/store/resolve.h */
 	struct table *table;
@@ -148,9 +157,10 @@ struct refusal {
 
 struct entry {
 	struct lane *lane;
-	struct position id;
-	int64_t at_ms;	   /* when it was added: _at, else the id's time */
-	size_t bytes;	   /* as delivered */
+	struct position id;    /* its place in the lane */
+	struct position place; /* its id in the source, where that is another; else 0-0 */
+	int64_t at_ms;	       /* when it was added: _at, else the id's time */
+	size_t bytes;	       /* as delivered */
 	struct field *raw; /* the fields as delivered (VALUE_TEXT), for decoding and dead letters */
 	size_t raw_count;
 	struct change *changes; /* decoded */
@@ -168,6 +178,9 @@ struct entry {
  * is made in arena; names from outside go into it through name_shown only, values never. */
 int entry_refuse(struct entry *entry, struct arena *arena, const char *reason, const char *format,
     ...) __attribute__((format(printf, 4, 5)));
+
+/* The id by which people know it, as position_text writes it; returns out. */
+const char *entry_id_text(const struct entry *entry, char out[POSITION_TEXT]);
 
 /* Is it only behind another letter? */
 bool entry_is_parked(const struct entry *entry);

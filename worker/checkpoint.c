@@ -76,7 +76,8 @@ checkpoints_add(struct checkpoints *c, struct position id, uint64_t hash)
 	memmove(c->list, c->list + stale, (c->count - stale) * sizeof(c->list[0]));
 	c->count -= stale;
 	/* at most one a second, but a second one back is kept to have something to stand on */
-	if (hash != 0 && c->count > 1 && c->list[0].id.major < c->list[1].id.major + SECOND_MS) {
+	if (hash > CHECKPOINT_NO_ENTRY && c->count > 1 &&
+	    c->list[0].id.major < c->list[1].id.major + SECOND_MS) {
 		memmove(c->list, c->list + 1, (c->count - 1) * sizeof(c->list[0]));
 		c->count--;
 	}

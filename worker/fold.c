@@ -67,12 +67,24 @@ touch(struct batch *b, struct bucket *k, struct change *c)
 	if (c->table->template_count == 0 || c->key == NULL)
 		return;
 	t = touched_of(b, k, c);
+	t->whole = c->whole_table;
 	touch_image(b, t, c, c->row_before);
 	touch_image(b, t, c, c->row_after);
 	if (c->row_before == NULL && c->row_after == NULL)
 		t->plain = true;
 	c->next_of_touched = t->changes;
 	t->changes = c;
+}
+
+void
+fold_refused(struct batch *b, struct entry *e)
+{
+	for (size_t i = 0; i < e->change_count; i++) {
+		struct change *c = &e->changes[i];
+
+		if (c->whole_table && c->table != NULL && c->table->keys_only && c->key != NULL)
+			touch(b, bucket_of(b, c), c);
+	}
 }
 
 /* Is every column of a also in b? */
@@ -299,6 +311,7 @@ merge_into_update(struct batch *b, struct step *s, const struct change *c)
 		return merge_over(b, s, c);
 	case SHAPE_DELETE:
 		return !s->shape->guarded && become_delete(s, c);
+	case SHAPE_TRUNCATE:
 	case SHAPE_UPSERT: /* was there a row? */
 		return false;
 	}
@@ -348,6 +361,8 @@ merge(struct batch *b, struct step *s, const struct change *c)
 		return merge_into_update(b, s, c);
 	case SHAPE_DELETE: /* no row: a delete and an update of it are nothing */
 		return c->shape->kind != SHAPE_UPSERT;
+	case SHAPE_TRUNCATE:
+		break;
 	}
 	return false;
 }
@@ -432,7 +447,9 @@ fold_change(struct batch *b, struct change *c)
 	struct bucket *k = bucket_of(b, c);
 
 	touch(b, k, c);
-	if (c->op == CHANGE_INVALIDATE || c->entry->done_before)
+	if (c->table->keys_only)
+		b->steps++;
+	if (c->op == CHANGE_INVALIDATE || c->entry->done_before || c->table->keys_only)
 		return FOLD_STEP;
 	if (k->last_change != NULL)
 		k->last_change->next_of_key = c;

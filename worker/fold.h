@@ -3,6 +3,7 @@
 
 struct batch;
 struct change;
+struct entry;
 
 enum fold {
 	FOLD_STEP,   /* a step of its own, or only a touched key */
@@ -15,5 +16,9 @@ enum fold {
  * (see worker/batch.h), else as a step of its own.  CHANGE_INVALIDATE only adds the touched key.
  */
 enum fold fold_change(struct batch *b, struct change *change);
+
+/* Of an entry that is refused: a change of a whole table invalidates the keys that stand for it all the
+ * same. */
+void fold_refused(struct batch *b, struct entry *e);
 
 #endif

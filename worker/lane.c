@@ -29,7 +29,7 @@ lane_why_of(const char *text)
 		LANE_WHY_TABLE, LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_MAX_PARKED,
 		LANE_WHY_REPLAY, LANE_WHY_ENTRY_TOO_LARGE, LANE_WHY_LEDGER_LOST, LANE_WHY_GAP,
 		LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE,
-		LANE_WHY_STORE_ROLLBACK, LANE_WHY_ROLLBACK, LANE_WHY_FORK };
+		LANE_WHY_STORE_ROLLBACK, LANE_WHY_ROLLBACK, LANE_WHY_FORK, LANE_WHY_PARTITIONS };
 
 	if (text[0] == '\0')
 		return NULL;
@@ -56,6 +56,55 @@ lane_init(struct lane *lane, const struct config *config, const struct config_so
 	    lane->stream);
 	/* the configuration refuses longer ones: a name cut short could be another lane's */
 	CHECK(len > 0 && (size_t)len < sizeof(lane->name));
+}
+
+bool
+lane_init_partition(struct lane *lane, const struct config *config,
+    const struct config_source *source, const char *topic, int partition, int index)
+{
+	int len;
+
+	memset(lane, 0, sizeof(*lane));
+	snprintf(lane->topic, sizeof(lane->topic), "%s", topic);
+	lane->stream = lane->topic;
+	lane->is_partition = true;
+	lane->partition = partition;
+	lane->source = source;
+	lane->index = index;
+	len = snprintf(lane->name, sizeof(lane->name), "%s/%s/%s/%d", config->pool,
+	    config->kafka.name, topic, partition);
+	return len > 0 && (size_t)len < sizeof(lane->name) && strcmp(lane->topic, topic) == 0;
+}
+
+static struct lane *
+find_partition(struct lane_table *table, size_t count, const char *topic, int partition)
+{
+	for (size_t i = 0; i < count; i++)
+		if (table->lanes[i].is_partition && table->lanes[i].partition == partition &&
+		    strcmp(table->lanes[i].stream, topic) == 0)
+			return &table->lanes[i];
+	return NULL;
+}
+
+struct lane *
+lane_table_partition(struct lane_table *table, const struct config_source *source,
+    const char *topic, int partition)
+{
+	struct lane *lane;
+	size_t count;
+
+	pthread_mutex_lock(&table->adding);
+	count = atomic_load(table->count);
+	lane = find_partition(table, count, topic, partition);
+	if (lane == NULL && count < table->max) {
+		lane = &table->lanes[count];
+		if (lane_init_partition(lane, table->config, source, topic, partition, (int)count))
+			atomic_store(table->count, count + 1);
+		else
+			lane = NULL;
+	}
+	pthread_mutex_unlock(&table->adding);
+	return lane;
 }
 
 unsigned
@@ -128,9 +177,72 @@ lane_halt(struct lane *lane, const char *why)
 	set_state(lane, LANE_HALTED, why);
 }
 
+static void
+move(struct lane *lane, const struct lane_wait *to)
+{
+	lane->answered = to->at;
+	lane->answered_hash = to->hash;
+	lane->passed_from = to->passed_from;
+	lane->passed = to->passed;
+}
+
+struct lane_wait
+lane_reached(const struct lane *lane)
+{
+	if (lane->wait_count > 0)
+		return lane->waits[lane->wait_count - 1];
+	return (struct lane_wait){ .at = lane->answered,
+		.hash = lane->answered_hash,
+		.passed_from = lane->passed_from,
+		.passed = lane->passed };
+}
+
+void
+lane_answer(struct lane *lane, const struct lane_wait *place, uint64_t pass)
+{
+	struct lane_wait *last = lane->wait_count > 0 ? &lane->waits[lane->wait_count - 1] : NULL;
+
+	if (last == NULL && pass == 0) {
+		move(lane, place);
+		return;
+	}
+	if (last == NULL || pass > last->pass) {
+		CHECK(lane->wait_count < sizeof(lane->waits) / sizeof(lane->waits[0]));
+		last = &lane->waits[lane->wait_count++];
+	} else {
+		pass = last->pass;
+	}
+	*last = *place;
+	last->pass = pass;
+}
+
+static void
+drop_first_wait(struct lane *lane)
+{
+	lane->waits[0] = lane->waits[1];
+	lane->wait_count--;
+}
+
+void
+lane_passed(struct lane *lane, uint64_t pass)
+{
+	while (lane->wait_count > 0 && lane->waits[0].pass <= pass) {
+		move(lane, &lane->waits[0]);
+		drop_first_wait(lane);
+	}
+}
+
+void
+lane_forget_waits(struct lane *lane)
+{
+	lane->wait_count = 0;
+}
+
 void
 lane_answered_at(struct lane *lane, struct position answered)
 {
+	while (lane->wait_count > 0 && position_compare(lane->waits[0].at, answered) <= 0)
+		drop_first_wait(lane);
 	lane->answered = lane->passed_from = answered;
 	lane->passed = 0;
 	lane->answered_hash = 0;

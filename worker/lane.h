@@ -7,12 +7,15 @@
 #include "worker/parked.h"
 #include "worker/position.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /*
- * A lane: one ordered log (one Redis stream), the unit of order and of ownership.
+ * A lane: one ordered log (one Redis stream, one Kafka partition), the unit of order and of ownership.
+ * A partition is its worker's while the consumer group assigned it: it gets a struct lane then, which
+ * stays, and `holder` says which worker may touch it.
  *
  * Thread: its worker's, but for the fields below "shared", which pages and metrics read.
  *
@@ -49,7 +52,12 @@ const char *lane_state_name(enum lane_state state);
 #define LANE_WHY_ROLLBACK "rollback"
 #define LANE_WHY_FORK "fork"
 
+#define LANE_WHY_PARTITIONS "partitions" /* its topic has more of them than before */
+
 #define LANE_NAME_MAX 255
+#define TOPIC_NAME_MAX 249
+#define WORKER_LANES_MAX 1024 /* of a worker */
+#define LANES_ADDED_MAX 2048  /* of a process, beside those that the configuration names */
 
 /* Which of the last 1,000 entries became dead letters. */
 struct lane_recent {
@@ -59,13 +67,25 @@ struct lane_recent {
 /* Count one entry; returns how many of the last 1,000 are dead letters. */
 unsigned lane_recent_add(struct lane_recent *recent, bool dead);
 
+/* Its keys are answered up to `at`, but for those that a pass of the cache's scan looks for. */
+struct lane_wait {
+	uint64_t pass;
+	struct position at;
+	uint64_t hash; /* as answered_hash, passed_from and passed are of `answered` */
+	struct position passed_from;
+	uint64_t passed;
+};
+
 struct lane {
 	/* set before start */
-	char name[LANE_NAME_MAX + 1]; /* pool/source/stream */
-	const char *stream;
+	char name[LANE_NAME_MAX + 1]; /* pool/source/stream or pool/source/topic/partition */
+	const char *stream;	      /* or topic */
+	char topic[TOPIC_NAME_MAX + 1];
+	bool is_partition; /* of a topic: the consumer group says who owns it */
+	int partition;
 	const struct config_source *source;
 	unsigned lanes_of_source;
-	int index; /* among all lanes of the process */
+	int index; /* among all lanes of the process that write, or that don't */
 
 	/* worker only */
 	enum lane_state state;
@@ -75,6 +95,8 @@ struct lane {
 	uint64_t answered_hash;	     /* of the entry at `answered`; 0: not known */
 	struct position passed_from; /* so many entries are between this place and `answered` */
 	uint64_t passed;
+	struct lane_wait waits[2]; /* ascending: the pass that runs, the one behind it */
+	unsigned wait_count;
 	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */
 	struct position lost_from, lost_to; /* the store lost these commits; lost_to 0-0: none that
 					       an alarm doesn't tell of */
@@ -85,6 +107,7 @@ struct lane {
 	char identity[64]; /* as the ledger row has it */
 	const char *marked;	/* what halts it, as the ledger row says; NULL: nothing */
 	int mismatches;		/* compare-and-set, running */
+	bool outbox;		/* sluice_outbox may hold keys of it beyond `done` */
 	bool fresh;		/* the ledger row is ours of this moment: nothing was ever here */
 	int64_t hold_until_ms;	/* HELD */
 	int hold_tries;		/* consecutive holds, for the back-off */
@@ -106,6 +129,8 @@ struct lane {
 	void *source_state;   /* the source's own, freed by its close_lane */
 
 	/* shared, atomic */
+	_Atomic int holder; /* of a partition: the worker that may touch it and one more; 0: none */
+	_Atomic int shown_worker;
 	_Atomic int shown_state;			   /* enum lane_state */
 	_Atomic(const char *) why;			   /* HELD, HALTED: a LANE_WHY; NULL */
 	_Atomic(const char *) alarm;			   /* a LANE_WHY until acknowledged; NULL */
@@ -117,11 +142,34 @@ struct lane {
 	    oldest_pending_ms; /* wall time the oldest pending change was added; 0: none */
 	_Atomic uint64_t entries, dead;
 	_Atomic uint64_t shown_parked; /* keys */
+	/* of lanes that only invalidate */
+	_Atomic uint64_t pending;	  /* delivered to some consumer and not acknowledged */
+	_Atomic uint64_t claimed;	  /* taken over from others */
+	_Atomic uint64_t pending_deleted; /* gone from the stream before they were read */
 };
 
 /* Start the names and places of lane `index` of `config` in *lane. */
 void lane_init(struct lane *lane, const struct config *config, const struct config_source *source,
     size_t stream, int index);
+
+/* The same for a partition of a topic.  False: the name would be too long for the ledger. */
+bool lane_init_partition(struct lane *lane, const struct config *config,
+    const struct config_source *source, const char *topic, int partition, int index);
+
+/*
+ * All lanes of the process: those of the configuration, then partitions as they are assigned.  None is
+ * ever taken out, so that pages may read the first *count without a lock.
+ */
+struct lane_table {
+	const struct config *config;
+	struct lane *lanes;
+	size_t max;
+	_Atomic size_t *count;
+	pthread_mutex_t adding;
+};
+/* The lane of that partition, made where it is new.  NULL: there is no room, or its name is too long. */
+struct lane *lane_table_partition(struct lane_table *table, const struct config_source *source,
+    const char *topic, int partition);
 
 /* Move the state (checked); publishes the shared fields. */
 void lane_open(struct lane *lane);
@@ -132,6 +180,15 @@ void lane_halt(struct lane *lane, const char *why);
 const char *lane_why_of(const char *text);
 /* It is answered up to here, by other news than a batch of ours. */
 void lane_answered_at(struct lane *lane, struct position answered);
+/* It is answered up to here, but for what passes up to that one still look for (0: nothing); `place`
+ * has no pass. */
+void lane_answer(struct lane *lane, const struct lane_wait *place, uint64_t pass);
+/* How far it is answered when the passes are left out. */
+struct lane_wait lane_reached(const struct lane *lane);
+/* The passes up to that one are through. */
+void lane_passed(struct lane *lane, uint64_t pass);
+/* It is read again from `answered`. */
+void lane_forget_waits(struct lane *lane);
 /* Publish position and done for pages. */
 void lane_show(struct lane *lane);
 

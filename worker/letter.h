@@ -55,6 +55,7 @@ struct letter_list {
 	struct arena arena; /* of all of it */
 	struct letter *first, *last;
 	unsigned count;
+	bool outbox; /* sluice_outbox holds keys of them */
 };
 
 /* All the same table and reason, open. */

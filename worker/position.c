@@ -17,7 +17,10 @@ position_compare(struct position a, struct position b)
 const char *
 position_text(struct position p, char out[POSITION_TEXT])
 {
-	snprintf(out, POSITION_TEXT, "%" PRIu64 "-%" PRIu64, p.major, p.minor);
+	if (p.minor == POSITION_OFFSET)
+		snprintf(out, POSITION_TEXT, "%" PRIu64, p.major);
+	else
+		snprintf(out, POSITION_TEXT, "%" PRIu64 "-%" PRIu64, p.major, p.minor);
 	return out;
 }
 
@@ -52,6 +55,7 @@ position_parse(struct str text, struct position *out)
 	if (dash == NULL) {
 		if (!parse_part(text, &p.major))
 			return false;
+		p.minor = POSITION_OFFSET;
 	} else {
 		size_t len = (size_t)(dash - text.data);
 
@@ -61,4 +65,23 @@ position_parse(struct str text, struct position *out)
 	}
 	*out = p;
 	return true;
+}
+
+struct position
+position_of_stream(struct position p)
+{
+	return p.minor == POSITION_OFFSET ? (struct position){ p.major, 0 } : p;
+}
+
+struct position
+position_of_offset(int64_t offset)
+{
+	return offset < 0 ? (struct position){ 0, 0 } :
+			    (struct position){ (uint64_t)offset, POSITION_OFFSET };
+}
+
+int64_t
+position_next_offset(struct position p)
+{
+	return p.minor == POSITION_OFFSET ? (int64_t)p.major + 1 : 0;
 }

@@ -6,8 +6,10 @@ static double
 rate_of(const struct worker *w)
 {
 	size_t lanes = config_lane_count(w->config), workers = (size_t)w->config->workers;
+	size_t sharers =
+	    (workers < lanes ? workers : lanes) + (config_reads_topics(w->config) ? workers : 0);
 
-	return (double)w->config->max_rows_per_second / (double)(workers < lanes ? workers : lanes);
+	return (double)w->config->max_rows_per_second / (double)sharers;
 }
 
 unsigned

@@ -10,6 +10,7 @@
 #include "worker/operate/http.h"
 #include "worker/operate/monitor.h"
 #include "worker/operate/watched.h"
+#include "worker/store/no_store.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -41,11 +42,13 @@ struct thread {
 struct supervisor {
 	const struct config *config;
 	struct lane *lanes;
-	size_t lane_count;
+	size_t lane_count; /* those of the configuration; s->watched.lane_count is all */
+	struct lane_table table;
 	struct worker *workers;
 	struct thread *threads;
 	struct lane ***lanes_of; /* by worker */
 	size_t worker_count, workers_made;
+	size_t stream_workers; /* the first of them; the others read topics */
 	_Atomic int stop;
 	int wake_fd; /* readable once stop is set: workers wait for it too */
 	struct watched watched;
@@ -78,32 +81,35 @@ rows_of(size_t count, size_t bytes)
 	return rows;
 }
 
+/* A lane's index is among those of its kind: only those that write are shared out in a pool. */
 static void
 make_lanes(struct supervisor *s)
 {
-	int index = 0;
+	int index[2] = { 0, 0 };
+	size_t made = 0;
 
 	s->lane_count = config_lane_count(s->config);
-	s->lanes = rows_of(s->lane_count, sizeof(*s->lanes));
-	for (size_t i = 0; i < s->config->source_count; i++)
-		for (size_t j = 0; j < s->config->sources[i].stream_count; j++, index++)
-			lane_init(&s->lanes[index], s->config, &s->config->sources[i], j, index);
-	CHECK((size_t)index == s->lane_count);
+	s->table = (struct lane_table){ .config = s->config,
+		.count = &s->watched.lane_count,
+		.max = s->lane_count + (config_reads_topics(s->config) ? LANES_ADDED_MAX : 0) };
+	pthread_mutex_init(&s->table.adding, NULL);
+	s->table.lanes = s->lanes = rows_of(s->table.max, sizeof(*s->lanes));
+	for (size_t i = 0; i < s->config->source_count; i++) {
+		const struct config_source *source = &s->config->sources[i];
+
+		for (size_t j = 0; j < source->stream_count; j++)
+			lane_init(&s->lanes[made++], s->config, source, j, index[source->write]++);
+	}
+	CHECK(made == s->lane_count);
 }
 
 static void
 make_worker(struct supervisor *s, size_t index)
 {
 	struct worker *worker = &s->workers[index];
-	size_t count = 0;
 
-	s->lanes_of[index] = rows_of(s->lane_count / s->worker_count + 1, sizeof(struct lane *));
-	for (size_t i = index; i < s->lane_count; i += s->worker_count)
-		s->lanes_of[index][count++] = &s->lanes[i];
-	worker_init(worker, s->config, (int)index, s->lanes_of[index], count, &s->stop);
+	worker_init(worker, s->config, (int)index, NULL, 0, &s->stop);
 	worker->wake_fd = s->wake_fd;
-	worker->source = redis_stream_new(s->config, (int)index);
-	worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
 	worker->cache = invalidate_new(s->config, (int)index);
 	worker->cache->counters = &worker->counters;
 	s->threads[index].worker = worker;
@@ -111,17 +117,72 @@ make_worker(struct supervisor *s, size_t index)
 	s->workers_made++;
 }
 
+/* Of lanes that write, or of lanes that don't: these never wait for MySQL. */
+static void
+read_streams(struct supervisor *s, size_t index, bool writes, size_t slot, size_t slots)
+{
+	struct worker *worker = &s->workers[index];
+	struct letter_home *home;
+
+	make_worker(s, index);
+	worker->lanes = s->lanes_of[index] =
+	    rows_of(s->lane_count / slots + 1, sizeof(struct lane *));
+	for (size_t i = 0; i < s->lane_count; i++) {
+		if (s->lanes[i].source->write != writes ||
+		    (size_t)s->lanes[i].index % slots != slot)
+			continue;
+		SHOW(s->lanes[i].shown_worker, (int)index);
+		worker->lanes[worker->lane_count++] = &s->lanes[i];
+	}
+	worker->invalidates = !writes;
+	if (writes) {
+		worker->source = redis_stream_new(s->config, (int)index);
+		worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
+	} else {
+		home = letter_stream_new(s->config, (int)index);
+		worker->source = redis_group_new(s->config, (int)index);
+		worker->store = no_store_new(s->config, &home);
+	}
+}
+
+static void
+read_topics(struct supervisor *s, size_t index)
+{
+	struct worker *worker = &s->workers[index];
+
+	make_worker(s, index);
+	worker->lanes = s->lanes_of[index] = rows_of(WORKER_LANES_MAX, sizeof(struct lane *));
+	worker->table = &s->table;
+	worker->source_breaker = &worker->counters.kafka;
+	worker->source = kafka_new(s->config, (int)index);
+	worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
+}
+
+static size_t
+workers_for(const struct supervisor *s, bool writes)
+{
+	size_t lanes = config_lanes_of_kind(s->config, writes);
+
+	return (size_t)s->config->workers < lanes ? (size_t)s->config->workers : lanes;
+}
+
 static void
 make_workers(struct supervisor *s)
 {
-	s->worker_count = (size_t)s->config->workers;
-	if (s->worker_count > s->lane_count)
-		s->worker_count = s->lane_count;
+	size_t writing = workers_for(s, true), invalidating = workers_for(s, false);
+	size_t topics = config_reads_topics(s->config) ? (size_t)s->config->workers : 0;
+
+	s->stream_workers = writing + invalidating;
+	s->worker_count = s->stream_workers + topics;
 	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
 	s->threads = rows_of(s->worker_count, sizeof(*s->threads));
 	s->lanes_of = rows_of(s->worker_count, sizeof(*s->lanes_of));
-	for (size_t i = 0; i < s->worker_count; i++)
-		make_worker(s, i);
+	for (size_t i = 0; i < writing; i++)
+		read_streams(s, i, true, i, writing);
+	for (size_t i = 0; i < invalidating; i++)
+		read_streams(s, writing + i, false, i, invalidating);
+	for (size_t i = s->stream_workers; i < s->worker_count; i++)
+		read_topics(s, i);
 	s->watched = (struct watched){
 		.config = s->config,
 		.lanes = s->lanes,
@@ -140,11 +201,12 @@ start_refresh(struct supervisor *s, struct err *err)
 {
 	if (!config_refreshes(s->config))
 		return 0;
-	s->refresh = refresh_new(s->config, err);
+	s->refresh = refresh_new(s->config, s->worker_count, err);
 	if (s->refresh == NULL)
 		return -1;
 	for (size_t i = 0; i < s->worker_count; i++)
-		s->workers[i].cache->reloads = refresh_ring(s->refresh, i);
+		if (s->workers[i].cache != NULL)
+			s->workers[i].cache->reloads = refresh_ring(s->refresh, i);
 	s->watched.refresh = s->refresh;
 	return 0;
 }
@@ -195,9 +257,9 @@ start(struct supervisor *s, struct err *err)
 	log_event(LOG_INFO, "start", "version", "%s", SLUICE_VERSION, "pool", "%s", s->config->pool,
 	    "lanes", "%zu", s->lane_count, "workers", "%zu", s->worker_count, "pid", "%d",
 	    (int)getpid(), "config", "%s", s->config->file, NULL);
-	if (s->worker_count < (size_t)s->config->workers)
-		log_event(LOG_WARN, "fewer_workers", "workers", "%zu", s->worker_count, "why", "%s",
-		    "a lane belongs to one worker and there are no more lanes", NULL);
+	if (s->stream_workers < (size_t)s->config->workers && s->stream_workers > 0)
+		log_event(LOG_WARN, "fewer_workers", "workers", "%zu", s->stream_workers, "why",
+		    "%s", "a lane belongs to one worker and there are no more lanes", NULL);
 	if (start_refresh(s, err) != 0 || start_pages(s, err) != 0)
 		return -1;
 	s->monitor = monitor_new(&s->watched, err);
@@ -246,7 +308,7 @@ log_what_is_left(const struct supervisor *s, const char *why)
 	char text[POSITION_TEXT];
 	size_t listed = 0;
 
-	for (size_t i = 0; i < s->lane_count; i++) {
+	for (size_t i = 0; i < atomic_load(&s->watched.lane_count); i++) {
 		struct lane *lane = &s->lanes[i];
 		struct position done = { SEE(lane->shown_done_ms), SEE(lane->shown_done_minor) };
 		uint64_t lag = SEE(lane->lag);
@@ -291,6 +353,8 @@ look_at_backlog(struct supervisor *s)
 	struct err err = { 0 };
 	bool known;
 
+	if (!config_reads_streams(s->config))
+		return false; /* a topic's end isn't asked for */
 	access_hurry(&hasty.redis, LAST_LOOK_MS);
 	obey_second_signal(true);
 	access_redis_init(&access, &hasty.redis, "sluice-stop");
@@ -301,7 +365,7 @@ look_at_backlog(struct supervisor *s)
 	redis_free(&redis);
 	access_redis_deinit(&access);
 	obey_second_signal(false);
-	return known;
+	return known && !config_reads_topics(s->config);
 }
 
 /* A second signal: the main thread answers it, so it works however stuck a worker is. */
@@ -349,7 +413,8 @@ static bool
 mysql_is_away(const struct supervisor *s)
 {
 	for (size_t i = 0; i < s->worker_count; i++)
-		if (atomic_load(&s->workers[i].counters.mysql.state) != BREAKER_CLOSED)
+		if (!s->workers[i].invalidates &&
+		    atomic_load(&s->workers[i].counters.mysql.state) != BREAKER_CLOSED)
 			return true;
 	return false;
 }
@@ -415,6 +480,11 @@ supervisor_deinit(struct supervisor *s)
 		free_worker(s, i);
 	free(s->lanes_of);
 	free(s->threads);
+	for (size_t i = s->lane_count; i < atomic_load(&s->watched.lane_count); i++) {
+		parked_deinit(&s->lanes[i].parked);
+		parked_deinit(&s->lanes[i].replay_blocked);
+	}
+	pthread_mutex_destroy(&s->table.adding);
 	free(s->workers);
 	free(s->lanes);
 	close(s->wake_fd);

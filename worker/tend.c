@@ -18,13 +18,37 @@ claim_lane(struct worker *w, struct lane *lane)
 	struct err err = { 0 };
 
 	if (w->source->ops->is_open(w->source) &&
-	    w->source->ops->claim(w->source, lane, lane->identity, &err) == 0)
+	    w->source->ops->claim(w->source, lane, lane->identity, &err) == 0 &&
+	    (!lane->is_partition ||
+		w->store->ops->identify(w->store, lane, lane->identity, &err) == 0))
 		return true;
 	tend_log(w, LOG_WARN, "lane_not_resumed", lane, err.text, "give the order again");
 	return false;
 }
 
-/* By order: no entry of ours need stand there. */
+/* Of the entry that stands there, to know the stream by it again; 0: none, or it can't be asked, or
+ * the stream may be another already. */
+static uint64_t
+hash_standing_at(struct worker *w, struct lane *lane, struct position at)
+{
+	struct position before = at;
+	struct delivery *page = NULL;
+	struct err err = { 0 };
+	uint64_t hash = 0;
+
+	before.major -= before.minor == 0;
+	before.minor--;
+	if ((at.major == 0 && at.minor == 0) || lane->look_again ||
+	    !w->source->ops->is_open(w->source) ||
+	    w->source->ops->range(w->source, lane, before, at, &page, &err) != 0 || page == NULL)
+		return 0;
+	if (page->first != NULL && page->first->raw_count > 0)
+		hash = checkpoint_hash(page->first);
+	w->source->ops->recycle(w->source, &page);
+	return hash;
+}
+
+/* By order: no entry need stand there. */
 static int
 move_lane(struct worker *w, struct lane *lane, struct position to, struct err *err)
 {
@@ -35,7 +59,7 @@ move_lane(struct worker *w, struct lane *lane, struct position to, struct err *e
 	    (before.count == 0 || position_compare(before.list[0].id, lane->position) < 0))
 		checkpoints_add(&lane->checkpoints, lane->position,
 		    checkpoints_hash_at(&before, lane->position));
-	checkpoints_add(&lane->checkpoints, to, 0);
+	checkpoints_add(&lane->checkpoints, to, hash_standing_at(w, lane, to));
 	if (w->store->ops->move(w->store, lane, to, err) == 0)
 		return 0;
 	lane->checkpoints = before;
@@ -189,9 +213,27 @@ tend_record(struct worker *w, struct err *err)
 	}
 	for (i = 0; i < count; i++) {
 		lanes[i]->done = lanes[i]->recording;
+		lanes[i]->outbox &= position_compare(lanes[i]->done, lanes[i]->position) < 0;
 		lanes[i]->checkpoints.changed = false;
 		lane_show(lanes[i]);
 	}
+	return 0;
+}
+
+/* Nothing is asked where no lane ever had such keys. */
+static int
+count_outbox(struct worker *w, struct err *err)
+{
+	struct lane *lanes[1024];
+	size_t i, count = 0;
+	uint64_t rows = 0;
+
+	for (i = 0; i < w->lane_count; i++)
+		if (w->lanes[i]->state != LANE_FREE && w->lanes[i]->outbox)
+			lanes[count++] = w->lanes[i];
+	if (count > 0 && w->store->ops->outbox_count(w->store, lanes, count, &rows, err) != 0)
+		return -1;
+	SHOW(w->counters.outbox_rows, rows);
 	return 0;
 }
 
@@ -246,7 +288,8 @@ take_census(struct worker *w)
 {
 	struct err err = { 0 };
 
-	if (w->index != 0 || w->share.standby || !w->source->ops->is_open(w->source) ||
+	if (w->index != 0 || w->table != NULL || w->share.standby ||
+	    !w->source->ops->is_open(w->source) ||
 	    (w->census_ms != 0 && clock_ms() - w->census_ms < CENSUS_MS))
 		return;
 	w->census_ms = clock_ms();
@@ -303,7 +346,7 @@ tend_lanes(struct worker *w)
 	bool failed;
 
 	wake_held(w);
-	if (tend_share(w, &err) != 0) {
+	if ((w->table != NULL ? tend_assigned(w, &err) : tend_share(w, &err)) != 0) {
 		tend_failed(w, &err);
 		return;
 	}
@@ -315,7 +358,8 @@ tend_lanes(struct worker *w)
 	if (!failed)
 		look_again(w);
 	if (failed || obey_orders(w, &err) != 0 || tend_find_marked(w, &err) != 0 ||
-	    tend_count_letters(w, &err) != 0 || look_at_schema(w, &err) != 0) {
+	    tend_count_letters(w, &err) != 0 || count_outbox(w, &err) != 0 ||
+	    look_at_schema(w, &err) != 0) {
 		tend_failed(w, &err);
 		return;
 	}

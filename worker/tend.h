@@ -11,6 +11,7 @@
  *
  *	tend_own.c	becoming the owner of a lane, and what its ledger row says of it
  *	tend_share.c	the pool: which lanes to take and to give
+ *	tend_group.c	the same where a consumer group says it
  *	tend.c		once a second: orders, holds, done, notice board
  *	tend_replay.c	dead letters applied again
  *	tend_look.c	what a look at the source asks for: alarms, and what a lost history leaves behind
@@ -54,6 +55,11 @@ void tend_halt(struct worker *w, struct lane *lane, const char *why, const char 
  * can't be read for 5 s is left to others.  -1: the store failed.
  */
 int tend_share(struct worker *w, struct err *err);
+/* First thing in a turn: let go of partitions that the group takes away, take note of those it gives.
+ * Nothing where lanes are streams. */
+void tend_group(struct worker *w);
+/* Take up partitions that were given.  -1: the store failed. */
+int tend_assigned(struct worker *w, struct err *err);
 /* How long the worker may wait before the next look is due; at most block_ms. */
 int tend_wait_ms(const struct worker *w, int block_ms);
 
@@ -68,6 +74,11 @@ bool tend_is_replaying(const struct worker *w);
 bool tend_is_unsure(const struct worker *w);
 
 /* ---- between the files ---- */
+
+/* How many partitions the ledger says that the lane's topic had, the least of any lane; 0: no lane. */
+unsigned tend_partitions_before(struct worker *w, const struct lane *lane, struct err *err);
+/* Alarm where there are more of them now. */
+void tend_count_partitions(struct worker *w, struct lane *lane, unsigned before);
 
 /* Read the lane's parked keys; whatever pass through its letters there was begins anew. */
 int tend_load_parked(struct worker *w, struct lane *lane, struct err *err);

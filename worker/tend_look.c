@@ -33,13 +33,17 @@ alarm_loss(struct worker *w, struct lane *lane, const char *why, const struct so
 	}
 }
 
-/* What stood between done and position is gone with the keys that could be derived from it. */
+/* What stood between done and position is gone with the keys that could be derived from it; what of
+ * it is in hand goes on, and settle_bare does the rest. */
 static void
 skip_lost(struct lane *lane, const struct source_look *look)
 {
-	if (!look->nothing_left || position_compare(lane->cursor, lane->answered) != 0 ||
-	    position_compare(lane->cursor, lane->position) >= 0)
+	if (!look->nothing_left || position_compare(lane->answered, lane->position) >= 0)
 		return;
+	if (position_compare(lane->cursor, lane->answered) != 0) {
+		checkpoints_add(&lane->checkpoints, lane->position, 0);
+		return;
+	}
 	lane->cursor = lane->position;
 	lane_answered_at(lane, lane->position);
 	lane->unreleased_bytes = 0;
@@ -295,5 +299,7 @@ tend_rolled_back(struct worker *w, struct lane *lane, struct position to)
 		lane->lost_to = lane->position;
 	worker_forget_invalidating(w, lane);
 	tend_log(w, LOG_WARN, "store_rolled_back", lane, "the ledger is behind what was committed",
-	    "starts again from the ledger");
+	    lane->outbox ?
+		"starts again from the ledger; keys that only the lost outbox knew stay" :
+		"starts again from the ledger");
 }

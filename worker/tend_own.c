@@ -54,9 +54,11 @@ tend_place(struct lane *lane, const struct ledger_row *row)
 	lane->position = row->position;
 	lane->done = lane->cursor = row->done;
 	lane->checkpoints = row->checkpoints;
+	lane_forget_waits(lane);
 	lane_answered_at(lane, row->done);
 	lane->unreleased_bytes = 0;
 	lane->interrupted = false;
+	lane->outbox = row->outbox;
 	snprintf(lane->identity, sizeof(lane->identity), "%s", row->identity);
 	lane_show(lane);
 }
@@ -67,6 +69,7 @@ tend_learn_row(struct lane *lane, const struct ledger_row *row)
 	char history[HISTORY_MAX + 1];
 
 	memcpy(history, lane->checkpoints.history, sizeof(history));
+	lane->outbox |= row->outbox;
 	lane->checkpoints = row->checkpoints;
 	if (row->checkpoints.history[0] == '\0')
 		checkpoints_set_history(&lane->checkpoints, history);
@@ -87,6 +90,7 @@ tend_lose(struct worker *w, struct lane *lane, const char *why)
 	    lane); /* what is left of it must not meet the lane when it comes back */
 	w->source->ops->close_lane(w->source, lane);
 	lane_free(lane);
+	lane->unowned_ms = lane->is_partition ? clock_ms() : 0;
 }
 
 /*
@@ -134,21 +138,35 @@ start_lane(struct worker *w, struct lane *lane, struct ledger_row *row,
 	return w->store->ops->load(w->store, lane, true, row, err);
 }
 
+/* A source of streams may have had another number of lanes; of a topic's the ledger knows one. */
+static int
+settle_number(struct worker *w, struct lane *lane, unsigned *partitions_before, struct err *err)
+{
+	char text[400];
+	int settled;
+
+	*partitions_before = 0;
+	if (lane->is_partition) {
+		*partitions_before = tend_partitions_before(w, lane, err);
+		return w->store->ops->is_open(w->store) ? 0 : -1;
+	}
+	settled = census_settled(w, lane, text, sizeof(text), err);
+	if (settled != 0)
+		return settled > 0 ? 0 : -1;
+	atomic_store(&lane->why, LANE_WHY_LANES_CHANGED);
+	return err_set(err, ERR_RETRY, 0, "lanes_changed: %s", text);
+}
+
 /* The lock is ours: ledger row, then the source beside it, then read. */
 static int
 adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 {
 	struct ledger_row row = { 0 };
 	struct source_look look = { 0 };
-	char text[400];
-	int settled = census_settled(w, lane, text, sizeof(text), err);
+	unsigned partitions_before;
 
-	if (settled < 0)
+	if (settle_number(w, lane, &partitions_before, err) != 0)
 		return -1;
-	if (settled == 0) {
-		atomic_store(&lane->why, LANE_WHY_LANES_CHANGED);
-		return err_set(err, ERR_RETRY, 0, "lanes_changed: %s", text);
-	}
 	if (w->store->ops->load(w->store, lane, true, &row, err) != 0)
 		return -1;
 	if (tend_load_parked(w, lane, err) != 0)
@@ -179,8 +197,8 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		lane_halt(lane, lane_why_of(row.halted));
 		lane->marked = atomic_load(&lane->why);
 		/* when it goes on */
-		lane->look_again =
-		    look.in_question || look.result == LOOK_ROLLBACK || look.result == LOOK_FORK;
+		lane->look_again = look.in_question || look.nothing_left ||
+		    look.result == LOOK_ROLLBACK || look.result == LOOK_FORK;
 		if (look.result == LOOK_GAP ||
 		    (look.result == LOOK_STORE_ROLLBACK &&
 			strcmp(row.halted, LANE_WHY_LEDGER_LOST) != 0))
@@ -197,6 +215,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		lane_free(lane);
 		return -1;
 	}
+	tend_count_partitions(w, lane, partitions_before);
 	tend_log(w, LOG_INFO, "lane_owned", lane, lane_state_name(lane->state), "reads from done");
 	return 0;
 }

@@ -37,6 +37,7 @@ start_over(struct worker *w, struct err *err)
 	worker_drop_read(w);
 	/* all of them first: when the store fails halfway, none may go on behind what was dropped */
 	for (i = 0; i < w->lane_count; i++) {
+		lane_forget_waits(w->lanes[i]);
 		w->lanes[i]->cursor = w->lanes[i]->answered;
 		w->lanes[i]->unreleased_bytes = 0;
 	}
@@ -156,7 +157,8 @@ own_again(struct worker *w, struct lane **lanes, struct place *places, size_t *c
 			return -1;
 		if (position_compare(row.position, lanes[i]->position) < 0)
 			tend_rolled_back(w, lanes[i], row.position);
-		if (row.epoch != lanes[i]->epoch + 1) {
+		/* a store that went back counts the same epochs again, for other owners */
+		if (row.epoch != lanes[i]->epoch + 1 || !row.ours_before) {
 			worker_forget_invalidating(w, lanes[i]);
 			lanes[i]->interrupted = true;
 		}
@@ -262,7 +264,7 @@ halt_before(struct worker *w, struct lane *lane, const struct batch_lane *bl)
 	const struct entry *e = bl->leave_at;
 
 	if (e != NULL)
-		position_text(e->id, at);
+		entry_id_text(e, at);
 	snprintf(text, sizeof(text), "at entry %s%s%s%s%s", at,
 	    e != NULL && e->refusal.reason != NULL ? ": " : "",
 	    e != NULL && e->refusal.reason != NULL ? e->refusal.reason : "",

@@ -166,7 +166,9 @@ rest_after(struct lane *lane)
 {
 	int64_t now = clock_ms(), rest_ms = 10 * (now - lane->replay_begun_ms);
 
-	if (lane->replay_moved == 0)
+	if (lane->replay_due && rest_ms < AGAIN_MS) /* some wait for their table */
+		rest_ms = AGAIN_MS;
+	if (lane->replay_moved == 0 || lane->replay_due)
 		lane->replay_not_before_ms = now + (rest_ms < REST_MS_MAX ? rest_ms : REST_MS_MAX);
 }
 
@@ -361,7 +363,8 @@ failed(struct worker *w, struct lane *lane, const struct err *err)
 	return 0;
 }
 
-/* What waits for its table stays, and so does what is behind it. */
+/* What waits for its table stays, and so does what is behind it, until another pass: no mark tells of
+ * a letter that only follows. */
 static void
 leave_waiting(struct worker *w, struct lane *lane)
 {
@@ -372,6 +375,7 @@ leave_waiting(struct worker *w, struct lane *lane)
 			continue;
 		l->action = LETTER_STAYS;
 		block(lane, l);
+		lane->replay_due = true;
 	}
 }
 
@@ -413,7 +417,11 @@ write_step(struct worker *w, struct lane *lane, struct err *err)
 	if (take_letters(w, lane, b, err) != 0)
 		return WRITE_ERROR;
 	judge(w, lane);
-	closes = b->touched == NULL;
+	if (!worker_recall(w, b, &w->replay.list, err)) {
+		worker_empty(w, b);
+		return WRITE_ERROR;
+	}
+	closes = !batch_has_keys(b);
 	result =
 	    w->store->ops->letters_write(w->store, lane, &w->replay.list, b, closes, &report, err);
 	w->pinged_ms = clock_ms();
@@ -436,6 +444,7 @@ step(struct worker *w, struct lane *lane, struct err *err)
 	arena_reset(&list->arena);
 	list->first = list->last = NULL;
 	list->count = 0;
+	list->outbox = false;
 	if (w->store->ops->letters_next(w->store, lane, lane->replay_after, list, err) != 0)
 		return failed(w, lane, err);
 	count = list->count;
@@ -488,7 +497,7 @@ tend_replay(struct worker *w)
 		w->replay.answered = false;
 	}
 	lane = w->writing == NULL ? next_lane(w) : NULL;
-	if (lane == NULL || w->invalidating != NULL || SEE(*w->stop))
+	if (lane == NULL || w->invalidating != NULL || w->replay.busy || SEE(*w->stop))
 		return false;
 	if (!lane->replaying)
 		begin(lane);

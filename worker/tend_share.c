@@ -38,7 +38,7 @@ tend_wait_ms(const struct worker *w, int block_ms)
 	int64_t wait =
 	    w->share.looked_ms + (w->share.standby ? STANDBY_MS : MEMBER_MS) - clock_ms();
 
-	if (SEE(*w->stop) || wait > block_ms)
+	if (SEE(*w->stop) || w->table != NULL || wait > block_ms)
 		return block_ms;
 	return wait > 1 ? (int)wait : 1;
 }
@@ -83,7 +83,7 @@ has_others(const struct pool_view *view)
 static void
 take_view(struct worker *w, const struct pool_view *view)
 {
-	unsigned lanes = (unsigned)config_lane_count(w->config);
+	unsigned lanes = (unsigned)config_lanes_of_kind(w->config, w->lanes[0]->source->write);
 	unsigned processes = balance_share(view->members, view->count, lanes);
 	const struct member *mine = find_mine(view);
 	uint64_t hash = hash_members(view);
@@ -338,4 +338,6 @@ tend_leave(struct worker *w)
 	for (i = 0; i < w->lane_count; i++)
 		if (w->lanes[i]->state != LANE_FREE && w->store->ops->is_open(w->store))
 			w->store->ops->disown(w->store, w->lanes[i], &err);
+	if (w->table != NULL)
+		w->source->ops->leave(w->source, w->lanes, w->lane_count);
 }

@@ -33,8 +33,8 @@ add_pending(const struct batch *b, const struct lane *lane, struct pending *p)
 	p->entries += bl->entries;
 	for (e = b->first; e != NULL && e->lane != lane; e = e->next_kept)
 		;
-	if (e != NULL && (p->first_ms == 0 || e->id.major < p->first_ms))
-		p->first_ms = e->id.major;
+	if (e != NULL && (p->first_ms == 0 || (uint64_t)e->at_ms < p->first_ms))
+		p->first_ms = (uint64_t)e->at_ms;
 }
 
 /*
@@ -50,7 +50,7 @@ show_lane(struct worker *w, struct lane *lane)
 
 	add_pending(w->writing, lane, &p);
 	add_pending(w->filling, lane, &p);
-	if (w->source->ops->is_open(w->source) &&
+	if (!lane->is_partition && w->source->ops->is_open(w->source) &&
 	    w->source->ops->newest(w->source, lane->stream, &newest, &err) == 0 &&
 	    position_compare(newest, lane->cursor) > 0) {
 		p.entries++;

@@ -2,11 +2,11 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/mysql.h"
 #include "worker/account.h"
 #include "worker/rate.h"
 #include "worker/tend.h"
 #include "worker/waiting.h"
+#include "worker/worker_answers.h"
 #include "worker/worker_batches.h"
 #include "worker/worker_confirm.h"
 
@@ -20,7 +20,6 @@
 #define UNSURE_MS 100 /* until what must be looked at first is */
 #define SHORT_MS 1    /* statements answered within it are not worth reading meanwhile */
 #define WAKE_MS 1000  /* how often at least a wait is shown to last */
-#define SCHEMA_MS 200 /* schema loads are at least so far apart */
 
 /*
  * ---- the data path, top to bottom ----
@@ -53,6 +52,7 @@ void
 worker_turn(struct worker *w, int block_ms)
 {
 	SHOW(w->counters.beat_ms, (uint64_t)clock_ms());
+	tend_group(w);
 	if (!store_ready(w)) {
 		fill(w, least(block_ms, breaker_wait_ms(&w->counters.mysql)));
 		return;
@@ -201,6 +201,8 @@ try_write(struct worker *w, struct write_report *report, struct err *err)
 	if (batch_parked_moved(w->writing))
 		worker_rebuild(w, w->writing);
 	batch_place(w->writing);
+	if (!worker_recall(w, w->writing, NULL, err))
+		return WRITE_ERROR;
 	if (batch_check_tables(w->writing))
 		return WRITE_LEAVE;
 	if (w->writing->writes == 0)
@@ -257,35 +259,6 @@ write_batch(struct worker *w)
 
 /* ---- invalidating ---- */
 
-/* Every key of the batch was answered: its lanes may be done up to there, unless an earlier batch's
- * invalidations are still owed. */
-static void
-invalidated(struct worker *w)
-{
-	struct batch_lane *bl;
-
-	batch_mark_invalidated(w->invalidating);
-	COUNT(w->counters.invalidations_repeated,
-	    w->invalidating->entries - w->invalidating->writes);
-	for (bl = w->invalidating->lanes; bl != NULL; bl = bl->next) {
-		struct lane *lane = bl->lane;
-
-		if (lane->state == LANE_FREE || position_compare(bl->after, lane->answered) > 0)
-			continue;
-		if (position_compare(bl->last, lane->answered) > 0)
-			worker_answer(lane, bl);
-		lane->unreleased_bytes -= (int64_t)bl->bytes < lane->unreleased_bytes ?
-		    (int64_t)bl->bytes :
-		    lane->unreleased_bytes;
-	}
-	if (w->invalidating->replays) {
-		w->replay.answered = w->replay.busy;
-		w->replay.busy = false;
-	}
-	worker_empty(w, w->invalidating);
-	w->invalidating = NULL;
-}
-
 /* The keys are derived again from `done`.  No failure: counting it would put off the next try. */
 static void
 cache_owes(struct worker *w)
@@ -324,8 +297,8 @@ invalidate(struct worker *w, int timeout_ms)
 
 	if (b == NULL)
 		return;
-	if (b->touched == NULL && !b->keys_sent) {
-		invalidated(w);
+	if (!batch_has_keys(b) && !b->keys_sent) {
+		worker_invalidated(w);
 		return;
 	}
 	if (!b->keys_sent) {
@@ -349,7 +322,7 @@ invalidate(struct worker *w, int timeout_ms)
 	} else if (answered > 0) {
 		if (breaker_worked(&w->counters.cache))
 			log_event(LOG_INFO, "cache_works", "worker", "%d", w->index, NULL);
-		invalidated(w);
+		worker_invalidated(w);
 	}
 }
 
@@ -375,6 +348,7 @@ rewind_lanes(struct worker *w)
 	for (i = 0; i < w->lane_count; i++) {
 		if (w->lanes[i]->state == LANE_FREE)
 			continue;
+		lane_forget_waits(w->lanes[i]);
 		w->lanes[i]->cursor = w->lanes[i]->answered;
 		w->lanes[i]->unreleased_bytes = 0;
 	}
@@ -389,14 +363,14 @@ source_ready(struct worker *w)
 
 	if (w->source->ops->is_open(w->source))
 		return true;
-	if (!breaker_ready(&w->counters.redis))
+	if (!breaker_ready(w->source_breaker))
 		return false;
 	if (w->source->ops->open(w->source, &err) != 0 || tend_source_opened(w, &err) != 0) {
 		worker_source_failed(w, &err);
 		return false;
 	}
 	w->tended_ms = 0; /* lanes can be looked at now */
-	if (breaker_worked(&w->counters.redis))
+	if (breaker_worked(w->source_breaker))
 		log_event(LOG_INFO, "source_connected", "worker", "%d", w->index, NULL);
 	return true;
 }
@@ -406,9 +380,9 @@ worker_source_failed(struct worker *w, const struct err *err)
 {
 	w->source->ops->close(w->source);
 	COUNT(w->counters.retries, 1);
-	breaker_failed(&w->counters.redis, err->text);
+	breaker_failed(w->source_breaker, err->text);
 	log_event(LOG_WARN, "source_unreachable", "worker", "%d", w->index, "wait_ms", "%lld",
-	    (long long)breaker_wait_ms(&w->counters.redis), "error", "%s", err->text, NULL);
+	    (long long)breaker_wait_ms(w->source_breaker), "error", "%s", err->text, NULL);
 }
 
 static bool
@@ -433,6 +407,15 @@ is_paused(struct worker *w)
 	return SEE(w->counters.paused_for_cache);
 }
 
+/* What a partition brought and the batch has no room for is fetched again: better not asked for. */
+static unsigned
+room_rows(const struct worker *w)
+{
+	unsigned rows = rate_rows_max(w);
+
+	return w->table != NULL && w->filling->steps < rows ? rows - w->filling->steps : rows;
+}
+
 /* Ask for what is behind the cursors of the open lanes. */
 static int
 request(struct worker *w, int block_ms, struct err *err)
@@ -443,13 +426,14 @@ request(struct worker *w, int block_ms, struct err *err)
 	if (w->source->ops->requested(w->source) || is_full(w) || is_paused(w) || SEE(*w->stop))
 		return 0;
 	for (i = 0; i < w->lane_count && count < 1024; i++)
-		if (w->lanes[i]->state == LANE_OPEN && !w->lanes[i]->look_again)
+		if (w->lanes[i]->state == LANE_OPEN && !w->lanes[i]->look_again &&
+		    !worker_scan_holds(w, w->lanes[i]))
 			open[count++] = w->lanes[i];
 	if (count == 0)
 		return 0;
 	if (tend_is_replaying(w)) /* its lane is to be read again within moments */
 		block_ms = least(block_ms, REPLAY_BLOCK_MS);
-	return w->source->ops->request(w->source, open, count, rate_rows_max(w),
+	return w->source->ops->request(w->source, open, count, room_rows(w),
 	    (size_t)w->config->batch_max_bytes - w->filling->bytes, block_ms, err);
 }
 
@@ -481,7 +465,7 @@ collect(struct worker *w)
 static void
 fill(struct worker *w, int timeout_ms)
 {
-	struct pollfd fds[3] = { { .fd = SEE(*w->stop) ? -1 : w->wake_fd, .events = POLLIN } };
+	struct pollfd fds[4] = { { .fd = SEE(*w->stop) ? -1 : w->wake_fd, .events = POLLIN } };
 	struct err err = { 0 };
 	nfds_t count = 1;
 	int fd;
@@ -495,6 +479,10 @@ fill(struct worker *w, int timeout_ms)
 	fd = w->invalidating != NULL ? w->cache->ops->fd(w->cache) : -1;
 	if (fd >= 0)
 		fds[count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	worker_scan(w);
+	if (w->scan.fd >= 0)
+		fds[count++] = (struct pollfd){ .fd = w->scan.fd, .events = POLLIN };
+	timeout_ms = least(timeout_ms, w->scan.wait_ms);
 	if (!batch_is_empty(w->filling) && w->store->ops->is_open(w->store) && w->writing == NULL &&
 	    timeout_ms > seal_wait_ms(w))
 		timeout_ms = seal_wait_ms(w) > 0 ? seal_wait_ms(w) : 5; /* 5: max_rows_per_second */
@@ -540,6 +528,8 @@ wait_meanwhile(struct worker *w, int fd, int timeout_ms)
 		if (ready < 0 && errno != EINTR)
 			return -1;
 		SHOW(w->counters.beat_ms, (uint64_t)clock_ms());
+		if (w->table != NULL)
+			w->source->ops->serve(w->source);
 		if (fds[0].revents != 0)
 			return 1;
 		if (clock_ms() >= end || SEE(*w->stop) == 2)
@@ -562,38 +552,4 @@ worker_wait(void *arg, int fd, int timeout_ms)
 	ready = wait_meanwhile(w, fd, timeout_ms);
 	waiting_end(w);
 	return ready;
-}
-
-/* ---- run ---- */
-
-static bool
-is_finished(const struct worker *w)
-{
-	size_t i;
-
-	if (w->writing != NULL || w->invalidating != NULL || !batch_is_empty(w->filling))
-		return false;
-	for (i = 0; i < w->lane_count; i++)
-		if (w->lanes[i]->state != LANE_FREE &&
-		    position_compare(w->lanes[i]->answered, w->lanes[i]->done) > 0)
-			return false;
-	return true;
-}
-
-bool
-worker_run(struct worker *w)
-{
-	struct err err = { 0 };
-
-	sql_thread_start();
-	while (!SEE(*w->stop))
-		worker_turn(w, BLOCK_MS);
-	while (SEE(*w->stop) == 1 && !is_finished(w)) {
-		worker_turn(w, 50);
-		if (w->store->ops->is_open(w->store) && w->writing == NULL)
-			tend_record(w, &err);
-	}
-	tend_leave(w);
-	sql_thread_stop();
-	return is_finished(w);
 }

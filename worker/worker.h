@@ -34,10 +34,13 @@ struct worker {
 	const struct config *config;
 	int index;
 	struct lane **lanes; /* that it may own */
-	size_t lane_count;
+	size_t lane_count;   /* with `table`: changes, and only the worker reads it */
 	struct source *source;
 	struct store *store;
 	struct cache *cache;
+	struct lane_table *table; /* its lanes are partitions that a group assigns; NULL: streams */
+	struct breaker *source_breaker;
+	bool invalidates;  /* its lanes only invalidate, and its store isn't MySQL */
 	_Atomic int *stop; /* 1: finish and stop; 2: at once */
 	int wake_fd;	   /* readable once *stop is set; -1: none */
 
@@ -53,16 +56,24 @@ struct worker {
 	bool schema_stale;	    /* load it before the next write */
 	int64_t schema_ms, written_ms; /* clock_ms of the last schema load, of the last COMMIT */
 	int64_t schema_looked_ms;      /* of the last look whether it changed */
-	int64_t tended_ms, pinged_ms, census_ms, letters_counted_ms;
+	int64_t tended_ms, pinged_ms, census_ms, letters_counted_ms, topics_ms;
 	int64_t waiting_shown_ms; /* when the pages last saw what waits behind MySQL */
 	int64_t confirm_ms;	  /* wait_replicas: not before this clock_ms again */
 	double rate_credit;	  /* rows that max_rows_per_second still allows now */
 	int64_t rate_ms;
-	bool rewind; /* the cache was away: read again from done */
+	struct cache_scan scan; /* as last seen */
+	bool rewind;		/* the cache was away: read again from done */
+	struct {
+		struct lane *lanes
+		    [WORKER_LANES_MAX]; /* assigned, but another worker of ours still has them */
+		size_t count;
+	} awaited;
 	struct {
 		struct letter_list list;
 		bool busy;     /* its cache keys are on their way, in `invalidating` */
 		bool answered; /* they are gone: its letters can be closed */
+		uint64_t
+		    pass; /* busy until this pass of the cache's scan is through; 0: for none */
 	} replay;
 
 	/* shared, atomic */
@@ -76,6 +87,9 @@ void worker_deinit(struct worker *w);
 /* One turn: own and tend lanes, fill a batch, write it, invalidate, release.  Waits at most about
  * block_ms when there is nothing to do. */
 void worker_turn(struct worker *w, int block_ms);
+
+/* Is nothing of ours in work, and all that is invalidated recorded? */
+bool worker_is_finished(const struct worker *w);
 
 /* Until *stop; then finish what is read.  Returns true when nothing of ours is left undone. */
 bool worker_run(struct worker *w);

@@ -20,6 +20,7 @@ worker_init(struct worker *w, const struct config *config, int index, struct lan
 	w->stop = stop;
 	w->wake_fd = -1;
 	random_init(&w->random, random_seed());
+	w->source_breaker = &w->counters.redis;
 	counters_init(&w->counters, config->table_count, &w->random);
 	for (i = 0; i < 3; i++) {
 		batch_init(&w->batches[i]);
@@ -107,19 +108,6 @@ worker_drop_lane(struct worker *w, struct lane *lane)
 }
 
 void
-worker_answer(struct lane *lane, const struct batch_lane *bl)
-{
-	if (position_compare(bl->after, lane->answered) == 0) {
-		lane->passed += bl->entries;
-	} else {
-		lane->passed_from = bl->last;
-		lane->passed = 0;
-	}
-	lane->answered = bl->last;
-	lane->answered_hash = checkpoint_hash(bl->last_entry);
-}
-
-void
 worker_drop_unwritten(struct worker *w, struct lane *lane)
 {
 	if (w->writing == NULL || w->writing->state == BATCH_SEALED) {
@@ -136,6 +124,7 @@ worker_forget_invalidating(struct worker *w, const struct lane *lane)
 	struct batch_lane *bl =
 	    w->invalidating != NULL ? batch_lane_find(w->invalidating, lane) : NULL;
 
+	/* what waits for a pass is of the same rows, and is read again with them */
 	if (bl != NULL)
 		bl->after = (struct position){ UINT64_MAX, UINT64_MAX };
 }
@@ -145,6 +134,23 @@ worker_rebuild(struct worker *w, struct batch *b)
 {
 	w->store->ops->forget(w->store, b);
 	batch_rebuild(b, w->store->ops->schema(w->store));
+}
+
+/* Did an earlier transaction write something of this batch whose keys may be in the outbox? */
+static bool
+has_outbox(const struct batch *b)
+{
+	for (const struct batch_lane *bl = b->lanes; bl != NULL; bl = bl->next) {
+		if (bl->lane->outbox && position_compare(bl->after, bl->lane->position) < 0)
+			return true;
+	}
+	return b->replays && schema_reads_rows(b->schema);
+}
+
+bool
+worker_recall(struct worker *w, struct batch *b, struct letter_list *list, struct err *err)
+{
+	return !has_outbox(b) || w->store->ops->recall(w->store, b, list, err) == 0;
 }
 
 int

@@ -14,8 +14,11 @@ struct batch *worker_spare(struct worker *w);
 void worker_empty(struct worker *w, struct batch *b);
 /* Decode, resolve and fold its entries again: keys of its lanes were parked or freed. */
 void worker_rebuild(struct worker *w, struct batch *b);
-/* All keys of this lane's entries are answered, and of what stands before them. */
-void worker_answer(struct lane *lane, const struct batch_lane *bl);
+/*
+ * Before a write: the keys of what was written before, as sluice_outbox has them, into b->owed.  list:
+ * the letters of a batch that replays, else NULL.  False: the store failed.
+ */
+bool worker_recall(struct worker *w, struct batch *b, struct letter_list *list, struct err *err);
 /* Tables are freed and made anew: everything that points to one is resolved again. */
 int worker_load_schema(struct worker *w, struct err *err);
 /* An entry of the batch being written was refused for a name we don't know: maybe the table changed.

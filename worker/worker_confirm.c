@@ -18,7 +18,7 @@ worker_confirmed(struct worker *w, const struct batch *b)
 	if (w->source->ops->confirm(w->source, b->lanes->lane, w->config->wait_replicas, &err) ==
 	    0) {
 		w->confirm_ms = 0;
-		if (breaker_worked(&w->counters.redis))
+		if (breaker_worked(w->source_breaker))
 			log_event(LOG_INFO, "replicas_confirm", "worker", "%d", w->index, NULL);
 		return true;
 	}
@@ -27,9 +27,9 @@ worker_confirmed(struct worker *w, const struct batch *b)
 		return false;
 	}
 	COUNT(w->counters.retries, 1);
-	breaker_failed(&w->counters.redis, err.text);
-	w->confirm_ms = clock_ms() + breaker_wait_ms(&w->counters.redis);
+	breaker_failed(w->source_breaker, err.text);
+	w->confirm_ms = clock_ms() + breaker_wait_ms(w->source_breaker);
 	log_event(LOG_WARN, "replicas_missing", "worker", "%d", w->index, "wait_ms", "%lld",
-	    (long long)breaker_wait_ms(&w->counters.redis), "error", "%s", err.text, NULL);
+	    (long long)breaker_wait_ms(w->source_breaker), "error", "%s", err.text, NULL);
 	return false;
 }

@@ -1,33 +1,10 @@
 """Ways to invalidate beside delete: versioned, generation, table, tag; what the worker does with their answers."""
-import os, re
+import json, os, re
 import redis
-from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
+from cache_functions import HOUR, NONE, SOURCE, VERSIONED, Cache, deleted, reader, row, start, user
 from support import TOP, Redis, equal, limit, wait_for
 
-VERSIONED = {"key": "user:{id}", "mode": "versioned"}
 TAG = {"key": "user:{id}:keys", "mode": "tag", "quarantine": "10s"}
-
-
-def start(t, *templates, cache=None, version="ver", **more):
-    """A sluice whose cache is a Redis of its own; answers (process, server)."""
-    t.sql("""CREATE TABLE users (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(20), credits INT UNSIGNED NOT NULL DEFAULT 0,
-             ver BIGINT UNSIGNED) CHARACTER SET utf8mb4""")
-    server = Redis(t.dir).up()
-    t.own.append(server)
-    table = {"invalidate": list(templates) or [VERSIONED], **({"version": version} if version else {})}
-    process = t.sluice(cache=cache(server) if cache else {"url": server.url}, tables={"users": table}, **more)
-    if not cache:
-        equal(t.command("functions", "load", process.config)[0], 0)
-    return process, server
-
-
-def reader(server):
-    """Calls the functions that sluice loaded."""
-    return Cache(server.client(), load=False)
-
-
-def user(t, key, version, **fields):
-    t.user(key, _version=version, **fields)
 
 
 def answers(process):
@@ -304,6 +281,73 @@ def test_a_member_that_joins_meanwhile_is_not_lost(t):
             if answer[0] == "HIT":
                 assert client.sismember("user:1:keys", key) or cache.get(key)[0] != "HIT", key
     t.settle()
+
+
+POPULATE = {"key": "user:{id}", "mode": "populate", "ttl": "1h"}
+
+
+def whole(t, key, version, name="a", credits=0, **more):
+    """A complete entry."""
+    user(t, key, version, name=name, credits=credits, **more), t.settle()
+
+
+def payload(cache, key="user:1"):
+    answer = cache.get(key)
+    return json.loads(answer[1]) if answer[0] == "HIT" else answer[0]
+
+
+def test_populate_writes_the_new_row_over_what_is_there(t):
+    process, server = start(t, POPULATE)
+    cache = reader(server)
+    whole(t, 1, 1)
+    equal(cache.hash("user:1"), {"m": row(1)}, "nobody has read it")
+    token, _ = cache.load("user:1")
+    whole(t, 1, 2, 'Bob "x"\n', 2**32 - 1)
+    equal(payload(cache), {"id": 1, "name": 'Bob "x"\n', "credits": 2**32 - 1, "ver": 2}, "over a marker")
+    equal(cache.fill("user:1", token, 1, "old", HOUR), "LEASE_LOST", "a slow reader")
+    assert 0.89 * HOUR <= cache.client.pttl("user:1") <= 1.11 * HOUR
+    equal(cache.get("user:1")[2], row(2))
+    user(t, 1, 3, name="only the name"), t.settle()
+    equal(payload(cache), "LOAD", "not the whole row: invalidated")
+    cache.forget("user:1"), cache.filled("user:1", 9, "i")
+    whole(t, 1, 4, "late")
+    equal(cache.get("user:1")[:2], ["HIT", "i"], "never older")
+    user(t, 1, 10, name="b", _null="name", credits=1), t.settle()
+    cache.invalidate("user:1", 11)
+    whole(t, 1, 12, "now", 3)
+    user(t, 1, 13, _op="delete"), t.settle()
+    equal(cache.hash("user:1"), {"m": deleted(13)})
+    equal(process.metric("sluice_populated_total"), 2)
+
+
+def test_populate_tells_a_reader_that_loads_and_repairs_an_equal_version(t):
+    process, server = start(t, POPULATE)
+    cache = reader(server)
+    token, _ = cache.load("user:1")
+    whole(t, 1, 2)
+    equal(cache.fill("user:1", token, 1, "old", HOUR), "LEASE_LOST")
+    cache.forget("user:1")
+    cache.filled("user:1", 3, "wrong")
+    whole(t, 1, 3, "right")
+    equal(payload(cache)["name"], "right")
+    cache.client.config_set("maxmemory", 1)
+    whole(t, 1, 4, "no room")
+    cache.client.config_set("maxmemory", 0)
+    equal(payload(cache), "LOAD", "at OOM the old value goes all the same")
+
+
+def test_populate_always_writes_where_nobody_has_read(t):
+    process, server = start(t, {**POPULATE, "populate": "always"})
+    whole(t, 1, 2, "x")
+    equal(payload(reader(server)), {"id": 1, "name": "x", "credits": 0, "ver": 2})
+
+
+def test_populate_refuses_what_would_read_back_otherwise(t):
+    t.sql("CREATE TABLE users (id INT PRIMARY KEY, ver BIGINT, price DECIMAL(10,2))")
+    path = t.write_config(tables={"users": {"version": "ver", "invalidate": [POPULATE]}})
+    code, _, err = t.command("check", path, "--connect")
+    equal(code, 78)
+    assert re.search(r"user:\{id\}.*column price \(decimal\(10,2\)\).*use mode versioned", err), err
 
 
 def test_versioned_wants_the_whole_primary_key(t):

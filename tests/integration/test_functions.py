@@ -237,10 +237,11 @@ def rule_the_unversioned_form_drops_all_and_takes_no_fill_for_the_quarantine(c):
     equal(list(c.hash("k")), ["q"])
     equal(c.get("k"), ["MISS"])
     equal(c.fill("k", token, 57, "x", HOUR), "LEASE_LOST")
-    equal(c.populate("k", 99, "x", HOUR, "", "", "", 1), "BUSY")
+    equal(c.populate("k", 59, "x", HOUR, "", "", "", 1), "BUSY")
     equal(c.refresh("k", "1", 99, "x", HOUR), "CHANGED")
     equal(c.invalidate("k", 60), "NEW")
     equal(c.get("k"), ["MISS"], "a version does not end it")
+    equal((c.populate("k", 60, "x", HOUR), c.hash("k")["m"]), ("BUSY", row(60)))
     token, floor = wait_for("the quarantine is over", lambda: c.get("k")[0] != "MISS") and c.over("k")
     equal(floor, row(60))
     equal(c.fill("k", token, 60, "x", HOUR), "OK")
@@ -260,8 +261,11 @@ def rule_the_unversioned_form_on_an_absent_key_and_without_quarantine(c):
 # --- populate, refresh, drop
 
 def rule_populate_writes_over_what_is_there_and_never_older(c):
-    equal(c.populate("k", 57, "x", HOUR), "ABSENT")
+    equal(c.populate("k", 57, "x", HOUR, "", "", "", "", 0), "ABSENT")
     equal(c.client.exists("k"), 0)
+    equal(c.populate("k", 57, "x", HOUR), "ABSENT")
+    equal(c.hash("k"), {"m": row(57)}, "told, as an invalidation does")
+    c.forget("k")
     equal(c.populate("k", 57, "v57", HOUR, "", "", "", 1), "OK")
     equal(c.populate("k", 56, "v56", HOUR), "OLD")
     equal(c.populate("k", 57, "repaired", HOUR), "OK", "an equal version is not trusted")
@@ -284,6 +288,8 @@ def rule_populate_in_another_order_leaves_the_newest(c):
 def rule_populate_takes_a_slow_reader_s_lease(c):
     token, _ = c.load("k")
     equal(c.populate("k", 58, "v58", HOUR), "ABSENT", "a lease is no value")
+    equal(c.fill("k", token, 57, "v57", HOUR), "LEASE_LOST", "its reader may have read the row before")
+    c.forget("k")
     equal(c.invalidate("k", 57), "NEW")
     token, _ = c.load("k")
     equal(c.populate("k", 58, "v58", HOUR), "OK")

@@ -101,7 +101,7 @@ def test_tables_that_may_not_be_created_are_named(t):
 def test_tables_made_by_somebody_else_are_enough(t):
     t.drop_own_tables()
     passes(t, "opens")
-    tables = ["sluice_ledger", "sluice_dead_letter", "sluice_worker", "sluice_parked", "sluice_schema"]
+    tables = ["sluice_ledger", "sluice_outbox", "sluice_dead_letter", "sluice_worker", "sluice_parked", "sluice_schema"]
     who = account(t, [f"SELECT, INSERT, UPDATE, DELETE ON {t.db}.{table}" for table in tables])
     passes(t, "opens", **who)
 
@@ -115,9 +115,9 @@ def test_a_missing_table_is_made_again(t):
 
 def test_tables_two_versions_newer_are_refused(t):
     passes(t, "opens")
-    t.sql("INSERT INTO sluice_schema VALUES (3, NOW())")
-    passes(t, "opens")
     t.sql("INSERT INTO sluice_schema VALUES (4, NOW())")
+    passes(t, "opens")
+    t.sql("INSERT INTO sluice_schema VALUES (5, NOW())")
     refused(t, "class fatal", "newer sluice")
 
 
@@ -150,10 +150,24 @@ def make_version_1(t):
 def test_tables_of_the_version_before_are_added_to(t):
     make_version_1(t)
     passes(t, "opens")
-    equal(t.sql("SELECT MAX(version) FROM sluice_schema"), ((2,),))
+    equal(t.sql("SELECT MAX(version) FROM sluice_schema"), ((3,),))
+    equal(t.sql("SELECT lane, letter, major, minor, part FROM sluice_outbox"), ())
     equal(t.sql("SELECT attempts, state, updated_at FROM sluice_dead_letter"), ((0, "dead", None),))
     equal(t.sql("SELECT session_lock, slot, lanes, joined_at FROM sluice_worker"), ())
     passes(t, "opens")
+
+
+def test_an_outbox_of_version_2_is_made_anew(t):
+    """Nobody wrote into it then."""
+    passes(t, "opens")
+    t.sql("DROP TABLE sluice_outbox")
+    t.sql(VERSION_1.strip().split(";\n")[1])
+    t.sql("UPDATE sluice_schema SET version = 2")
+    passes(t, "opens")
+    equal(t.sql("SELECT MAX(version) FROM sluice_schema"), ((3,),))
+    key = t.sql("SELECT GROUP_CONCAT(column_name ORDER BY seq_in_index) FROM information_schema.statistics"
+                " WHERE table_schema = DATABASE() AND table_name = 'sluice_outbox' AND index_name = 'PRIMARY'")
+    equal(key, (("lane,letter,major,minor,part",),))
 
 
 def test_tables_of_the_version_before_that_may_not_be_changed_are_named(t):

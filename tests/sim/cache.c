@@ -69,6 +69,7 @@ check_done(unsigned lane, struct position done)
 			    position_text(world.changed_at[t][r], at));
 		}
 	}
+	values_check_done(lane, done);
 }
 
 static int
@@ -78,6 +79,10 @@ cut(struct fake_cache *c, struct err *err, const char *why)
 	for (unsigned i = 0; i < c->key_count && c->sent; i++) {
 		if (!c->gone[i] && below(3) == 0)
 			key_goes(c->key_table[i], c->key_row[i]);
+	}
+	for (unsigned v = 0; v < VALUES && c->sent; v++) {
+		if (c->value[v] && below(3) == 0)
+			value_goes(v);
 	}
 	c->open = c->sent = false;
 	trace("p%d cache: connection lost: %s", c->process->index, why);
@@ -154,6 +159,9 @@ fake_start(struct cache *cache, const struct batch *batch, struct err *err)
 			sim_fail("a row is touched twice");
 		add_key(c, t->table, t->key);
 	}
+	memset(c->value, 0, sizeof(c->value));
+	for (const struct owed *owed = batch->owed.first; owed != NULL; owed = owed->next)
+		c->value[value_of_key(owed->key)] = true;
 	c->sent = true;
 	c->answer_us = world.now_us + 50 + below(1000);
 	if (chance(world.odds.slow))
@@ -178,6 +186,12 @@ fake_poll(struct cache *cache, int timeout_ms, struct err *err)
 			continue;
 		c->gone[i] = true;
 		key_goes(c->key_table[i], c->key_row[i]);
+	}
+	for (unsigned v = 0; v < VALUES; v++) {
+		if (!c->value[v] || (world.now_us < c->answer_us && below(4) != 0))
+			continue;
+		c->value[v] = false;
+		value_goes(v);
 	}
 	if (world.now_us < c->answer_us)
 		return 0;

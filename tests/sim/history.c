@@ -153,6 +153,7 @@ take_snapshot(void)
 		}
 	}
 	letters_remember(snap);
+	outbox_remember(snap);
 	trace("MySQL is copied");
 }
 
@@ -220,6 +221,7 @@ go_back(void)
 	}
 	memcpy(world.rows, snap->rows, sizeof(world.rows));
 	letters_go_back(snap);
+	outbox_goes_back(snap);
 	snap->taken = false;
 }
 
@@ -347,6 +349,17 @@ find_verified(const struct stream *s, const struct ledger_row *row, struct posit
 	return differs;
 }
 
+static bool
+stands_between(const struct stream *s, struct position after, struct position to)
+{
+	for (unsigned i = s->trimmed; i < s->added; i++) {
+		if (is_visible(s, i) && position_compare(s->entries[i].id, after) > 0 &&
+		    position_compare(s->entries[i].id, to) <= 0)
+			return true;
+	}
+	return false;
+}
+
 void
 fake_verify(const struct lane *lane, const struct ledger_row *row, struct source_look *look)
 {
@@ -369,6 +382,8 @@ fake_verify(const struct lane *lane, const struct ledger_row *row, struct source
 	if (!surely && !differs && checkpoints_stand_on_entry(&row->checkpoints, row->position))
 		differs = !is_ours(visible_at(s, row->position),
 		    checkpoints_hash_at(&row->checkpoints, row->position));
+	else if (!surely && !differs && (look->verified.major != 0 || look->verified.minor != 0))
+		differs = stands_between(s, look->verified, row->position);
 	if (!surely && !differs)
 		return;
 	look->in_question = true;

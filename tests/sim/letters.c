@@ -188,6 +188,16 @@ add_rows(struct letter_step *step, const struct entry *e)
 }
 
 static void
+add_applied(struct fake_store *s, const struct letter *l, bool closes)
+{
+	struct letter_step *step =
+	    add_step(&world.sessions[s->session].tx, l, closes ? STORED_CLOSED : STORED_APPLIED);
+
+	add_rows(step, &l->entry);
+	values_of_letter(s->session, step);
+}
+
+static void
 put_back(struct transaction *tx, const struct letter *l)
 {
 	add_step(tx, l, l->key_count > 0 ? STORED_PARKED : STORED_DEAD)->reason =
@@ -237,8 +247,7 @@ apply_letters(struct fake_store *s, struct letter_list *list, struct batch *batc
 		else if (l->refused || l->action == LETTER_DENY)
 			put_back(tx, l);
 		else if (l->action == LETTER_APPLY)
-			add_rows(add_step(tx, l, closes ? STORED_CLOSED : STORED_APPLIED),
-			    &l->entry);
+			add_applied(s, l, closes);
 	}
 	parked_deinit(&blocked);
 	return done;
@@ -252,6 +261,17 @@ failed(struct fake_store *s, struct err *err, enum write_result result)
 	if (result == WRITE_ERROR && err->class == ERR_NONE)
 		err_set(err, ERR_RETRY, ER_LOCK_WAIT, "lock wait timeout");
 	return result;
+}
+
+static bool
+put_outbox(struct fake_store *s, const struct batch *batch, const struct lane *lane,
+    const struct letter_list *list)
+{
+	for (const struct letter *l = list->first; l != NULL; l = l->next)
+		if (l->action == LETTER_APPLY && !l->refused)
+			return outbox_put(s->session, batch, (unsigned)lane->index, lane->position,
+			    l->id);
+	return false;
 }
 
 enum write_result
@@ -273,8 +293,11 @@ fake_letters_write(struct store *store, struct lane *lane, struct letter_list *l
 	if (chance(world.odds.schema))
 		return failed(s, err, WRITE_SCHEMA);
 	world.sessions[s->session].tx.replays = true;
-	if (apply_letters(s, list, batch, closes, report) < 0)
+	if (images_lock(s->session, batch) != NULL ||
+	    apply_letters(s, list, batch, closes, report) < 0)
 		return failed(s, err, WRITE_ERROR);
+	images_owe(s->session, batch);
+	list->outbox |= put_outbox(s, batch, lane, list);
 	call_begins(s->process, "store.letters_write rows");
 	if (store_still(s, err) != 0 || store_commit(s, err) != 0)
 		return WRITE_ERROR;
@@ -294,6 +317,7 @@ check_gone(const struct stored_letter *l)
 			sim_fail("lane %u: a letter is closed and %s %u was not invalidated",
 			    l->lane, table_names[l->table[i]], l->row[i]);
 	}
+	values_check_letter(l);
 }
 
 int
@@ -317,6 +341,7 @@ fake_letters_close(struct store *store, const struct letter_list *list, struct e
 		check_gone(stored);
 		stored->state = STORED_CLOSED;
 	}
+	outbox_close_letters(list);
 	call_ends(s->process, "store.letters_close");
 	return 0;
 }
@@ -354,6 +379,8 @@ commit_step(const struct letter_step *step)
 	l->rows = step->rows;
 	memcpy(l->table, step->table, sizeof(l->table));
 	memcpy(l->row, step->row, sizeof(l->row));
+	l->value_count = step->value_count;
+	memcpy(l->values, step->values, sizeof(l->values));
 	l->applied_tick = ++world.ticks;
 	if (step->to == STORED_CLOSED)
 		check_gone(l);

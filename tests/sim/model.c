@@ -312,6 +312,7 @@ compare_with_model(void)
 		check_told(l);
 	play_log();
 	compare_rows();
+	outbox_check_empty();
 	free(model.open);
 	parked_deinit(&model.parked);
 	sim_schema_free(&model.schema);

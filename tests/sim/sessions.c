@@ -100,12 +100,16 @@ commit_rows(const struct transaction *tx)
 	for (unsigned t = 0; t < TABLES; t++) {
 		for (unsigned r = 0; r < ROWS_MAX; r++) {
 			unsigned lane = lane_of(t, r);
+			struct row before;
 
 			if (!tx->changed[t][r])
 				continue;
+			before = world.rows[t][r];
 			world.rows[t][r] = tx->rows[t][r];
 			if (r == KEYS_MAX || tx->replays)
 				continue; /* a letter remembers its keys itself */
+			if (t == STOCK)
+				values_commit(tx, r, &before);
 			world.changed_tick[t][r] = ++world.ticks;
 			world.changed_at[t][r] = tx->ledger[lane].position;
 		}
@@ -137,6 +141,7 @@ session_commit_now(int session)
 		return;
 	commit_rows(tx);
 	commit_letters(tx);
+	outbox_commit(tx);
 	for (unsigned l = 0; l < world.lanes; l++) {
 		struct position before = world.ledger[l].done, after = tx->ledger[l].done;
 
@@ -149,6 +154,7 @@ session_commit_now(int session)
 			sim_fail("lane %u: done goes back", l);
 		else if (position_compare(after, before) > 0)
 			check_done(l, after);
+		outbox_check(l);
 	}
 	session_roll_back(session);
 }

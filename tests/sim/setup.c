@@ -30,7 +30,7 @@ config_of(unsigned field_lanes, bool json)
 	    "  - { streams: \"f:{0..%u}\", tables: [stock, profile, checked, logged] }\n"
 	    "%s"
 	    "tables:\n"
-	    "  stock: { invalidate: [\"stock:{id}\"] }\n"
+	    "  stock: { invalidate: [\"stock:{id}\", \"stockn:{n}\"] }\n"
 	    "  profile: { version: ver }\n"
 	    "  checked: { invalidate: [\"checked:{id}\"] }\n"
 	    "  logged: {}\n",
@@ -65,6 +65,7 @@ choose_config(void)
 	world.config = *config_of(field_lanes, below(2) == 0);
 	memcpy(world.tables, world.config.tables, sizeof(world.tables));
 	world.config.tables = world.tables;
+	images_set_up();
 	world.lanes = (unsigned)config_lane_count(&world.config);
 	world.config.batch_max_rows = one_of(rows, 8);
 	world.config.batch_max_delay_ms = one_of(delays, 4);

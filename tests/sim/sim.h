@@ -33,7 +33,9 @@ enum {
 	ENTRIES_MAX = 320,
 	OTHERS_MAX = 12, /* per lane: entries of the other side of a fork */
 	FIELDS_MAX = 10,
-	TEXT_MAX = 8
+	TEXT_MAX = 8,
+	VALUES = 256, /* of a TINYINT */
+	OUTBOX_MAX = 1024
 };
 
 /* stock: increments, defaults, a column that ALTER TABLE adds; profile: given versions, text keys;
@@ -78,6 +80,7 @@ struct stored_letter {
 	unsigned key_count;
 	unsigned rows, table[LETTER_ROWS_MAX],
 	    row[LETTER_ROWS_MAX]; /* that it changed when applied */
+	unsigned value_count, values[2 * LETTER_ROWS_MAX];
 	uint64_t applied_tick;
 };
 
@@ -87,6 +90,7 @@ struct letter_step {
 	enum stored_state to;
 	const char *reason; /* NULL: stays */
 	unsigned rows, table[LETTER_ROWS_MAX], row[LETTER_ROWS_MAX];
+	unsigned value_count, values[2 * LETTER_ROWS_MAX];
 };
 
 /* What was committed, in that order: the model plays it again. */
@@ -100,12 +104,23 @@ struct logged {
 struct ledger {
 	bool found;
 	uint64_t epoch;
+	int owner; /* who raised it last, a process in this life of it */
+	unsigned owner_life;
 	struct position position, done;
 	char identity[64];
 	const char *halted, *alarm;
 	unsigned lanes_of_source;
 	struct lane_order order;
 	struct checkpoints checkpoints;
+};
+
+/* A row of sluice_outbox: keys stockn:{n}. */
+struct outbox_row {
+	bool there;
+	unsigned lane;
+	struct position position;
+	uint64_t letter;
+	bool value[VALUES];
 };
 
 /* What one session has changed and not yet committed.  What it has touched it has locked. */
@@ -121,6 +136,8 @@ struct transaction {
 	struct letter_step *steps;
 	size_t step_count;
 	bool replays;
+	struct outbox_row outbox[LANES_MAX];
+	bool trims[LANES_MAX];
 };
 
 struct session {
@@ -165,6 +182,7 @@ struct snapshot {
 	    applied[LANES_MAX][ENTRIES_MAX + OTHERS_MAX];
 	struct stored_letter *letters;
 	size_t letter_count, log_count;
+	struct outbox_row outbox[OUTBOX_MAX];
 };
 
 /* ---- processes: one worker each ---- */
@@ -204,6 +222,7 @@ struct fake_cache {
 	unsigned key_count;
 	unsigned char key_table[TABLES * KEYS_MAX], key_row[TABLES * KEYS_MAX];
 	bool gone[TABLES * KEYS_MAX];
+	bool value[VALUES]; /* stockn:{n}, sent and not yet gone */
 	int64_t answer_us;
 };
 
@@ -278,6 +297,11 @@ struct world {
 	 * last going of its key once `done` covers it. */
 	uint64_t ticks, changed_tick[TABLES][KEYS_MAX], gone_tick[TABLES][KEYS_MAX];
 	struct position changed_at[TABLES][KEYS_MAX];
+	/* the same of the keys stockn:{n}, by lane */
+	bool images;
+	uint64_t value_tick[LANES_MAX][VALUES], value_gone[VALUES];
+	struct position value_at[LANES_MAX][VALUES];
+	struct outbox_row outbox[OUTBOX_MAX];
 	struct stored_letter *letters;
 	size_t letter_count;
 	struct logged *log;
@@ -428,6 +452,35 @@ void letters_forget(struct snapshot *snap);
 void mark_letters(void);
 /* Nothing is marked, and nothing waits that could go on. */
 bool letters_rest(void);
+
+/* ---- images.c: keys that only MySQL knows, and its outbox ---- */
+void images_set_up(void);
+unsigned value_of_key(struct str key);
+/* Lock the rows that are read; NULL, or one that somebody else has. */
+const struct touched *images_lock(int session, const struct batch *batch);
+/* After the write: the keys of the rows before and after, into batch->owed. */
+void images_owe(int session, struct batch *batch);
+/* Write the lane's row in this transaction.  False: there is nothing of the lane. */
+bool outbox_put(int session, const struct batch *batch, unsigned lane, struct position position,
+    uint64_t letter);
+/* As the real one: with the transaction that moves `done`, where the lane says there are rows. */
+void outbox_trims(int session, const struct lane *lane, struct position done);
+void outbox_commit(const struct transaction *tx);
+void outbox_check(unsigned lane);
+bool outbox_has(unsigned lane);
+void outbox_check_empty(void);
+int fake_recall(struct store *store, struct batch *batch, struct letter_list *list,
+    struct err *err);
+int fake_outbox_count(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+    struct err *err);
+void outbox_close_letters(const struct letter_list *list);
+void values_commit(const struct transaction *tx, unsigned row, const struct row *before);
+void value_goes(unsigned value);
+void values_check_done(unsigned lane, struct position done);
+void values_of_letter(int session, struct letter_step *step);
+void values_check_letter(const struct stored_letter *l);
+void outbox_remember(struct snapshot *snap);
+void outbox_goes_back(const struct snapshot *snap);
 
 /* ---- model.c: one by one, and the comparison ---- */
 void compare_with_model(void);

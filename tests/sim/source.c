@@ -198,6 +198,10 @@ fake_release(struct source *source, struct lane *lane, struct source_look *look,
 	if (stream_keep_place(&s->kept[lane->index], world.now_us / 1000, world.config.keep_ms,
 		lane->done, &place))
 		trim(lane, stream, place);
+	/* whose session is gone, and who has not heard of it, takes the notice back: nothing tells any more */
+	if (s->process->store.session >= 0 && !world.sessions[s->process->store.session].alive &&
+	    position_compare(lane->done, world.ledger[lane->index].position) <= 0)
+		world.tell_rollback[lane->index] = false;
 	stream->board = lane->done;
 	call_ends(s->process, "source.release");
 	return 0;

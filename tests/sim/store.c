@@ -259,13 +259,14 @@ lock_row(struct fake_store *s, const struct lane *lane, const char *what, struct
 }
 
 static void
-show_row(const struct ledger *l, struct ledger_row *row)
+show_row(const struct ledger *l, unsigned lane, struct ledger_row *row)
 {
 	*row = (struct ledger_row){ .found = l->found,
 		.epoch = l->epoch,
 		.position = l->position,
 		.done = l->done,
 		.lanes_of_source = l->lanes_of_source,
+		.outbox = outbox_has(lane),
 		.checkpoints = l->checkpoints };
 	snprintf(row->identity, sizeof(row->identity), "%s", l->identity);
 	snprintf(row->halted, sizeof(row->halted), "%s", l->halted != NULL ? l->halted : "");
@@ -284,7 +285,13 @@ fake_load(struct store *store, struct lane *lane, bool raise, struct ledger_row 
 		return -1;
 	if (l->found && raise)
 		l->epoch++;
-	show_row(l, row);
+	show_row(l, (unsigned)lane->index, row);
+	if (l->found && raise) {
+		row->ours_before =
+		    l->owner == s->process->index && l->owner_life == s->process->life;
+		l->owner = s->process->index;
+		l->owner_life = s->process->life;
+	}
 	if (!l->found || !raise) {
 		session_roll_back(s->session);
 		return 0;
@@ -382,6 +389,7 @@ fake_move(struct store *store, struct lane *lane, struct position to, struct err
 	if (position_compare(to, lane->position) < 0)
 		sim_fail("lane %u: an order moves it back", number);
 	keep_checkpoints(s->session, lane, (struct checkpoint){ 0 });
+	outbox_trims(s->session, lane, done);
 	world.sessions[s->session].tx.skipped_from[number] = lane->position;
 	world.sessions[s->session].tx.skipped_to[number] = to;
 	return store_commit(s, err);
@@ -429,6 +437,7 @@ fake_record(struct store *store, struct lane **lanes, size_t count, struct err *
 			return WRITE_MISMATCH;
 		}
 		keep_checkpoints(s->session, lane, (struct checkpoint){ 0 });
+		outbox_trims(s->session, lane, lane->recording);
 	}
 	return store_commit(s, err) == 0 ? WRITE_OK : WRITE_ERROR;
 }
@@ -542,6 +551,8 @@ static const struct store_ops ops = {
 	.recount = fake_recount,
 	.prepare = fake_prepare,
 	.forget = fake_forget,
+	.recall = fake_recall,
+	.outbox_count = fake_outbox_count,
 	.write = fake_write,
 	.letters = fake_letters,
 	.free = fake_free,

@@ -2,6 +2,7 @@
 #include "tests/sim/sim.h"
 #include "tests/support/table_make.h"
 #include "worker/store/refusal.h"
+#include "worker/store/template_names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,23 +53,40 @@ make_master(const struct config *config)
 }
 
 static void
+copy_templates(struct table *table, unsigned t)
+{
+	static const char *names[TABLES][COLUMNS_MAX + 1];
+	static unsigned columns_named[TABLES][COLUMNS_MAX + 1];
+	size_t count = template_names(table, names[t], columns_named[t]);
+	struct err err;
+
+	table->reads = columns_named[t] + table->key_count;
+	table->image_count = table->read_count = (unsigned)count - table->key_count;
+	table->reads_row = table->image_count > 0;
+	table->template_count = table->config->template_count;
+	table->templates = calloc(table->template_count + 1, sizeof(*table->templates));
+	CHECK(table->templates != NULL);
+	for (size_t i = 0; i < table->template_count; i++) {
+		struct key_template *template = &table->templates[i];
+
+		CHECK(key_template_compile(template, &table->config->templates[i], names[t], count,
+			  &err) == 0);
+		template->from_row = template->parts[0].column >= (int)table->key_count;
+		template->one_row = !template->from_row;
+	}
+}
+
+static void
 copy_table(struct table *table, unsigned t, const struct config *config)
 {
 	size_t bytes = master[t].column_count * sizeof(*table->columns);
-	const char *name = master[t].columns[0].name;
-	struct err err;
 
 	*table = master[t];
 	table->config = &config->tables[t];
 	table->columns = malloc(bytes);
 	CHECK(table->columns != NULL);
 	memcpy(table->columns, master[t].columns, bytes);
-	table->template_count = table->config->template_count;
-	table->templates = calloc(table->template_count + 1, sizeof(*table->templates));
-	CHECK(table->templates != NULL);
-	for (size_t i = 0; i < table->template_count; i++)
-		CHECK(key_template_compile(&table->templates[i], &table->config->templates[i],
-			  &name, 1, &err) == 0);
+	copy_templates(table, t);
 }
 
 struct sim_schema *

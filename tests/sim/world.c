@@ -1,3 +1,4 @@
+#include "tests/sim/groups.h"
 #include "tests/sim/sim.h"
 
 #include "common/clock.h"
@@ -365,6 +366,8 @@ poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	int64_t end_us = world.now_us + timeout_ms * INT64_C(1000);
 
+	if (groups_are_played())
+		return groups_poll(fds, count, timeout_ms);
 	for (;;) {
 		int ready = count_ready(fds, count);
 		int64_t left_us = end_us - world.now_us, step_us = 200 + below(20000);
@@ -443,10 +446,17 @@ fail_unrest(void)
 			const char *why = atomic_load(&p->lanes[l].why);
 
 			if (p->alive)
-				printf("  p%u: %s %s\n", i, lane_state_name(p->lanes[l].state),
-				    why != NULL ? why : "");
+				printf("  p%u: %s %s, answered %s cursor %s\n", i,
+				    lane_state_name(p->lanes[l].state), why != NULL ? why : "",
+				    position_text(p->lanes[l].answered, position),
+				    position_text(p->lanes[l].cursor, done));
 		}
 	}
+	for (unsigned l = 0; l < world.lanes; l++)
+		printf("lane %u: rollback to tell %d told %d, fork to tell %d told %d, unsure %d\n",
+		    l, world.tell_rollback[l], world.told_rollback[l], world.tell_fork[l],
+		    world.told_fork[l], is_unsure(l));
+	printf("snapshot waits %d, letters rest %d\n", world.snapshot.taken, letters_rest());
 	sim_fail("it does not come to rest");
 }
 

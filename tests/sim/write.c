@@ -63,6 +63,7 @@ advance(struct writing *w, struct err *err)
 			return stop(w, WRITE_MISMATCH);
 		keep_checkpoints(w->store->session, bl->lane,
 		    (struct checkpoint){ bl->to, bl->last_hash });
+		outbox_trims(w->store->session, bl->lane, bl->done);
 	}
 	for (struct batch_lane *bl = w->batch->lanes; bl != NULL; bl = bl->next)
 		check_no_hole(w->batch, bl);
@@ -414,6 +415,8 @@ trace_lanes(const struct writing *w)
 static bool
 write_open(struct writing *w, struct err *err)
 {
+	const struct touched *held;
+
 	trace_lanes(w);
 	if (!advance(w, err))
 		return false;
@@ -425,8 +428,11 @@ write_open(struct writing *w, struct err *err)
 		return stop(w, WRITE_SCHEMA);
 	if (chance(world.odds.one_by_one) && !w->batch->one_by_one)
 		return stop(w, WRITE_ONE_BY_ONE);
+	if ((held = images_lock(w->store->session, w->batch)) != NULL)
+		return locked(w, NULL, held->changes);
 	if (!apply_rows(w))
 		return false;
+	images_owe(w->store->session, w->batch);
 	call_begins(w->store->process, "store.write rows");
 	if (store_still(w->store, err) != 0)
 		return stop(w, WRITE_ERROR);
@@ -434,6 +440,9 @@ write_open(struct writing *w, struct err *err)
 	    batch_check_parked(w->batch, world.config.max_parked))
 		return stop(w, WRITE_LEAVE);
 	add_letters(w);
+	for (struct batch_lane *bl = w->batch->lanes; bl != NULL; bl = bl->next)
+		bl->outboxed = bl->writes &&
+		    outbox_put(w->store->session, w->batch, (unsigned)bl->lane->index, bl->to, 0);
 	return store_commit(w->store, err) == 0 || stop(w, WRITE_ERROR);
 }
 

@@ -54,7 +54,8 @@ rig_start(struct rig *rig)
 {
 	memset(rig, 0, sizeof(*rig));
 	make_tables(rig);
-	rig->source = (struct config_source){ .format = FORMAT_FIELDS,
+	rig->source = (struct config_source){ .write = true,
+		.format = FORMAT_FIELDS,
 		.table = names[0],
 		.tables = calloc(RIG_TABLES, sizeof(char *)),
 		.table_count = RIG_TABLES,

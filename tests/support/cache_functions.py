@@ -1,11 +1,12 @@
 """The cache functions (worker/cache/functions.lua) as a reader calls them."""
 import os
-from support import TOP, equal, wait_for
+from support import TOP, Redis, equal, wait_for
 
 with open(os.path.join(TOP, "worker/cache/functions.lua"), encoding="utf-8") as file:
     SOURCE = file.read()
 NONE = "0" * 21
 HOUR = 3_600_000
+VERSIONED = {"key": "user:{id}", "mode": "versioned"}
 
 
 def row(version):
@@ -61,3 +62,27 @@ class Cache:
     def forget(self, key):
         """As an eviction does."""
         self.client.delete(key)
+
+
+# --- a sluice with a cache of its own
+
+def start(t, *templates, cache=None, version="ver", **more):
+    """A sluice whose cache is a Redis of its own; answers (process, server)."""
+    t.sql("""CREATE TABLE users (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(20), credits INT UNSIGNED NOT NULL DEFAULT 0,
+             ver BIGINT UNSIGNED) CHARACTER SET utf8mb4""")
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    table = {"invalidate": list(templates) or [VERSIONED], **({"version": version} if version else {})}
+    process = t.sluice(cache=cache(server) if cache else {"url": server.url}, tables={"users": table}, **more)
+    if not cache:
+        equal(t.command("functions", "load", process.config)[0], 0)
+    return process, server
+
+
+def reader(server):
+    """Calls the functions that sluice loaded."""
+    return Cache(server.client(), load=False)
+
+
+def user(t, key, version, **fields):
+    t.user(key, _version=version, **fields)

@@ -65,13 +65,12 @@ versions_of_ours_are_refused_where_change_events_write(void **state)
 }
 
 static void
-when_is_for_tables_that_change_events_write(void **state)
+when_is_for_tables_of_any_source(void **state)
 {
 	(void)state;
 	expect(SERVERS "sources: [{ streams: s, table: t }]\n"
 		       "tables: { t: { invalidate: [{ key: \"t:{id}\", when: [a] }] } }\n",
-	    "4:36: key \"t:{id}\" has `when`, which needs the row before: only change events have "
-	    "it\n");
+	    "");
 	expect(SERVERS
 	    "sources: [{ streams: s, table: t }, { streams: e, tables: [t], format: dms }]\n"
 	    "tables: { t: { invalidate: [{ key: \"t:{id}\", when: [a, b] }] } }\n",
@@ -104,11 +103,92 @@ a_table_has_images_where_all_its_changes_are_events(void **state)
 				"t }"));
 }
 
+#define ALONE "redis: {}\nsources: "
+
+static void
+without_a_source_that_writes_mysql_is_not_needed(void **state)
+{
+	(void)state;
+	expect(ALONE "[{ streams: s, format: debezium, write: false, tables: [t] }]\n"
+		     "tables: { t: { types: { id: int }, key: [id] } }\n",
+	    "");
+	expect(ALONE "[{ streams: s, format: debezium, write: false, tables: [t] },\n"
+		     "  { streams: w, table: t }]\n"
+		     "tables: { t: {} }\n",
+	    "1:1: mysql is missing\n");
+	expect(ALONE "[{ streams: s, table: t, write: false }]\n"
+		     "tables: { t: { on_poison: park, types: { id: number } } }\n"
+		     "ready_requires: [mysql]\n",
+	    "3:11: tables.t.types: \"number\" is no type of a column; one looks like bigint "
+	    "unsigned, "
+	    "varchar(64) or decimal(10,2)\n"
+	    "3:11: tables.t.on_poison: park is for tables that some source writes\n"
+	    "4:1: ready_requires: there is no mysql to require\n");
+}
+
+static void
+a_source_that_does_not_write_is_only_told(void **state)
+{
+	(void)state;
+	expect(ALONE "[{ streams: s, table: t, write: false, operations: [upsert] }]\n"
+		     "tables: { t: {} }\n",
+	    "2:49: sources[0].operations: with write: false entries can only ask for invalidate\n");
+	expect(SERVERS "sources: [{ streams: s, table: t, trim: acked, claim_after: 1m }]\n"
+		       "tables: { t: {} }\n",
+	    "3:35: sources[0].trim: only with write: false\n"
+	    "3:48: sources[0].claim_after: only with write: false\n");
+	expect(SERVERS "sources: [{ streams: s, table: t, trim: never, claim_after: 30s }]\n"
+		       "tables: { t: {} }\n",
+	    "");
+}
+
+static void
+the_home_of_dead_letters_is_nobodys_key(void **state)
+{
+	(void)state;
+	expect(ALONE "[{ streams: s, table: t, write: false }]\n"
+		     "dead_letters: { stream: \"dead:x\" }\n"
+		     "tables: { t: { invalidate: [\"dead:{id}\"] } }\n",
+	    "4:29: key \"dead:{id}\" can be the stream \"dead:x\", the home of dead letters; give "
+	    "it a prefix of its own\n");
+	expect(ALONE "[{ streams: s, table: t, write: false }]\n"
+		     "dead_letters: { stream: s }\n"
+		     "tables: { t: {} }\n",
+	    "3:17: dead_letters.stream: \"s\" is a lane of line 2\n");
+}
+
+static void
+snapshots_are_ignored_where_nothing_is_written(void **state)
+{
+	struct config_problems problems;
+	struct config config;
+
+	(void)state;
+	assert_int_equal(config_parse(&config, "f",
+			     STR(ALONE
+				 "[{ streams: s, format: debezium, write: false, tables: [t] },\n"
+				 "  { streams: a, format: debezium, write: false, tables: [t], "
+				 "snapshot: apply }]\n"
+				 "tables: { t: {} }\n"),
+			     &problems),
+	    0);
+	assert_false(config.sources[0].apply_snapshots);
+	assert_true(config.sources[1].apply_snapshots);
+	assert_string_equal(config.dead_stream, "sluice:default:dead");
+	assert_false(config.has_mysql);
+	config_problems_deinit(&problems);
+	config_deinit(&config);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(when_is_for_tables_that_change_events_write),
+		cmocka_unit_test(without_a_source_that_writes_mysql_is_not_needed),
+		cmocka_unit_test(a_source_that_does_not_write_is_only_told),
+		cmocka_unit_test(the_home_of_dead_letters_is_nobodys_key),
+		cmocka_unit_test(snapshots_are_ignored_where_nothing_is_written),
+		cmocka_unit_test(when_is_for_tables_of_any_source),
 		cmocka_unit_test(a_table_has_images_where_all_its_changes_are_events),
 		cmocka_unit_test(options_of_change_events_are_refused_elsewhere),
 		cmocka_unit_test(versions_of_ours_are_refused_where_change_events_write),

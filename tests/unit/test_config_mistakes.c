@@ -141,7 +141,7 @@ a_wrong_type_names_what_was_found_and_meant(void **state)
 	expect(GOOD "log: info\n", "5:6: log: found \"info\", meant a map\n");
 	expect(GOOD "show_keys: 1\n", "5:12: show_keys: found \"1\", meant one of true, false\n");
 	expect(GOOD "ready_requires: { a: 1 }\n",
-	    "5:17: ready_requires: found a map, meant a list of redis, mysql, cache\n");
+	    "5:17: ready_requires: found a map, meant a list of redis, mysql, cache, kafka\n");
 	expect("[1, 2]\n", "1:1: found a list, meant a map of options such as redis: …\n");
 }
 
@@ -322,23 +322,17 @@ static void
 what_a_later_release_brings_is_refused_by_name(void **state)
 {
 	(void)state;
-	expect(SERVERS
-	    "sources: [{ streams: s, table: t, format: debezium, write: false, trim: acked }]\n"
-	    "tables:\n"
-	    "  t:\n"
-	    "    truncate: allow\n"
-	    "    announce: {}\n"
-	    "    invalidate: [{ key: \"u:{id}\", mode: scan, stale_for: 5s }]\n"
-	    "kafka: { brokers: k }\n"
-	    "quarantine: 1s\n",
-	    "3:60: sources[0].write: false is not in this release\n"
-	    "3:67: sources[0].trim is not in this release\n"
+	expect(SERVERS "sources: [{ streams: s, table: t, format: debezium }]\n"
+		       "tables:\n"
+		       "  t:\n"
+		       "    truncate: allow\n"
+		       "    when: {}\n"
+		       "    invalidate: [{ key: \"u:{id}\", mode: delete, stale_for: 5s }]\n"
+		       "quarantine: 1s\n",
 	    "6:5: tables.t.truncate is not in this release\n"
-	    "7:5: tables.t.announce is not in this release\n"
-	    "8:41: tables.t.invalidate[0].mode: scan is not in this release\n"
-	    "8:47: tables.t.invalidate[0].stale_for is not in this release\n"
-	    "9:1: kafka is not in this release\n"
-	    "10:1: quarantine is not in this release\n");
+	    "7:5: tables.t.when is not in this release\n"
+	    "8:49: tables.t.invalidate[0].stale_for is not in this release\n"
+	    "9:1: quarantine is not in this release\n");
 }
 
 static void
@@ -373,7 +367,7 @@ what_is_required_is_missed(void **state)
 	    "2:1: mysql.user is missing, here or in the url\n"
 	    "2:1: mysql.database is missing, here or in the url (mysql://user@host/database)\n");
 	expect(SERVERS "sources: [{ format: json }, 5]\ntables: { t: {} }\n",
-	    "3:11: sources[0]: streams is missing\n"
+	    "3:11: sources[0]: streams or topics is missing\n"
 	    "3:11: sources[0]: table or tables is missing\n"
 	    "3:29: sources[1]: found text, meant a map such as { streams: …, table: … }\n");
 	expect(SERVERS "sources: []\ntables: {}\n", "3:1: sources: an empty list\n");

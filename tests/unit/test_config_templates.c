@@ -78,19 +78,60 @@ a_mode_says_what_it_wants(void **state)
 		       "    invalidate:\n"
 		       "      - { key: \"v:{nr}\", mode: versioned }\n"
 		       "      - { key: \"v:{nr}:all\", mode: tag }\n"
-		       "      - { key: \"v:number\", mode: table }\n",
-	    "5:28: key \"t:{id}\": mode versioned wants a version of kind given, and table \"t\" "
-	    "has "
-	    "none\n"
-	    "8:25: key \"u:{id}\": mode versioned wants a version of kind given, and table \"u\" "
-	    "has "
-	    "kind counter\n"
+		       "      - { key: \"v:number\", mode: table }\n"
+		       "      - { key: \"p:{id}\", mode: populate }\n",
+	    "5:28: key \"t:{id}\": mode versioned wants a version, and table \"t\" has none\n"
 	    "13:16: key \"v:{id}:all\": mode table has one key for the whole table, without a "
 	    "{column}\n"
 	    "18:16: key \"v:{nr}\": with mode versioned a pattern belongs to one table; in line 12 "
 	    "it is of \"v\"\n"
 	    "19:16: key \"v:{nr}:all\": the same pattern has another mode in line 13\n"
-	    "20:16: warning: key \"v:number\": the same pattern is in line 14\n");
+	    "20:16: warning: key \"v:number\": the same pattern is in line 14\n"
+	    "21:16: key \"p:{id}\": mode populate wants a ttl for the value\n");
+}
+
+static void
+a_pattern_has_a_fixed_prefix_a_star_and_no_stream(void **state)
+{
+	(void)state;
+	expect(SERVERS "sources: [{ streams: \"wb:{0..1}\", table: t }]\n"
+		       "announce: { stream: \"told:all\" }\n"
+		       "tables:\n"
+		       "  t:\n"
+		       "    invalidate:\n"
+		       "      - { key: \"t:{id}:*\", mode: scan }\n"
+		       "      - { key: \"user:{id}\", mode: scan }\n"
+		       "      - { key: \"wb:*\", mode: scan }\n"
+		       "      - { key: \"sluice*\", mode: scan }\n"
+		       "      - { key: \"told:{id}\" }\n"
+		       "      - { key: \"page:{id}:*\", mode: scan }\n",
+	    "8:16: key \"t:{id}:*\": mode scan wants 3 characters or more in front of the first * "
+	    "or {column}, since it looks for keys of that prefix\n"
+	    "9:16: key \"user:{id}\": mode scan wants a pattern with a *; one key is removed by "
+	    "mode delete\n"
+	    "10:16: warning: tables.t.invalidate[2]: \"wb:*\" has no {column}: every change of the "
+	    "table invalidates this one key\n"
+	    "10:16: key \"wb:*\" can be the stream \"wb:0\" of line 3; give it a prefix of its "
+	    "own\n"
+	    "11:16: warning: tables.t.invalidate[3]: \"sluice*\" has no {column}: every change of "
+	    "the table invalidates this one key\n"
+	    "11:16: key \"sluice*\" can begin with sluice:, as our own keys do; give it a prefix "
+	    "of "
+	    "its own\n"
+	    "12:16: key \"told:{id}\" can be \"told:all\", the stream of announce; give it a "
+	    "prefix "
+	    "of its own\n");
+}
+
+static void
+announcements_go_to_one_place_that_is_no_lane(void **state)
+{
+	(void)state;
+	expect(SERVERS "sources: [{ streams: s, table: t }]\n"
+		       "tables: { t: {} }\n"
+		       "announce: { channel: c, stream: s }\n",
+	    "5:25: announce has a channel and a stream; one of them\n"
+	    "5:25: announce.stream: \"s\" is a lane, of line 3\n");
 }
 
 static void
@@ -113,6 +154,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pattern_has_a_fixed_prefix_a_star_and_no_stream),
+		cmocka_unit_test(announcements_go_to_one_place_that_is_no_lane),
 		cmocka_unit_test(a_template_can_never_be_a_stream_or_a_key_of_ours),
 		cmocka_unit_test(a_mode_says_what_it_wants),
 		cmocka_unit_test(a_template_is_well_formed),

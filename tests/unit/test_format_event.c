@@ -62,7 +62,8 @@ start(void **state)
 	static const char *names[] = { "users", "items" };
 
 	(void)state;
-	source = (struct config_source){ .format = FORMAT_DEBEZIUM,
+	source = (struct config_source){ .write = true,
+		.format = FORMAT_DEBEZIUM,
 		.tables = names,
 		.listed = names,
 		.table_count = 2,

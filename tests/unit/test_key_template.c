@@ -139,7 +139,7 @@ static void
 an_unknown_placeholder_is_named(void **state)
 {
 	(void)state;
-	refused("user:{nmae}", "{nmae} is not a column of the primary key (tenant, handle)");
+	refused("user:{nmae}", "{nmae} is not a column of the table");
 	refused("user:{tenant", "brace");
 	refused("user:tenant}", "brace");
 	refused("user:{}", "empty");

@@ -18,7 +18,12 @@ a_position_reads_back_as_it_was_written(void **state)
 	assert_true(position_parse(str_of(text), &q));
 	assert_int_equal(position_compare(p, q), 0);
 	assert_true(position_parse(STR("1732"), &q));
-	assert_string_equal(position_text(q, text), "1732-0");
+	assert_string_equal(position_text(q, text), "1732");
+	assert_int_equal(position_next_offset(q), 1733);
+	assert_string_equal(position_text(position_of_stream(q), text), "1732-0");
+	q = position_of_offset(0);
+	assert_true(position_compare(q, position_of_offset(-1)) > 0);
+	assert_int_equal(position_next_offset(position_of_offset(-1)), 0);
 }
 
 static void
@@ -120,10 +125,68 @@ a_lane_that_is_let_go_shows_nothing_of_its_stream(void **state)
 	assert_null(atomic_load(&lane.alarm));
 }
 
+static struct lane_wait
+place_at(uint64_t major)
+{
+	return (struct lane_wait){ .at = { major, 0 }, .hash = major };
+}
+
+static void
+answer(struct lane *lane, uint64_t major, uint64_t pass)
+{
+	struct lane_wait place = place_at(major);
+
+	lane_answer(lane, &place, pass);
+}
+
+/* Patterns that never end come in all the time: each still ends with its own pass. */
+static void
+a_lane_is_answered_behind_each_pass_however_many_follow(void **state)
+{
+	struct lane lane = { 0 };
+
+	(void)state;
+	answer(&lane, 1, 0);
+	assert_int_equal(lane.answered.major, 1);
+	for (uint64_t pass = 1; pass < 50; pass++) {
+		answer(&lane, 10 * pass, pass);
+		answer(&lane, 10 * pass + 1,
+		    0); /* has none of its own, and is behind one that has */
+		answer(&lane, 10 * pass + 2, pass + 1);
+		assert_int_equal(lane_reached(&lane).at.major, 10 * pass + 2);
+		lane_passed(&lane, pass);
+		assert_int_equal(lane.answered.major, 10 * pass + 1);
+		assert_int_equal(lane.answered_hash, 10 * pass + 1);
+		lane_passed(&lane, pass);
+		assert_int_equal(lane.answered.major, 10 * pass + 1);
+	}
+	lane_passed(&lane, 50);
+	assert_int_equal(lane.answered.major, 492);
+	assert_int_equal(lane.wait_count, 0);
+}
+
+static void
+what_the_ledger_knows_ends_a_wait_and_what_is_read_again_forgets_it(void **state)
+{
+	struct lane lane = { 0 };
+
+	(void)state;
+	answer(&lane, 5, 1);
+	answer(&lane, 9, 2);
+	lane_answered_at(&lane, (struct position){ 5, 0 });
+	assert_int_equal(lane.wait_count, 1);
+	assert_int_equal(lane_reached(&lane).at.major, 9);
+	lane_forget_waits(&lane);
+	assert_int_equal(lane_reached(&lane).at.major, 5);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_lane_is_answered_behind_each_pass_however_many_follow),
+		cmocka_unit_test(
+		    what_the_ledger_knows_ends_a_wait_and_what_is_read_again_forgets_it),
 		cmocka_unit_test(a_position_reads_back_as_it_was_written),
 		cmocka_unit_test(what_is_not_a_position_is_refused),
 		cmocka_unit_test(positions_are_ordered_by_time_then_by_sequence),

@@ -56,7 +56,8 @@ configure(void)
 		.name = "stock", .fold = true, .version = VERSION_COUNTER, .version_column = "stamp"
 	};
 	tables_config[BROKEN] = (struct config_table){ .name = "broken", .fold = true };
-	source = (struct config_source){ .format = FORMAT_FIELDS,
+	source = (struct config_source){ .write = true,
+		.format = FORMAT_FIELDS,
 		.table = "users",
 		.tables = table_names,
 		.table_count = sizeof(table_names) / sizeof(table_names[0]),

@@ -49,8 +49,8 @@ open_all(void **state)
 	(void)state;
 	table_make(&table, &config, columns);
 	count = template_names(&table, names, found);
-	table.images = found + table.key_count;
-	table.image_count = (unsigned)(count - table.key_count);
+	table.reads = found + table.key_count;
+	table.image_count = table.read_count = (unsigned)(count - table.key_count);
 	table.has_when = true;
 	table.templates = calloc(4, sizeof(*table.templates));
 	for (size_t i = 0; i < 4; i++)
@@ -61,7 +61,8 @@ open_all(void **state)
 	schema = schema_of_tables(NULL, &table, 1);
 	arena_init(&arena, 1 << 16);
 	resolver_init(&resolver);
-	source = (struct config_source){ .tables = listed,
+	source = (struct config_source){ .write = true,
+		.tables = listed,
 		.listed = listed,
 		.table_count = 1,
 		.operations = OPERATION_ALL,

@@ -15,15 +15,27 @@
  */
 struct cache;
 
+/* How far the patterns of mode scan are (scan.h): beside the rounds, a batch_lane's `done` waits. */
+struct cache_scan {
+	uint64_t passes; /* that are through, numbered from 1 */
+	uint64_t last;	 /* the last pass that some pattern waits for */
+	bool full;	 /* more patterns wait than may: lanes that have some are not to be read */
+	int fd;		 /* to be polled, -1: none */
+	int wait_ms;	 /* when to call again at the latest */
+};
+
 struct cache_ops {
 	int (*open)(struct cache *cache, struct err *err);
 	bool (*is_open)(const struct cache *cache);
 	void (*close)(struct cache *cache);
-	/* Send the invalidations of a WRITTEN batch.  Nothing may be under way. */
+	/* Send the invalidations of a WRITTEN batch.  Nothing may be under way.  Sets scan_pass of the
+	 * batch's lanes that have patterns. */
 	int (*start)(struct cache *cache, const struct batch *batch, struct err *err);
 	/* 1 all answered, 0 not yet (waits at most timeout_ms), -1 lost. */
 	int (*poll)(struct cache *cache, int timeout_ms, struct err *err);
 	int (*fd)(const struct cache *cache); /* -1: nothing under way */
+	/* Go on with the patterns, without waiting.  NULL: there never are any. */
+	void (*scan)(struct cache *cache, struct cache_scan *now);
 	void (*free)(struct cache **cache);
 };
 

@@ -15,7 +15,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_fill` | `KEY token version payload ttl [jitter=10] [stale_for=0]` | `OK`; `LEASE_LOST` (the key changed or vanished meanwhile, or it took longer than the lease); `OLD` (what was read is older than what is known) |
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
 | `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new); `SAME` (told before); `OLD` (a newer one was told before) |
-| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0); `BUSY` (no fill before the quarantine is over) |
+| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
 | `sluice_release` | `KEY token` | `OK` (the lease is given back); `LEASE_LOST` |
@@ -302,13 +302,14 @@ local function populate(key, args)
 	if not payload then fail('payload is missing') end
 	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
 	local us = now_us()
-	if not (m or w or t or q) then
-		demand_absent(key)
-		if not always then return { ok = 'ABSENT' } end
+	local busy = not is_over(q, us)
+	if not (m or w or t or q) then demand_absent(key) end
+	-- where nothing is written a reader that loads must be told all the same
+	if busy or not (m or w or always) then
+		invalidate(key, { text, 'row', args[6] or '', args[8] or '' })
+		return { ok = busy and 'BUSY' or 'ABSENT' }
 	end
-	if not is_over(q, us) then return { ok = 'BUSY' } end
 	if version < higher(r, m) then return OLD end
-	if not (m or w or always) then return { ok = 'ABSENT' } end
 	call('HSET', key, 'm', version)
 	lasts(key, max(1, marker))
 	return store(key, version, payload, life, w, us)
@@ -438,7 +439,7 @@ offer('sluice_get', get, 3, 'allow-oom')
 offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
 offer('sluice_invalidate', invalidate, 5, 'allow-oom')
-offer('sluice_populate', populate, 7)
+offer('sluice_populate', populate, 8)
 offer('sluice_refresh', refresh, 6)
 offer('sluice_lease', lease, 2)
 offer('sluice_release', release, 1)

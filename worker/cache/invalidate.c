@@ -16,6 +16,8 @@ struct invalidator {
 	struct buf password;
 	char name[32];
 	struct library library;
+	struct untouched untouched;
+	struct scan *scan; /* NULL: no template has mode scan */
 	struct round round;
 	int64_t progress_ms;
 };
@@ -111,6 +113,18 @@ invalidate_fd(const struct cache *cache)
 }
 
 static void
+invalidate_scan(struct cache *cache, struct cache_scan *now)
+{
+	struct invalidator *v = invalidator_of(cache);
+
+	*now = (struct cache_scan){ .fd = -1, .wait_ms = INT32_MAX };
+	if (v->scan == NULL)
+		return;
+	scan_work(v->scan);
+	scan_show(v->scan, now);
+}
+
+static void
 invalidate_free(struct cache **cache)
 {
 	struct invalidator *v;
@@ -119,6 +133,8 @@ invalidate_free(struct cache **cache)
 		return;
 	v = invalidator_of(*cache);
 	redis_free(&v->redis);
+	scan_free(&v->scan);
+	untouched_deinit(&v->untouched);
 	round_deinit(&v->round);
 	buf_deinit(&v->password);
 	free(v);
@@ -141,6 +157,7 @@ static const struct cache_ops invalidate_ops = {
 	.start = invalidate_start,
 	.poll = invalidate_poll,
 	.fd = invalidate_fd,
+	.scan = invalidate_scan,
 	.free = invalidate_free,
 };
 
@@ -169,5 +186,10 @@ invalidate_new(const struct config *config, int worker)
 	};
 	v->redis = redis_new(&v->options);
 	round_init(&v->round, &v->cache, config, v->redis, &v->library);
+	untouched_init(&v->untouched, config);
+	v->round.untouched = &v->untouched;
+	if (config_has_mode(config, MODE_SCAN))
+		v->scan = scan_new(&v->cache, config, &v->options, &v->untouched);
+	v->round.scan = v->scan;
 	return &v->cache;
 }

@@ -1,6 +1,7 @@
 #include "worker/cache/key_template.h"
 
 #include "config/braces.h"
+#include "worker/cache/glob.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -12,21 +13,6 @@ column_of(struct str name, const char *const *names, size_t name_count)
 	for (size_t i = 0; i < name_count; i++)
 		if (strlen(names[i]) == name.len && strncasecmp(names[i], name.data, name.len) == 0)
 			return (int)i;
-	return -1;
-}
-
-static int
-refuse_placeholder(struct str hole, const char *const *names, size_t name_count, struct err *err)
-{
-	struct buf list;
-
-	buf_init(&list);
-	for (size_t i = 0; i < name_count; i++)
-		buf_printf(&list, "%s%s", i > 0 ? ", " : "", names[i]);
-	err_set(err, ERR_FATAL, 0, "{%.*s} is not a column of the primary key (%.*s)",
-	    hole.len < 64 ? (int)hole.len : 64, hole.data, list.len < 256 ? (int)list.len : 256,
-	    list.len > 0 ? list.data : "");
-	buf_deinit(&list);
 	return -1;
 }
 
@@ -114,7 +100,8 @@ key_template_compile(struct key_template *t, const struct config_template *confi
 		t->parts[t->part_count] =
 		    (struct key_part){ text, column_of(brace.text, names, name_count) };
 		if (t->parts[t->part_count++].column < 0) {
-			refuse_placeholder(brace.text, names, name_count, err);
+			err_set(err, ERR_FATAL, 0, "{%.*s} is not a column of the table",
+			    brace.text.len < 64 ? (int)brace.text.len : 64, brace.text.data);
 			goto fail;
 		}
 		text = (struct str){ literal, 0 };
@@ -158,15 +145,30 @@ add_value(const struct key_template *t, struct str value, struct buf *out)
 	buf_advance(out, len);
 }
 
+static void
+add_escaped(struct buf *out, size_t from, bool stars)
+{
+	struct buf copy;
+
+	buf_init(&copy);
+	buf_add(&copy, out->data + from, out->len - from);
+	out->len = from;
+	glob_escape(out, (struct str){ copy.data, copy.len }, stars);
+	buf_deinit(&copy);
+}
+
 bool
 key_template_render(const struct key_template *t, const struct str *values, struct buf *out)
 {
-	size_t start = out->len;
+	size_t start = out->len, value_from;
 
 	for (size_t i = 0; i < t->part_count; i++) {
 		const struct key_part *part = &t->parts[i];
 
-		buf_add(out, part->text.data, part->text.len);
+		if (t->config->mode == MODE_SCAN)
+			glob_escape(out, part->text, true);
+		else
+			buf_add(out, part->text.data, part->text.len);
 		if (part->column < 0)
 			break;
 		if (values[part->column].data == NULL) {
@@ -175,7 +177,10 @@ key_template_render(const struct key_template *t, const struct str *values, stru
 				out->data[start] = '\0';
 			return false;
 		}
+		value_from = out->len;
 		add_value(t, values[part->column], out);
+		if (t->config->mode == MODE_SCAN && out->len > value_from)
+			add_escaped(out, value_from, false);
 	}
 	return true;
 }

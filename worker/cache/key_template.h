@@ -15,7 +15,8 @@
  * Two rows never share a key: in a template with more than one placeholder, one byte of each
  * separator (its first punctuation, ':' in "a:{x}:{y}") and '%' are escaped as %XX inside a value;
  * with one placeholder values appear as they are.  Placeholders without such a separator between
- * them are refused.  A NULL column makes no key.
+ * them are refused.  A NULL column makes no key.  With mode scan the text's * are wildcards, and all
+ * else that a glob pattern takes for special is escaped (glob.h).
  */
 struct key_part {
 	struct str text; /* literal bytes before the placeholder */
@@ -28,10 +29,11 @@ struct key_template {
 	size_t part_count;
 	bool escaped[256]; /* bytes that are %XX inside a value */
 	bool one_row;	   /* holds every name: no two rows have this key */
+	bool from_row;	   /* its keys or their versions want the row that MySQL holds */
 };
 
 /*
- * Compile `written` against the names (the primary key's columns, in this release).  On failure -1
+ * Compile `written` against the names.  On failure -1
  * and the sentence in err names the placeholder.  Free with key_template_deinit.
  */
 int key_template_compile(struct key_template *t, const struct config_template *config,

@@ -1,6 +1,7 @@
 #include "worker/cache/round.h"
 
 #include "common/log.h"
+#include "worker/cache/payload.h"
 #include "worker/cache/refresh_ring.h"
 #include "worker/cache/tag.h"
 
@@ -12,46 +13,33 @@ enum {
 	ARENA_KEEP = 256 * 1024,
 	KEY_COLUMNS = 16,
 	MAP_KEEP = 16 * 1024,
-	CALL_ARGUMENTS = 5,
+	CALL_ARGUMENTS = 8,
 	/* what sluice_invalidate takes when it isn't told */
 	MARKER_MS = 60000,
 	MARKER_ABSENT_MS = 2000,
 	QUARANTINE_MS = 5000
 };
 
-static void
-remember_lanes(struct round *r)
-{
-	for (size_t i = 0; i < r->config->source_count; i++) {
-		const struct config_source *source = &r->config->sources[i];
-
-		for (size_t j = 0; j < source->stream_count; j++)
-			*map_at(&r->lanes, source->streams[j], strlen(source->streams[j])) = r;
-	}
-}
-
 void
 round_init(struct round *r, struct cache *cache, const struct config *config, struct redis *redis,
     const struct library *library)
 {
 	*r = (struct round){ .cache = cache, .config = config, .redis = redis, .library = library };
-	map_init(&r->lanes);
 	map_init(&r->seen);
 	arena_init(&r->arena, ARENA_KEEP);
 	arena_init(&r->tags_arena, ARENA_KEEP);
 	buf_init(&r->key);
-	if (config->cache_is_redis)
-		remember_lanes(r);
+	buf_init(&r->message);
 }
 
 void
 round_deinit(struct round *r)
 {
-	map_deinit(&r->lanes);
 	map_deinit(&r->seen);
 	arena_deinit(&r->arena);
 	arena_deinit(&r->tags_arena);
 	buf_deinit(&r->key);
+	buf_deinit(&r->message);
 }
 
 /* ---- sending ---- */
@@ -78,20 +66,11 @@ round_send(struct round *r, const struct expected *expected, int argc, const str
 	return redis_flush(r->redis, err);
 }
 
-static bool
-is_forbidden(const struct round *r, struct str key)
-{
-	static const char ours[] = "sluice:";
-
-	return (key.len >= sizeof(ours) - 1 && memcmp(key.data, ours, sizeof(ours) - 1) == 0) ||
-	    map_get(&r->lanes, key.data, key.len) != NULL;
-}
-
 bool
 round_may_touch(struct round *r, const struct config_table *table, struct str key)
 {
 	struct counters *counters = r->cache->counters;
-	bool may = !is_forbidden(r, key);
+	bool may = !untouched_holds(r->untouched, key);
 
 	if (counters == NULL)
 		return may;
@@ -107,21 +86,28 @@ round_may_touch(struct round *r, const struct config_table *table, struct str ke
 static int
 send_unlink(struct round *r, struct err *err)
 {
-	static const struct expected expected = { .what = EXPECT_UNLINK };
+	struct expected expected = { .what = EXPECT_UNLINK, .announced = r->unlinked };
 	int words = r->unlink_count;
 
 	if (words == 1)
 		return 0;
 	r->unlink_count = 1;
 	r->unlink_bytes = 0;
+	r->unlinked = NULL;
 	return round_send(r, &expected, words, r->unlink, err);
 }
 
 static int
-add_unlink(struct round *r, struct str key, struct err *err)
+add_unlink(struct round *r, struct str key, struct announced *announced, struct err *err)
 {
-	r->unlink[r->unlink_count++] =
-	    (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+	struct str copy = { arena_copy(&r->arena, key.data, key.len), key.len };
+
+	r->unlink[r->unlink_count++] = copy;
+	if (announced != NULL) {
+		announced->a.key = copy;
+		announced->next = r->unlinked;
+		r->unlinked = announced;
+	}
 	r->unlink_bytes += key.len;
 	if (r->unlink_count == 1 + KEYS_PER_COMMAND || r->unlink_bytes >= COMMAND_BYTES)
 		return send_unlink(r, err);
@@ -151,38 +137,11 @@ add_word(struct call *call, struct str word)
 	call->argv[call->argc++] = word;
 }
 
-/* What the row's changes say of its version, the refused ones aside. */
-struct told {
-	bool anything, unversioned, deleted;
-	uint64_t version;
-};
-
-/* Templates (bit = place) with a `when`. */
+/* Do its keys know the row's version? */
 static bool
-is_unchanged(uint64_t unchanged, size_t template)
+is_versioned(enum config_mode mode)
 {
-	return template <64 && (unchanged >> template & 1) != 0;
-}
-
-static struct told
-told_of(const struct touched *row, size_t template)
-{
-	struct told told = { 0 };
-
-	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
-		bool deleted = c->op == CHANGE_DELETE;
-
-		if (c->entry->refusal.reason != NULL || is_unchanged(c->unchanged, template))
-			continue;
-		told.anything = true;
-		if (!c->has_version || c->version_stands)
-			told.unversioned = true;
-		else if (c->version > told.version)
-			told.version = c->version, told.deleted = deleted;
-		else if (c->version == told.version)
-			told.deleted |= deleted;
-	}
-	return told;
+	return mode == MODE_VERSIONED || mode == MODE_POPULATE;
 }
 
 static int
@@ -211,6 +170,44 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	return round_send(r, &told_key, call.argc, call.argv, err);
 }
 
+/* The new row, where the newest change holds all of it; else it is told as with mode versioned. */
+static int
+send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
+    struct err *err)
+{
+	const struct config_template *t = expected->template;
+	struct call call = { 0 };
+
+	buf_reset(&r->message);
+	if (told->unversioned || told->deleted || told->newest == NULL ||
+	    !payload_of(told->newest, &r->message))
+		return send_versioned(r, expected, key, told, err);
+	expected->what = EXPECT_POPULATE;
+	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+	expected->version = told->version;
+	call.argc = library_call(r->library, STR("sluice_populate"), key, call.argv);
+	add_number(&call, told->version);
+	add_word(&call, (struct str){ r->message.data, r->message.len });
+	add_number(&call, (uint64_t)t->ttl_ms);
+	add_word(&call, STR("")); /* jitter */
+	add_word(&call, STR("")); /* stale_for */
+	add_number(&call, (uint64_t)t->marker_ms);
+	add_number(&call, t->populate_always);
+	add_number(&call, (uint64_t)t->marker_absent_ms);
+	return round_send(r, expected, call.argc, call.argv, err);
+}
+
+/* No room for a value: the old one goes, as it must. */
+static int
+populate_refused(struct round *r, const struct expected *e, struct err *err)
+{
+	struct expected expected = *e;
+	struct told told = { .version = e->version };
+
+	expected.what = EXPECT_CALL;
+	return send_versioned(r, &expected, e->member, &told, err);
+}
+
 static int
 send_generation(struct round *r, const struct expected *expected, struct str key, struct err *err)
 {
@@ -222,12 +219,37 @@ send_generation(struct round *r, const struct expected *expected, struct str key
 	return round_send(r, expected, call.argc, call.argv, err);
 }
 
+/* What is to be announced of the rendered key; NULL: nothing. */
+static struct announced *
+announced_of(struct round *r, const struct expected *expected, const struct told *told,
+    bool one_row)
+{
+	bool versioned = is_versioned(expected->template->mode);
+	struct announced *announced;
+
+	if (!announce_is_on(r->config) || expected->template->mode == MODE_TAG)
+		return NULL;
+	announced = arena_zalloc(&r->arena, sizeof(*announced));
+	announced->repeat = told->repeat;
+	announced->a = (struct announcement){
+		.table = expected->table->name,
+		.key = { arena_copy(&r->arena, r->key.data, r->key.len), r->key.len },
+		.reason = versioned && told->unversioned ? "unversioned" :
+		    one_row && told->deleted		 ? "deleted" :
+							   "changed",
+		.has_version = one_row && told->anything && !told->unversioned,
+		.version = told->version,
+	};
+	return announced;
+}
+
 /* The key that was rendered, in its template's way. */
 static int
-send_key(struct round *r, const struct expected *expected, const struct told *told, bool once,
-    struct err *err)
+send_key(struct round *r, struct expected *expected, const struct told *told, bool once,
+    bool one_row, struct err *err)
 {
 	struct str key = { r->key.data, r->key.len };
+	struct announced *announced;
 
 	if (!once && map_get(&r->seen, key.data, key.len) != NULL)
 		return 0;
@@ -235,21 +257,40 @@ send_key(struct round *r, const struct expected *expected, const struct told *to
 		return 0;
 	if (!once)
 		*map_at(&r->seen, arena_copy(&r->arena, key.data, key.len), key.len) = r;
+	expected->announced = announced = announced_of(r, expected, told, one_row);
 	switch (expected->template->mode) {
 	case MODE_DELETE:
-		return add_unlink(r, key, err);
+		return add_unlink(r, key, announced, err);
 	case MODE_VERSIONED:
 		return send_versioned(r, expected, key, told, err);
+	case MODE_POPULATE:
+		return send_populate(r, expected, key, told, err);
 	case MODE_GENERATION:
 	case MODE_TABLE:
 		return send_generation(r, expected, key, err);
 	case MODE_TAG:
 		tag_add(r, expected, key);
 		return 0;
+	case MODE_SCAN:
 	case MODE_NONE:
 		break;
 	}
 	return 0;
+}
+
+/* The pattern that was rendered: the lanes that brought the row's changes wait for its pass. */
+static void
+add_pattern(struct round *r, const struct touched *row)
+{
+	uint64_t pass =
+	    scan_add(r->scan, row->table->config, (struct str){ r->key.data, r->key.len });
+
+	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
+		struct batch_lane *bl = batch_lane_find(r->batch, c->entry->lane);
+
+		if (bl != NULL)
+			bl->scan_pass = pass;
+	}
 }
 
 /* The template's key, with these values for its names. */
@@ -261,25 +302,45 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 	struct expected expected = {
 		.what = EXPECT_CALL, .table = row->table->config, .template = template->config
 	};
-	bool versioned = template->config->mode == MODE_VERSIONED;
+	bool versioned = is_versioned(template->config->mode);
 	struct told told = { 0 };
 
-	if (versioned && !(told = told_of(row, place)).anything)
+	if (versioned || announce_is_on(r->config))
+		told = told_of(row, place);
+	if (versioned && !told.anything)
 		return 0;
 	buf_reset(&r->key);
 	if (!key_template_render(template, values, &r->key))
 		return 0;
+	if (template->config->mode == MODE_SCAN) {
+		add_pattern(r, row);
+		return 0;
+	}
 	/* a row's images may have one key */
 	return send_key(r, &expected, &told,
-	    template->one_row && (versioned || row->images == NULL), err);
+	    template->one_row && (versioned || row->images == NULL), template->one_row, err);
 }
 
 static int
 send_images(struct round *r, const struct touched *row, size_t place, struct err *err)
 {
 	for (const struct touched_image *i = row->images; i != NULL; i = i->next) {
-		if (!is_unchanged(i->unchanged, place) &&
+		if (!change_left(i->unchanged, place) &&
 		    send_rendered(r, row, place, i->values, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* No row: only the keys that name no column. */
+static int
+send_table(struct round *r, const struct touched *row, struct err *err)
+{
+	for (size_t i = 0; i < row->table->template_count; i++) {
+		const struct key_template *template = &row->table->templates[i];
+
+		if (template->config->mode != MODE_NONE && template->part_count == 1 &&
+		    send_rendered(r, row, i, NULL, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -292,21 +353,44 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 	struct str values[KEY_COLUMNS];
 	bool plain = row->plain || row->images == NULL;
 
-	CHECK(table->key_count <= KEY_COLUMNS && (!plain || table->image_count == 0));
+	if (row->whole)
+		return send_table(r, row, err);
+	CHECK(table->key_count <= KEY_COLUMNS);
 	for (unsigned i = 0; i < table->key_count; i++)
 		values[i] =
 		    row->key[i].kind == VALUE_NULL ? (struct str){ NULL, 0 } : row->key[i].text;
 	for (size_t i = 0; i < table->template_count; i++) {
 		enum config_mode mode = table->templates[i].config->mode;
 
-		if (mode == MODE_NONE)
+		if (mode == MODE_NONE || table->templates[i].from_row)
 			continue;
-		if ((plain || mode == MODE_VERSIONED) && send_rendered(r, row, i, values, err) != 0)
+		if ((plain || is_versioned(mode)) && send_rendered(r, row, i, values, err) != 0)
 			return -1;
-		if (mode != MODE_VERSIONED && send_images(r, row, i, err) != 0)
+		if (!is_versioned(mode) && send_images(r, row, i, err) != 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* What the store found, or recalled.  Of a versioned key the highest version counts: all are sent. */
+static int
+send_owed(struct round *r, const struct owed *owed, struct err *err)
+{
+	struct expected expected = {
+		.what = EXPECT_CALL, .table = owed->table, .template = owed->template
+	};
+
+	buf_reset(&r->key);
+	buf_add(&r->key, owed->key.data, owed->key.len);
+	if (owed->template->mode == MODE_SCAN) {
+		uint64_t pass = scan_add(r->scan, owed->table, owed->key);
+
+		for (struct batch_lane *bl = r->batch->lanes; bl != NULL; bl = bl->next)
+			bl->scan_pass = pass;
+		return 0;
+	}
+	return send_key(r, &expected, &owed->told, is_versioned(owed->template->mode),
+	    is_versioned(owed->template->mode), err);
 }
 
 /* With nothing under way: the next page of a tag, in memory of its own, however large the set is. */
@@ -329,11 +413,16 @@ round_start(struct round *r, const struct batch *batch, struct err *err)
 	map_reset(&r->seen, MAP_KEEP);
 	r->first = r->last = NULL;
 	r->tags = NULL;
+	r->unlinked = NULL;
+	r->batch = batch;
 	r->unlink[0] = STR("UNLINK");
 	r->unlink_count = 1;
 	r->unlink_bytes = r->queued_bytes = 0;
 	for (const struct touched *row = batch->touched; row != NULL; row = row->next)
 		if (send_row(r, row, err) != 0)
+			return -1;
+	for (const struct owed *owed = batch->owed.first; owed != NULL; owed = owed->next)
+		if (send_owed(r, owed, err) != 0)
 			return -1;
 	if (send_unlink(r, err) != 0 || next_tag(r, err) != 0)
 		return -1;
@@ -352,6 +441,42 @@ round_refused(struct round *r, const struct expected *expected)
 	    "next", "%s", "it is left alone", NULL);
 }
 
+int
+round_announce(struct round *r, const struct announcement *a, struct err *err)
+{
+	static const struct expected expected = { .what = EXPECT_ANNOUNCED };
+	struct str argv[ANNOUNCE_WORDS];
+
+	if (!announce_is_on(r->config))
+		return 0;
+	if (r->cache->counters != NULL)
+		COUNT(r->cache->counters->announced, 1);
+	return round_send(r, &expected, announce_command(r->config, a, &r->message, argv), argv,
+	    err);
+}
+
+static int
+announce_all(struct round *r, const struct expected *e, struct err *err)
+{
+	for (const struct announced *i = e->announced; i != NULL; i = i->next)
+		if (round_announce(r, &i->a, err) != 0)
+			return -1;
+	return 0;
+}
+
+/* An older one is news to nobody; one told before is where the worker that told it may have died
+ * before it announced it. */
+static int
+take_versioned(struct round *r, const struct expected *e, struct str answer, struct err *err)
+{
+	bool same = str_equal(answer, STR("SAME"));
+
+	if (str_equal(answer, STR("OLD")) ||
+	    (same && e->announced != NULL && !e->announced->repeat))
+		return 0;
+	return announce_all(r, e, err);
+}
+
 static void
 count_answer(struct round *r, struct str answer)
 {
@@ -363,9 +488,8 @@ count_answer(struct round *r, struct str answer)
 }
 
 static void
-take_versioned(struct round *r, const struct expected *e, struct str answered)
+tell_refresher(struct round *r, const struct expected *e, struct str answered)
 {
-	count_answer(r, answered);
 	if (e->member.len > 0 && !str_equal(answered, STR("KEPT")))
 		refresh_ring_put(r->cache->reloads, e->table, e->member);
 }
@@ -377,6 +501,12 @@ fail(const struct redis_reply *reply, struct err *err)
 		return err_set(err, ERR_RETRY, 0,
 		    "the cache has lost the function library; it is loaded again");
 	return redis_reply_error(reply, err);
+}
+
+static bool
+is_oom(const struct redis_reply *reply)
+{
+	return reply->text.len >= 3 && memcmp(reply->text.data, "OOM", 3) == 0;
 }
 
 static bool
@@ -392,17 +522,33 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 {
 	bool wrong_type = is_wrong_type(reply);
 
+	if (reply->type == REDIS_ERROR && e->what == EXPECT_POPULATE && is_oom(reply))
+		return populate_refused(r, e, err);
 	if (reply->type == REDIS_ERROR && !wrong_type)
 		return fail(reply, err);
 	switch (e->what) {
 	case EXPECT_UNLINK:
+		return wrong_type ? fail(reply, err) : announce_all(r, e, err);
+	case EXPECT_POPULATE:
+		if (wrong_type) {
+			round_refused(r, e);
+			return 0;
+		}
+		if (r->cache->counters != NULL)
+			COUNT(r->cache->counters->populated, str_equal(reply->text, STR("OK")));
+		return take_versioned(r, e, reply->text, err);
+	case EXPECT_ANNOUNCED:
 		return wrong_type ? fail(reply, err) : 0;
 	case EXPECT_CALL:
-		if (wrong_type)
+		if (wrong_type) {
 			round_refused(r, e);
-		else if (e->template->mode == MODE_VERSIONED)
-			take_versioned(r, e, reply->text);
-		return 0;
+			return 0;
+		}
+		if (!is_versioned(e->template->mode))
+			return announce_all(r, e, err);
+		count_answer(r, reply->text);
+		tell_refresher(r, e, reply->text);
+		return take_versioned(r, e, reply->text, err);
 	case EXPECT_TIME:
 	case EXPECT_MEMBERS:
 	case EXPECT_MEMBER:

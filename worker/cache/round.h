@@ -5,18 +5,25 @@
 #include "common/map.h"
 #include "common/redis.h"
 #include "worker/batch.h"
+#include "worker/cache/announce.h"
 #include "worker/cache/cache.h"
 #include "worker/cache/library.h"
+#include "worker/cache/scan.h"
+#include "worker/cache/untouched.h"
 
 /*
  * One round: the commands that invalidate the keys of a written batch, and what their answers mean.
  * Each key is sent once a round, in the way that its template's mode says, the keys of the rows
- * before and after where the changes have them:
+ * before and after where the changes have them or the store found them (worker/owed.h):
  *	delete		UNLINK, many keys a command
  *	versioned	sluice_invalidate with the highest version of the row's changes, or without
  *			one where a change has none or left the row's as it was
  *	generation	sluice_generation_raise; table the same, of the table's one key
  *	tag		the members of the set, page by page; see tag.h
+ *	populate	sluice_populate with the row, where its newest change holds all of it (payload.h),
+ *			else as versioned
+ *	scan		nothing of the round's: the pattern is remembered, see scan.h
+ * What was invalidated is announced (announce.h) in the same round.
  * Answers come in the order of the commands, so what is expected is a queue.  A key that names a
  * lane's stream (where the cache is the source's server and database) or begins with "sluice:" is
  * counted and left alone, and so is one that holds something else (WRONGTYPE).  Any other error
@@ -27,10 +34,19 @@ enum { KEYS_PER_COMMAND = 128 };
 
 struct tag; /* tag.c's */
 
+/* To be announced once the key is answered. */
+struct announced {
+	struct announcement a;
+	bool repeat; /* some change of it may have been told before a crash */
+	const struct announced *next;
+};
+
 struct expected {
 	enum {
 		EXPECT_UNLINK,
 		EXPECT_CALL, /* a function with the template's key */
+		EXPECT_POPULATE,
+		EXPECT_ANNOUNCED,
 		EXPECT_TIME, /* the rest: tag.c's */
 		EXPECT_MEMBERS,
 		EXPECT_MEMBER,
@@ -38,7 +54,9 @@ struct expected {
 	} what;
 	const struct config_table *table;
 	const struct config_template *template;
-	struct str member;
+	struct str member;		   /* of a tag; the key that is populated */
+	uint64_t version;		   /* of what is populated */
+	const struct announced *announced; /* NULL: nothing is */
 	struct expected *next;
 };
 
@@ -48,21 +66,24 @@ struct round {
 	const struct config *config;
 	struct redis *redis;
 	const struct library *library;
-	struct map lanes; /* streams, borrowed from config; empty where the cache is elsewhere */
+	const struct untouched *untouched;
+	struct scan *scan; /* NULL: no template has mode scan */
 
 	/* of one round */
 	struct arena arena; /* keys and what is expected, then replies */
 	struct map seen;    /* keys that more than one row has */
-	struct buf key;
+	struct buf key, message;
 	struct str unlink[1 + KEYS_PER_COMMAND];
 	int unlink_count; /* words of it */
+	const struct announced *unlinked;
+	const struct batch *batch; /* while it is sent */
 	size_t unlink_bytes, queued_bytes;
 	struct expected *first, *last;
 	struct arena tags_arena;
 	struct tag *tags; /* whose members are still to be invalidated */
 };
 
-/* All is borrowed. */
+/* All is borrowed; untouched and scan are set by the caller. */
 void round_init(struct round *r, struct cache *cache, const struct config *config,
     struct redis *redis, const struct library *library);
 void round_deinit(struct round *r);
@@ -80,6 +101,8 @@ int round_send(struct round *r, const struct expected *expected, int argc, const
     struct err *err);
 /* May the key be touched?  Counts it, as invalidated or as skipped. */
 bool round_may_touch(struct round *r, const struct config_table *table, struct str key);
+/* Announce a key, if anything is. */
+int round_announce(struct round *r, const struct announcement *a, struct err *err);
 /* Count and name a key that holds something else. */
 void round_refused(struct round *r, const struct expected *expected);
 

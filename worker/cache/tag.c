@@ -125,6 +125,7 @@ tag_answer(struct round *r, const struct expected *e, const struct redis_reply *
 {
 	struct str unlink[] = { STR("UNLINK"), e->member };
 	struct tag *tag = r->tags;
+	struct announcement a = { .key = e->member, .reason = "tag" };
 
 	if (wrong_type && e->what == EXPECT_MEMBER) /* no entry of ours: a plain key */
 		return round_send(r, e, 2, unlink, err);
@@ -139,9 +140,14 @@ tag_answer(struct round *r, const struct expected *e, const struct redis_reply *
 	case EXPECT_MEMBERS:
 		return take_members(r, tag, reply, err);
 	case EXPECT_MEMBER:
+		a.table = e->table->name;
+		if (round_announce(r, &a, err) != 0)
+			return -1;
 		return --tag->unanswered == 0 ? finish(r, tag, err) : 0;
 	case EXPECT_LEFT:
 	case EXPECT_UNLINK:
+	case EXPECT_ANNOUNCED:
+	case EXPECT_POPULATE:
 	case EXPECT_CALL:
 		break;
 	}

@@ -26,6 +26,20 @@ backlog_group_lag(const struct redis_reply *groups, const char *group, uint64_t 
 	return false;
 }
 
+/* What some consumer of a lane that only invalidates was given and has not acknowledged. */
+static uint64_t
+pending_of(const struct redis_reply *groups, const char *group)
+{
+	for (size_t i = 0; groups->type == REDIS_ARRAY && i < groups->count; i++) {
+		const struct redis_reply *name = redis_pair(groups->element[i], "name");
+		const struct redis_reply *value = redis_pair(groups->element[i], "pending");
+
+		if (name != NULL && value != NULL && str_equal(name->text, str_of(group)))
+			return value->integer > 0 ? (uint64_t)value->integer : 0;
+	}
+	return 0;
+}
+
 static void
 queue_lane(struct redis *redis, const struct lane *lane)
 {
@@ -61,6 +75,8 @@ receive_lane(struct redis *redis, struct arena *arena, const struct config *conf
 		return 0; /* not a stream, or not allowed */
 	if (!backlog_group_lag(groups, group, &lag))
 		lag = (uint64_t)length->integer;
+	else if (!lane->source->write)
+		lag += pending_of(groups, group);
 	SHOW(lane->lag, lag);
 	SHOW(lane->stream_length, (uint64_t)length->integer);
 	if (lag == 0)

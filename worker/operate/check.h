@@ -31,6 +31,8 @@ void check_hint(struct check *c, int line, int column, const char *format, ...)
 /* A server that can't be reached, or be logged in to. */
 void check_unreachable(struct check *c, const char *server, const char *place, const char *why);
 
+/* Tables of sources that don't write, by the configuration alone; asks no server. */
+void check_keys(struct check *c);
 /* Tables, columns, rights, clock; reads the ledger for check_redis. */
 void check_mysql(struct check *c);
 /* Eviction, persistence, clock, keys of the wrong type, rights; lanes in the ledger that nobody

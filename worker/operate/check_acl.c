@@ -31,7 +31,36 @@ static const struct acl_command commands[] = {
 	{ "get", "GET %b", true, "another Redis in this place is not noticed" },
 	{ "set", "SET %b x NX XX", true, "another Redis in this place is not noticed" },
 };
-enum { COMMANDS = sizeof(commands) / sizeof(*commands), COMMAND_UNLINK = COMMANDS };
+
+/* The same of a stream that a consumer group reads. */
+static const struct acl_command group_commands[] = {
+	{ "xreadgroup", "XREADGROUP GROUP sluice-check sluice-check COUNT 1 STREAMS %b no-id",
+	    false, NULL },
+	{ "xack", "XACK %b sluice-check no-id", false, NULL },
+	{ "xgroup", "XGROUP CREATE %b sluice-check no-id", false, NULL },
+	{ "xpending", "XPENDING %b sluice-check", false, NULL },
+	{ "xrange", "XRANGE %b + - COUNT 1", false, NULL },
+	{ "xautoclaim", "XAUTOCLAIM %b sluice-check sluice-check 0 no-id", false,
+	    "what a dead process had read stays with it" },
+	{ "eval", "EVAL no-script 1 %b", false, "names of dead processes stay in the group" },
+	{ "xinfo", "XINFO STREAM %b", false, "gaps and lag are not seen, streams not trimmed" },
+	{ "xlen", "XLEN %b", false, "the backlog is not told while MySQL is away" },
+	{ "memory|usage", "MEMORY USAGE %b SAMPLES 1", false, "memory of streams is not told" },
+};
+static const struct acl_command dead_commands[] = {
+	{ "xadd", "XADD %b NOMKSTREAM no-id a b", false, NULL },
+	{ "xlen", "XLEN %b", false, "the number of dead letters is not told" },
+};
+static const struct acl_command orders_command = { "hmget", "HMGET %b a", false,
+	"orders of `sluice lane` are not obeyed" };
+enum {
+	COMMANDS = sizeof(commands) / sizeof(*commands),
+	COMMAND_UNLINK = COMMANDS,
+	GROUP_COMMANDS = sizeof(group_commands) / sizeof(*group_commands),
+	DEAD_COMMANDS = sizeof(dead_commands) / sizeof(*dead_commands),
+	FIRST_GROUP_COMMAND = COMMANDS + 1,
+	FIRST_DEAD_COMMAND = FIRST_GROUP_COMMAND + GROUP_COMMANDS
+};
 
 static bool
 is_denied(const struct err *err)
@@ -121,6 +150,30 @@ acl_check_stream(struct acl_check *a, const char *pool, const char *stream)
 	}
 	buf_deinit(&identity);
 	buf_deinit(&pattern);
+}
+
+void
+acl_check_group(struct acl_check *a, const char *stream)
+{
+	bool allowed = true;
+
+	for (size_t i = 0; i < GROUP_COMMANDS && allowed; i++)
+		allowed =
+		    try(a, FIRST_GROUP_COMMAND + i, &group_commands[i], str_of(stream), stream);
+}
+
+void
+acl_check_dead_stream(struct acl_check *a, const char *pool, const char *stream)
+{
+	struct buf orders = { 0 };
+	bool allowed = true;
+
+	buf_printf(&orders, "sluice:%s:orders", pool);
+	for (size_t i = 0; i < DEAD_COMMANDS && allowed; i++)
+		allowed = try(a, FIRST_DEAD_COMMAND + i, &dead_commands[i], str_of(stream), stream);
+	(void)try(a, FIRST_DEAD_COMMAND + DEAD_COMMANDS, &orders_command,
+	    (struct str){ orders.data, orders.len }, orders.data);
+	buf_deinit(&orders);
 }
 
 /* {column} is a * in the rule. */

@@ -25,6 +25,10 @@ struct acl_check {
 
 /* The stream and the identity key beside it.  What it runs without, if worse, is a warning. */
 void acl_check_stream(struct acl_check *a, const char *pool, const char *stream);
+/* The same of a stream that only invalidates, which a consumer group reads. */
+void acl_check_group(struct acl_check *a, const char *stream);
+/* The home of the dead letters of such streams, and the orders beside it. */
+void acl_check_dead_stream(struct acl_check *a, const char *pool, const char *stream);
 /* UNLINK of a key of the template that no row has. */
 void acl_check_unlink(struct acl_check *a, struct str key, const char *template);
 

@@ -279,7 +279,8 @@ look_at_all(struct mysql_check *m, struct err *err)
 	check_server(m);
 	check_replicas(m);
 	for (size_t i = 0; i < config->table_count; i++)
-		check_table(m, &config->tables[i]);
+		if (config->tables[i].written)
+			check_table(m, &config->tables[i]);
 	rights_check_sight(m);
 	rights_check_own_tables(m);
 	read_ledger(m);

@@ -96,7 +96,10 @@ check_stream(struct redis_check *r, const struct config_source *source, const ch
 		    "the key %s is a %.*s, not a stream", stream, STR_ARGS(type->text));
 		return;
 	}
-	acl_check_stream(&r->acl, r->check->config->pool, stream);
+	if (source->write)
+		acl_check_stream(&r->acl, r->check->config->pool, stream);
+	else
+		acl_check_group(&r->acl, stream);
 }
 
 static void
@@ -110,6 +113,8 @@ check_streams(struct redis_check *r)
 			check_stream(r, &config->sources[i], config->sources[i].streams[j]);
 			arena_reset(&r->arena);
 		}
+	if (config_lanes_of_kind(config, false) > 0 && redis_is_open(r->redis))
+		acl_check_dead_stream(&r->acl, config->pool, config->dead_stream);
 }
 
 /* ---- lanes that nobody reads ---- */
@@ -207,6 +212,20 @@ try_functions(struct redis_check *r)
 }
 
 static void
+try_scan(struct redis_check *r)
+{
+	struct err err = { 0 };
+
+	redis_call(r->redis, &r->arena, &err, "SCAN 0 COUNT 1");
+	if (err.class == ERR_FATAL)
+		check_problem(r->check, 0, 0,
+		    "%s: the user may not look for keys, and a template's mode needs it: +scan "
+		    "+type "
+		    "+unlink, and +info +dbsize where a pass is to go on after a lost connection",
+		    r->server);
+}
+
+static void
 try_cache_rights(struct redis_check *r)
 {
 	const struct config *config = r->check->config;
@@ -214,6 +233,8 @@ try_cache_rights(struct redis_check *r)
 
 	if (config_needs_functions(config))
 		try_functions(r);
+	if (config_has_mode(config, MODE_SCAN))
+		try_scan(r);
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count && redis_is_open(r->redis);
 		    j++) {
@@ -298,12 +319,15 @@ look_at_cache(struct redis_check *r)
 void
 check_redis(struct check *c)
 {
-	check_one(c, &c->config->redis, "redis", look_at_redis);
+	if (config_reads_streams(c->config))
+		check_one(c, &c->config->redis, "redis", look_at_redis);
 }
 
 void
 check_cache(struct check *c)
 {
-	if (!cache_is_asked_with_redis(c->config))
+	bool asked = config_reads_streams(c->config) && cache_is_asked_with_redis(c->config);
+
+	if (!asked && (config_reads_streams(c->config) || config_has_templates(c->config)))
 		check_one(c, &c->config->cache, "cache", look_at_cache);
 }

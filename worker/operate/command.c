@@ -110,7 +110,10 @@ static const struct command commands[] = {
 		"and ask nothing: --dry-run is for looking.  They want a filter, or --all.\n"
 		"Without --force a letter that nothing waited for is not applied to a table\n"
 		"without given versions once something came behind it on its lane.\n"
-		"Exit code: 0 done, 1 no letter matches, 69 MySQL can't be reached.\n",
+		"Letters of sources with write: false are in a stream of Redis and have ids such\n"
+		"as s1735689600000-0.  Replaying one invalidates its keys at once and takes it\n"
+		"out; nothing else is done, and no owner is waited for.\n"
+		"Exit code: 0 done, 1 no letter matches, 69 MySQL or Redis can't be reached.\n",
 	    .words_min = 2,
 	    .words_max = 3,
 	    .options = { { "--lane", "NAME", "of this lane (pool/source/stream, or the stream)" },
@@ -119,7 +122,7 @@ static const struct command commands[] = {
 		{ "--state", "WORD",
 		    "dead, parked, replay, replay_force, drop, applied, closed or all; without it "
 		    "all but closed" },
-		{ "--id", "A[-B]", "with this id, or one from A to B" },
+		{ "--id", "A[-B]", "with this id, or one from A to B; or sMS-N of the stream" },
 		{ "--older", "DURATION", "written longer ago than this" },
 		{ "--newer", "DURATION", "written since then" },
 		{ "--limit", "N", "at most so many, the oldest" },
@@ -139,6 +142,20 @@ static const struct command commands[] = {
 	    .words_min = 1,
 	    .words_max = 2,
 	    .run = command_functions },
+	{ .name = "explain",
+	    .usage =
+		"explain row FILE TABLE COLUMN=VALUE... [--before COLUMN=VALUE,...] [--delete]",
+	    .summary = "which cache keys a change of a row would make stale",
+	    .help =
+		"Reads the row with this primary key, lays what is given over it, and prints the\n"
+		"keys of before and after, each with its mode.  Changes nothing.\n"
+		"Exit code: 0; 69 MySQL can't be reached.\n",
+	    .words_min = 4,
+	    .words_max = COMMAND_WORDS_MAX,
+	    .options = { { "--before", "COLUMN=VALUE,...",
+			     "the row before had these, whatever MySQL holds" },
+		{ "--delete", NULL, "the row is deleted" } },
+	    .run = command_explain },
 	{ .name = "version",
 	    .usage = "version",
 	    .summary = "print the version",

@@ -13,7 +13,7 @@
  * the words it takes, its options and its help; parsing, `sluice help` and the usage texts come
  * from it. Options may stand anywhere behind the command; -- ends them.
  */
-enum { COMMAND_WORDS_MAX = 4, COMMAND_OPTIONS_MAX = 12 };
+enum { COMMAND_WORDS_MAX = 40, COMMAND_OPTIONS_MAX = 12 };
 
 struct command_option {
 	const char *name;  /* "--connect" */
@@ -72,6 +72,7 @@ int command_status(const struct command_line *line);
 int command_top(const struct command_line *line);
 int command_lane(const struct command_line *line);
 int command_dead(const struct command_line *line);
+int command_explain(const struct command_line *line);
 int command_functions(const struct command_line *line);
 int command_version(const struct command_line *line);
 int command_help(const struct command_line *line);

@@ -1,6 +1,7 @@
 #include "common/clock.h"
 #include "common/mysql.h"
 #include "worker/operate/check.h"
+#include "worker/operate/check_kafka.h"
 #include "worker/operate/command.h"
 
 #include <stdarg.h>
@@ -71,33 +72,43 @@ check_clock(struct check *c, const char *server, int64_t server_wall_ms)
 		    (long long)(off_ms < 0 ? -off_ms : off_ms), off_ms < 0 ? "behind" : "ahead of");
 }
 
-static int
-check_servers(const struct config *config)
+static void
+check_servers(struct check *c)
 {
-	struct check c = { .config = config };
-
 	sql_library_init();
 	sql_thread_start();
-	check_mysql(&c);
-	check_redis(&c);
-	check_cache(&c);
+	if (c->config->has_mysql)
+		check_mysql(c);
+	check_redis(c);
+	check_cache(c);
+	check_kafka(c);
 	sql_thread_stop();
-	free(c.ledger);
-	if (c.unreachable)
+	free(c->ledger);
+}
+
+static int
+code_of(const struct check *c)
+{
+	if (c->unreachable)
 		return EXIT_CODE_UNREACHABLE;
-	return c.problems > 0 ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+	return c->problems > 0 ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
 }
 
 int
 command_check(const struct command_line *line)
 {
 	struct config config;
-	int code = EXIT_CODE_OK;
+	struct check c = { .config = &config };
+	int code;
 
 	if (!command_load(&config, line->words[0], false))
 		return EXIT_CODE_CONFIG;
-	if (line->options[0] != NULL)
-		code = check_servers(&config);
+	check_keys(&c);
+	if (!check_kafka_settings(&config))
+		c.problems++;
+	else if (line->options[0] != NULL)
+		check_servers(&c);
+	code = code_of(&c);
 	if (code == EXIT_CODE_OK)
 		printf("%s: ok: %zu lanes, %zu tables, %d worker%s%s\n", line->words[0],
 		    config_lane_count(&config), config.table_count, config.workers,

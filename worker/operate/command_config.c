@@ -1,4 +1,5 @@
 #include "common/log.h"
+#include "worker/operate/check_kafka.h"
 #include "worker/operate/command.h"
 #include "worker/store/own_tables.h"
 #include "worker/supervisor.h"
@@ -58,7 +59,7 @@ command_run(const struct command_line *line)
 		log_init((enum log_level)config.log_level, (enum log_format)config.log_format);
 	show_problems(&problems, good);
 	config_problems_deinit(&problems);
-	if (good)
+	if (good && check_kafka_settings(&config))
 		code = supervisor_run(&config);
 	config_deinit(&config);
 	return code;

@@ -3,6 +3,7 @@
 #include "common/number.h"
 #include "config/unit.h"
 #include "worker/operate/command.h"
+#include "worker/operate/dead_stream.h"
 #include "worker/operate/json.h"
 #include "worker/operate/text_table.h"
 
@@ -31,49 +32,58 @@ failed(const struct dead_access *a, const struct err *err)
 	return EXIT_CODE_UNREACHABLE;
 }
 
-/* Returns an exit code; close in any case. */
 static int
-dead_access_open(struct dead_access *a, const char *file)
+open_mysql(struct dead_access *a)
 {
 	struct session_facts facts;
 	struct err err = { 0 };
 
-	if (!command_load(&a->config, file, true))
-		return EXIT_CODE_CONFIG;
 	sql_library_init();
 	sql_thread_start();
 	access_mysql_init(&a->mysql, &a->config.mysql);
 	a->sql = sql_new(&a->mysql.options);
-	a->rows = calloc(LETTERS_PAGE, sizeof(*a->rows));
-	CHECK(a->rows != NULL);
 	if (sql_open(a->sql, &err) != 0 ||
 	    session_prepare(a->sql, a->config.lock_wait_ms, &facts, &err) != 0)
 		return failed(a, &err);
 	return EXIT_CODE_OK;
 }
 
+/* The homes that the configuration has.  Returns an exit code; close in any case. */
+static int
+dead_access_open(struct dead_access *a, const char *file)
+{
+	int code = EXIT_CODE_OK;
+
+	if (!command_load(&a->config, file, true))
+		return EXIT_CODE_CONFIG;
+	a->rows = calloc(LETTERS_PAGE, sizeof(*a->rows));
+	CHECK(a->rows != NULL);
+	if (config_lanes_of_kind(&a->config, false) > 0 && !a->has_number)
+		code = dead_stream_open(a);
+	if (code == EXIT_CODE_OK && a->config.has_mysql && !a->has_stream_id)
+		code = open_mysql(a);
+	return code;
+}
+
 static void
 dead_access_close(struct dead_access *a)
 {
 	free(a->rows);
-	if (a->sql == NULL)
-		return;
-	sql_free(&a->sql);
-	sql_thread_stop();
-	access_mysql_deinit(&a->mysql);
+	dead_stream_close(a);
+	if (a->sql != NULL) {
+		sql_free(&a->sql);
+		sql_thread_stop();
+		access_mysql_deinit(&a->mysql);
+	}
 	config_deinit(&a->config);
 }
 
 /* ---- page by page ---- */
 
-typedef int page_function(struct dead_access *a, struct letter_row *rows, size_t count,
-    struct err *err);
-
-/* Call `page` with all that match, in the order of their ids; returns an exit code. */
 static int
-go_through(struct dead_access *a, page_function *page)
+go_through_mysql(struct dead_access *a, dead_page *page, uint64_t *seen)
 {
-	uint64_t after = 0, seen = 0;
+	uint64_t after = 0;
 	struct err err = { 0 };
 
 	for (;;) {
@@ -81,19 +91,45 @@ go_through(struct dead_access *a, page_function *page)
 
 		if (letters_page(a->sql, &a->filter, after, a->rows, &count, &err) != 0)
 			return failed(a, &err);
-		if (a->limit > 0 && count > a->limit - seen)
-			count = (size_t)(a->limit - seen);
+		if (a->limit > 0 && count > a->limit - *seen)
+			count = (size_t)(a->limit - *seen);
 		if (count == 0)
-			break;
+			return EXIT_CODE_OK;
 		after = a->rows[count - 1].id;
-		seen += count;
+		*seen += count;
 		if (page(a, a->rows, count, &err) != 0)
 			return err.class == ERR_NONE ? EXIT_CODE_RUNTIME : failed(a, &err);
 	}
+}
+
+/* Call `page` with all that match, in the order of their ids, and `of_stream` with those of the
+ * stream; returns an exit code. */
+static int
+go_through(struct dead_access *a, dead_page *page, dead_page *of_stream)
+{
+	uint64_t seen = 0;
+	int code = EXIT_CODE_OK;
+
+	if (a->sql != NULL)
+		code = go_through_mysql(a, page, &seen);
+	if (code == EXIT_CODE_OK && a->redis != NULL)
+		code = dead_stream_go_through(a, of_stream, &seen);
+	if (code != EXIT_CODE_OK)
+		return code;
 	return seen > 0 ? EXIT_CODE_OK : EXIT_CODE_RUNTIME;
 }
 
 /* ---- list ---- */
+
+/* A number, or what stands for an id of the stream. */
+static const char *
+id_text(const struct letter_row *row, char out[24])
+{
+	if (row->id == 0)
+		return row->stream_id;
+	snprintf(out, 24, "%llu", (unsigned long long)row->id);
+	return out;
+}
 
 static void
 add_json(struct buf *out, const struct letter_row *row)
@@ -101,7 +137,10 @@ add_json(struct buf *out, const struct letter_row *row)
 	struct json j = { .out = out };
 
 	json_open(&j, NULL, '{');
-	json_number(&j, "id", row->id);
+	if (row->id != 0)
+		json_number(&j, "id", row->id);
+	else
+		json_text(&j, "id", row->stream_id);
 	json_text(&j, "lane", row->lane);
 	json_text(&j, "entry", row->entry);
 	json_text(&j, "table", row->table[0] != '\0' ? row->table : NULL);
@@ -135,10 +174,10 @@ add_table(struct buf *out, const struct letter_row *rows, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		const struct letter_row *row = &rows[i];
 		char id[24], attempts[24];
-		const char *cells[] = { id, row->lane, row->entry, row->table, row->operation,
-			row->reason, row->state, attempts, row->created_at, row->message };
+		const char *cells[] = { id_text(row, id), row->lane, row->entry, row->table,
+			row->operation, row->reason, row->state, attempts, row->created_at,
+			row->message };
 
-		snprintf(id, sizeof(id), "%llu", (unsigned long long)row->id);
 		snprintf(attempts, sizeof(attempts), "%llu", (unsigned long long)row->attempts);
 		text_table_add(&table, cells);
 	}
@@ -207,7 +246,9 @@ add_fields(struct buf *out, struct str payload)
 static void
 add_text(struct buf *out, const struct letter_row *row)
 {
-	buf_printf(out, "letter %llu: %s\n", (unsigned long long)row->id, row->state);
+	char id[24];
+
+	buf_printf(out, "letter %s: %s\n", id_text(row, id), row->state);
 	buf_printf(out, "lane %s, entry %s\n", row->lane, row->entry);
 	if (row->table[0] != '\0')
 		buf_printf(out, "table %s, operation %s\n", row->table, row->operation);
@@ -222,13 +263,23 @@ add_text(struct buf *out, const struct letter_row *row)
 }
 
 static int
+read_payload(struct dead_access *a, const struct letter_row *row, struct buf *payload,
+    struct err *err)
+{
+	if (row->id != 0)
+		return letter_payload(a->sql, row, payload, err);
+	buf_add(payload, a->letters[0].payload.data, a->letters[0].payload.len);
+	return 0;
+}
+
+static int
 show_page(struct dead_access *a, struct letter_row *rows, size_t count, struct err *err)
 {
 	struct buf payload = { 0 }, out = { 0 };
 	bool put = false;
 
 	(void)count;
-	if (letter_payload(a->sql, &rows[0], &payload, err) == 0) {
+	if (read_payload(a, &rows[0], &payload, err) == 0) {
 		if (a->json) {
 			add_json(&out, &rows[0]);
 			buf_add_str(&out, ",\"payload\":");
@@ -247,20 +298,30 @@ show_page(struct dead_access *a, struct letter_row *rows, size_t count, struct e
 
 /* ---- replay and drop ---- */
 
-/* What matches, before anything is done.  Returns an exit code: RUNTIME for nothing. */
+/* Of both homes.  Returns an exit code. */
 static int
-say_counts(struct dead_access *a)
+find_groups(struct dead_access *a, struct letter_group *groups, size_t *count)
+{
+	struct letter_group *of_mysql;
+	struct err err = { 0 };
+
+	*count = 0;
+	if (a->sql != NULL) {
+		if (letters_groups(a->sql, &a->filter, &of_mysql, count, &err) != 0)
+			return failed(a, &err);
+		memcpy(groups, of_mysql, *count * sizeof(*groups));
+		free(of_mysql);
+	}
+	return a->redis != NULL ? dead_stream_groups(a, groups, count) : EXIT_CODE_OK;
+}
+
+static void
+add_groups(struct dead_access *a, const struct letter_group *groups, size_t count, uint64_t *total,
+    struct buf *out)
 {
 	static const char *const heads[] = { "letters", "table", "reason", "state", NULL };
-	struct letter_group *groups;
 	struct text_table table;
-	struct err err = { 0 };
-	struct buf out = { 0 };
-	uint64_t total = 0;
-	size_t count;
 
-	if (letters_groups(a->sql, &a->filter, &groups, &count, &err) != 0)
-		return failed(a, &err);
 	text_table_init(&table, heads);
 	for (size_t i = 0; i < count; i++) {
 		char number[24];
@@ -269,18 +330,36 @@ say_counts(struct dead_access *a)
 
 		snprintf(number, sizeof(number), "%llu", (unsigned long long)groups[i].count);
 		text_table_add(&table, cells);
-		total += groups[i].count;
+		*total += groups[i].count;
 	}
-	text_table_print(&table, &out);
-	buf_printf(&out, "%llu letters match", (unsigned long long)total);
-	if (a->limit > 0 && a->limit < total)
-		buf_printf(&out, ", the first %llu are taken", (unsigned long long)a->limit);
-	buf_add_char(&out, '\n');
-	bool put = command_put(&out);
-	buf_deinit(&out);
+	text_table_print(&table, out);
 	text_table_deinit(&table);
+	buf_printf(out, "%llu letters match", (unsigned long long)*total);
+	if (a->limit > 0 && a->limit < *total)
+		buf_printf(out, ", the first %llu are taken", (unsigned long long)a->limit);
+	buf_add_char(out, '\n');
+}
+
+/* What matches, before anything is done.  Returns an exit code: RUNTIME for nothing. */
+static int
+say_counts(struct dead_access *a)
+{
+	struct letter_group *groups = calloc(2 * LETTER_GROUPS_MAX, sizeof(*groups));
+	struct buf out = { 0 };
+	uint64_t total = 0;
+	size_t count;
+	int code;
+
+	CHECK(groups != NULL);
+	code = find_groups(a, groups, &count);
+	if (code == EXIT_CODE_OK) {
+		add_groups(a, groups, count, &total, &out);
+		if (!command_put(&out) || total == 0)
+			code = EXIT_CODE_RUNTIME;
+		buf_deinit(&out);
+	}
 	free(groups);
-	return put && total > 0 ? EXIT_CODE_OK : EXIT_CODE_RUNTIME;
+	return code;
 }
 
 static int
@@ -295,25 +374,36 @@ drop_page(struct dead_access *a, struct letter_row *rows, size_t count, struct e
 	return letters_drop(a->sql, rows, count, &a->dropped, &a->marked, err);
 }
 
+static void
+say_what_was_done(const struct dead_access *a, bool dropped)
+{
+	if (a->sql != NULL && dropped)
+		printf("%llu dropped, %llu marked: their lanes' owners drop them within a second\n",
+		    (unsigned long long)a->dropped, (unsigned long long)a->marked);
+	else if (dropped)
+		printf("%llu dropped\n", (unsigned long long)a->dropped);
+	else if (a->sql != NULL)
+		printf("%llu marked: their lanes' owners apply them within a second, and then what "
+		       "waits behind them\n",
+		    (unsigned long long)a->marked);
+	if (a->redis != NULL && !dropped)
+		printf("%llu invalidated: their keys are gone, and so are they\n",
+		    (unsigned long long)a->invalidated);
+}
+
 static int
-act(struct dead_access *a, page_function *page)
+act(struct dead_access *a, dead_page *page, dead_page *of_stream)
 {
 	int code = say_counts(a);
 
 	if (code != EXIT_CODE_OK || a->dry_run)
 		return code;
 	fflush(stdout);
-	code = go_through(a, page);
+	code = go_through(a, page, of_stream);
 	if (code != EXIT_CODE_OK)
 		return code;
-	if (page == drop_page)
-		printf("%llu dropped, %llu marked: their lanes' owners drop them within a second\n",
-		    (unsigned long long)a->dropped, (unsigned long long)a->marked);
-	else
-		printf("%llu marked: their lanes' owners apply them within a second, and then what "
-		       "waits behind them\n",
-		    (unsigned long long)a->marked);
-	return a->marked + a->dropped > 0 ? EXIT_CODE_OK : EXIT_CODE_RUNTIME;
+	say_what_was_done(a, page == drop_page);
+	return a->marked + a->dropped + a->invalidated > 0 ? EXIT_CODE_OK : EXIT_CODE_RUNTIME;
 }
 
 /* ---- the command line ---- */
@@ -325,9 +415,20 @@ wrong(const char *option, const char *value, const char *wants)
 	return false;
 }
 
+/* s1735689600000-0 */
+static bool
+read_stream_id(struct dead_access *a, const char *text)
+{
+	a->has_stream_id = text[0] == 's' && position_parse(str_of(text + 1), &a->stream_id);
+	return a->has_stream_id;
+}
+
 static bool
 read_ids(struct dead_access *a, const char *text)
 {
+	if (read_stream_id(a, text))
+		return true;
+	a->has_number = true;
 	const char *dash = strchr(text, '-');
 	struct str first = { text, dash != NULL ? (size_t)(dash - text) : strlen(text) };
 
@@ -444,13 +545,13 @@ obey(struct dead_access *a, enum verb verb)
 {
 	switch (verb) {
 	case LIST:
-		return go_through(a, list_page);
+		return go_through(a, list_page, list_page);
 	case SHOW:
-		return go_through(a, show_page);
+		return go_through(a, show_page, show_page);
 	case REPLAY:
-		return act(a, replay_page);
+		return act(a, replay_page, dead_stream_replay);
 	case DROP:
-		return act(a, drop_page);
+		return act(a, drop_page, dead_stream_drop);
 	case VERBS:
 		break;
 	}
@@ -468,9 +569,11 @@ command_dead(const struct command_line *line)
 		return EXIT_CODE_USAGE;
 	if (verb == SHOW) {
 		access.filter = (struct letter_filter){ .state = "all" };
-		if (!number_u64(str_of(line->words[2]), &access.filter.id_from) ||
-		    access.filter.id_from == 0) {
-			wrong("dead show", line->words[2], "a letter's number");
+		access.has_number = !read_stream_id(&access, line->words[2]);
+		if (access.has_number &&
+		    (!number_u64(str_of(line->words[2]), &access.filter.id_from) ||
+			access.filter.id_from == 0)) {
+			wrong("dead show", line->words[2], "a letter's id");
 			return EXIT_CODE_USAGE;
 		}
 		access.filter.id_to = access.filter.id_from;
@@ -478,7 +581,7 @@ command_dead(const struct command_line *line)
 	code = dead_access_open(&access, line->words[1]);
 	if (code == EXIT_CODE_OK)
 		code = obey(&access, verb);
-	if (code == EXIT_CODE_RUNTIME && verb == SHOW && access.sql != NULL)
+	if (code == EXIT_CODE_RUNTIME && verb == SHOW)
 		fprintf(stderr, "sluice: there is no letter %s\n", line->words[2]);
 	dead_access_close(&access);
 	return code;

@@ -7,6 +7,7 @@
 #include "worker/operate/command.h"
 #include "worker/store/letter_find.h"
 #include "worker/store/letter_payload.h"
+#include "worker/store/letter_stream.h"
 #include "worker/store/session.h"
 
 #include <stdbool.h>
@@ -39,11 +40,22 @@ struct dead_access {
 	struct access_mysql mysql;
 	struct sql *sql;	 /* NULL: not open */
 	struct letter_row *rows; /* a page */
+	struct access_redis redis_access;
+	struct redis *redis;	      /* NULL: not open, or all lanes write */
+	struct arena arena;	      /* of what stands in letters */
+	struct letter_entry *letters; /* the page, when it is of the stream */
 	struct letter_filter filter;
+	bool has_stream_id; /* only the letter of this id in the stream; else all, unless */
+	bool has_number;    /* only letters of MySQL are meant */
+	struct position stream_id;
 	uint64_t limit; /* 0: none */
 	bool json, force, dry_run;
-	uint64_t marked, dropped;
+	uint64_t marked, dropped, invalidated;
 };
+
+/* What is done with a page of letters.  -1 without an error: stop. */
+typedef int dead_page(struct dead_access *a, struct letter_row *rows, size_t count,
+    struct err *err);
 
 /* Understand the options; false with a sentence on stderr. */
 bool dead_read_options(struct dead_access *a, const struct command_line *line);

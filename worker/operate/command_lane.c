@@ -3,6 +3,7 @@
 #include "worker/lane.h"
 #include "worker/operate/access.h"
 #include "worker/operate/command.h"
+#include "worker/operate/lane_group.h"
 #include "worker/operate/text_table.h"
 #include "worker/store/ledger.h"
 #include "worker/store/order.h"
@@ -36,13 +37,10 @@ unreachable(const struct config *config, const struct err *err)
 
 /* Returns an exit code; close in any case. */
 static int
-ledger_access_open(struct ledger_access *a, const char *file)
+ledger_access_open(struct ledger_access *a)
 {
 	struct err err = { 0 };
 
-	memset(a, 0, sizeof(*a));
-	if (!command_load(&a->config, file, true))
-		return EXIT_CODE_CONFIG;
 	sql_library_init();
 	sql_thread_start();
 	access_mysql_init(&a->mysql, &a->config.mysql);
@@ -66,7 +64,6 @@ ledger_access_close(struct ledger_access *a)
 	sql_free(&a->sql);
 	sql_thread_stop();
 	access_mysql_deinit(&a->mysql);
-	config_deinit(&a->config);
 }
 
 static int
@@ -256,6 +253,45 @@ leave_order(struct ledger_access *a, const char *name, const char *text)
 	return wait_until_taken(a, lane, text);
 }
 
+static int
+list_all(struct ledger_access *a)
+{
+	bool groups = config_lanes_of_kind(&a->config, false) > 0;
+	int code = EXIT_CODE_OK;
+
+	if (a->config.has_mysql) {
+		code = ledger_access_open(a);
+		if (code == EXIT_CODE_OK)
+			code = list_lanes(a);
+		ledger_access_close(a);
+	}
+	if (groups) {
+		int other = lane_group_list(&a->config);
+
+		code = code == EXIT_CODE_OK ? other : code;
+	}
+	return code;
+}
+
+static int
+order_one(struct ledger_access *a, const char *name, const char *text)
+{
+	char lane[256];
+	int code;
+
+	if (lane_group_find(&a->config, name, lane))
+		return lane_group_order(&a->config, lane, text);
+	if (!a->config.has_mysql) {
+		fprintf(stderr, "sluice: no source of this configuration reads %s\n", name);
+		return EXIT_CODE_RUNTIME;
+	}
+	code = ledger_access_open(a);
+	if (code == EXIT_CODE_OK)
+		code = leave_order(a, name, text);
+	ledger_access_close(a);
+	return code;
+}
+
 int
 command_lane(const struct command_line *line)
 {
@@ -270,9 +306,10 @@ command_lane(const struct command_line *line)
 	}
 	if (!list && (code = order_of(line, text)) != EXIT_CODE_OK)
 		return code;
-	code = ledger_access_open(&access, line->words[1]);
-	if (code == EXIT_CODE_OK)
-		code = list ? list_lanes(&access) : leave_order(&access, line->words[2], text);
-	ledger_access_close(&access);
+	memset(&access, 0, sizeof(access));
+	if (!command_load(&access.config, line->words[1], true))
+		return EXIT_CODE_CONFIG;
+	code = list ? list_all(&access) : order_one(&access, line->words[2], text);
+	config_deinit(&access.config);
 	return code;
 }

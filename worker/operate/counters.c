@@ -67,6 +67,7 @@ counters_init(struct counters *c, size_t table_count, struct random *random)
 	breaker_init(&c->mysql, random);
 	breaker_init(&c->redis, random);
 	breaker_init(&c->cache, random);
+	breaker_init(&c->kafka, random);
 	return 0;
 }
 

@@ -49,9 +49,15 @@ struct counters {
 	_Atomic uint64_t invalidations_refused; /* the key holds something else */
 	_Atomic uint64_t
 	    invalidation_answers[INVALIDATION_ANSWERS]; /* by invalidation_answer_name */
-	_Atomic uint64_t replayed, replays_refused;	/* dead letters applied, refused again */
-	_Atomic uint64_t one_by_one;			/* batches written entry by entry */
-	_Atomic uint64_t beat_ms;			/* clock_ms of the last turn of the loop */
+	_Atomic uint64_t announced, populated;
+	_Atomic uint64_t scan_patterns, scan_patterns_waiting; /* of the pass that runs, the next */
+	_Atomic uint64_t scan_looked,
+	    scan_of; /* keys of this pass, of the whole server; 0: not known */
+	_Atomic uint64_t scan_passes, scan_keys, scan_removed, scan_failures;
+	_Atomic int scan_full; /* lanes with patterns are not read: max_patterns wait */
+	_Atomic uint64_t replayed, replays_refused; /* dead letters applied, refused again */
+	_Atomic uint64_t one_by_one;		    /* batches written entry by entry */
+	_Atomic uint64_t beat_ms;		    /* clock_ms of the last turn of the loop */
 	_Atomic uint64_t store_waits_since_ms; /* clock_ms when it began to wait for MySQL; 0: no */
 	_Atomic uint64_t memory_bytes;	       /* held in batches and replies */
 	_Atomic int lanes_owned;
@@ -59,9 +65,10 @@ struct counters {
 	_Atomic int lanes_share;  /* lanes that are the worker's part of the pool */
 	_Atomic int standby;	  /* it has none, and none are to be had */
 	_Atomic int lanes_unread; /* in the ledger with entries left, in no source of the config */
+	_Atomic uint64_t outbox_rows;	/* of our lanes in sluice_outbox, as last counted */
 	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
 	struct histogram batch_rows, batch_seconds, commit_lag_seconds; /* added -> committed */
-	struct breaker mysql, redis, cache;
+	struct breaker mysql, redis, cache, kafka;
 };
 
 int counters_init(struct counters *c, size_t table_count, struct random *random);

@@ -140,6 +140,8 @@ health_ready(const struct snapshot *s, struct buf *reasons)
 		require(s, DEPENDENCY_MYSQL, &r);
 	if (s->config->ready_requires_redis)
 		require(s, DEPENDENCY_REDIS, &r);
+	if (s->config->ready_requires_kafka)
+		require(s, DEPENDENCY_KAFKA, &r);
 	if (s->config->ready_requires_cache)
 		require(s, DEPENDENCY_CACHE, &r);
 	return finish(&r);

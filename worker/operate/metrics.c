@@ -73,6 +73,9 @@ print_work(const struct snapshot *s, struct buf *out)
 	for (int i = 0; dead_reason_name(i) != NULL; i++)
 		series_value(out, "sluice_dead_letters_open", "reason", dead_reason_name(i),
 		    t->dead_open_by_reason[i]);
+	series_gauge(out, "sluice_dead_letter_stream_entries",
+	    "Dead letters of sources with write: false, in the stream of `dead_letters`.",
+	    (double)s->dead_stream_entries);
 	series_counter(out, "sluice_dead_letters_replayed_total", "Dead letters applied.",
 	    t->replayed);
 	series_counter(out, "sluice_dead_letters_refused_again_total",
@@ -98,6 +101,25 @@ print_work(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_invalidations_repeated_total",
 	    "Entries invalidated once more after a crash or an outage of the cache.",
 	    t->invalidations_repeated);
+	series_gauge(out, "sluice_outbox_rows",
+	    "Batches whose keys of other columns wait in sluice_outbox, of our lanes.",
+	    (double)t->outbox_rows);
+	series_counter(out, "sluice_populated_total", "Cache entries written with the new row.",
+	    t->populated);
+	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
+	series_gauge(out, "sluice_scan_patterns",
+	    "Patterns of mode scan that are looked for or wait.",
+	    (double)(t->scan_patterns + t->scan_patterns_waiting));
+	series_counter(out, "sluice_scan_passes_total", "Passes over all keys that are through.",
+	    t->scan_passes);
+	series_counter(out, "sluice_scan_keys_total", "Keys looked at.", t->scan_keys);
+	series_counter(out, "sluice_scan_removed_total", "Keys found and removed.",
+	    t->scan_removed);
+	series_counter(out, "sluice_scan_failures_total", "Steps that failed and were tried again.",
+	    t->scan_failures);
+	series_gauge(out, "sluice_scan_workers_full",
+	    "Workers that don't read lanes with patterns because scan.max_patterns wait.",
+	    (double)t->scan_full);
 	series_gauge(out, "sluice_workers_paused_for_cache",
 	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
 	    (double)t->workers_paused);
@@ -185,12 +207,15 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 	series_head(out, "sluice_dependency_up", "gauge",
 	    "1 while every worker's breaker is closed.");
 	for (int i = 0; i < DEPENDENCIES; i++)
-		series_value(out, "sluice_dependency_up", "dependency",
-		    dependency_name((enum dependency)i), s->breakers[i].state == BREAKER_CLOSED);
+		if (s->breakers[i].used)
+			series_value(out, "sluice_dependency_up", "dependency",
+			    dependency_name((enum dependency)i),
+			    s->breakers[i].state == BREAKER_CLOSED);
 	series_head(out, "sluice_breaker_workers", "gauge",
 	    "Workers whose breaker is in this state.");
 	for (int i = 0; i < DEPENDENCIES; i++)
-		for (int state = BREAKER_CLOSED; state <= BREAKER_HALF_OPEN; state++)
+		for (int state = BREAKER_CLOSED; s->breakers[i].used && state <= BREAKER_HALF_OPEN;
+		    state++)
 			buf_printf(out,
 			    "sluice_breaker_workers{dependency=\"%s\",state=\"%s\"} %u\n",
 			    dependency_name((enum dependency)i),
@@ -198,8 +223,9 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 			    s->breakers[i].workers_in[state]);
 	series_head(out, "sluice_dependency_failures_total", "counter", "Failed calls.");
 	for (int i = 0; i < DEPENDENCIES; i++)
-		series_value(out, "sluice_dependency_failures_total", "dependency",
-		    dependency_name((enum dependency)i), s->breakers[i].failures_total);
+		if (s->breakers[i].used)
+			series_value(out, "sluice_dependency_failures_total", "dependency",
+			    dependency_name((enum dependency)i), s->breakers[i].failures_total);
 	series_gauge(out, "sluice_mysql_wait_seconds",
 	    "How long MySQL has not answered the statement that waits longest; 0: none.",
 	    s->total.mysql_waits_seconds);
@@ -215,7 +241,8 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 /* Lanes as series: one each, or one a source, or one in all. */
 struct lane_row {
 	struct buf label;
-	uint64_t lag, length, bytes, entries, dead, alarms, parked_keys;
+	uint64_t lag, length, bytes, entries, dead, alarms, parked_keys, pending, claimed,
+	    pending_deleted;
 	unsigned in_state[LANE_HALTED + 1];
 	double oldest_pending_seconds;
 };
@@ -239,7 +266,8 @@ lane_row_label(const struct snapshot *s, const struct snapshot_lane *lane, struc
 	else if (s->config->source_count > METRIC_LANES_MAX)
 		buf_add_str(label, "all");
 	else
-		buf_printf(label, "%s/%s/%s", s->config->pool, s->config->redis.name,
+		buf_printf(label, "%s/%s/%s", s->config->pool,
+		    config_has_topics(lane->source) ? s->config->kafka.name : s->config->redis.name,
 		    lane->source->written);
 }
 
@@ -252,6 +280,9 @@ lane_row_add(struct lane_row *row, const struct snapshot_lane *lane)
 	row->entries += lane->entries;
 	row->dead += lane->dead;
 	row->parked_keys += lane->parked_keys;
+	row->pending += lane->pending;
+	row->claimed += lane->claimed;
+	row->pending_deleted += lane->pending_deleted;
 	row->in_state[lane->state]++;
 	row->alarms += lane->alarm != NULL;
 	if (lane->oldest_pending_seconds > row->oldest_pending_seconds)
@@ -286,6 +317,15 @@ static const struct column_series lane_series[] = {
 	    offsetof(struct lane_row, dead) },
 	{ "sluice_lane_parked_keys", "gauge", "Keys that wait behind dead letters.",
 	    offsetof(struct lane_row, parked_keys) },
+	{ "sluice_lane_pending_entries", "gauge",
+	    "Lanes that only invalidate: read by some process and not acknowledged.",
+	    offsetof(struct lane_row, pending) },
+	{ "sluice_lane_claimed_total", "counter",
+	    "Lanes that only invalidate: entries taken over from other processes.",
+	    offsetof(struct lane_row, claimed) },
+	{ "sluice_lane_pending_deleted_total", "counter",
+	    "Lanes that only invalidate: entries deleted from the stream before they were read.",
+	    offsetof(struct lane_row, pending_deleted) },
 	{ "sluice_lane_stream_entries", "gauge", "Entries in the stream.",
 	    offsetof(struct lane_row, length) },
 	{ "sluice_lane_stream_bytes", "gauge", "Memory of the stream.",

@@ -14,7 +14,13 @@
 #include <time.h>
 
 /* Its own patience with Redis is short: what it asks for can be missed, and the end waits for it. */
-enum { TICK_MS = 1000, REDIS_EVERY_MS = 10000, BACKLOG_EVERY_MS = 2000, PATIENCE_MS = 2000 };
+enum {
+	TICK_MS = 1000,
+	REDIS_EVERY_MS = 10000,
+	BACKLOG_EVERY_MS = 2000,
+	DEAD_EVERY_MS = 3000,
+	PATIENCE_MS = 2000
+};
 
 struct monitor {
 	struct watched *watched;
@@ -23,7 +29,7 @@ struct monitor {
 	pthread_cond_t wake;
 	bool stop;
 	struct rates rates;
-	int64_t redis_asked_ms, backlog_asked_ms;
+	int64_t redis_asked_ms, backlog_asked_ms, dead_asked_ms;
 	struct config hasty; /* the configuration, with that patience */
 	struct access_redis access;
 	struct redis *redis;
@@ -118,6 +124,26 @@ look_at_cache(struct monitor *m)
 	cache_watch_turn(&m->cache_watch, m->cache);
 }
 
+static void
+look_at_dead_stream(struct monitor *m)
+{
+	const struct config *config = m->watched->config;
+	struct arena arena;
+	struct redis_reply *reply;
+
+	if (m->dead_asked_ms != 0 && clock_ms() - m->dead_asked_ms < DEAD_EVERY_MS)
+		return;
+	m->dead_asked_ms = clock_ms();
+	if (config_lanes_of_kind(config, false) == 0 ||
+	    (!redis_is_open(m->redis) && redis_open(m->redis, NULL) != 0))
+		return;
+	arena_init(&arena, 0);
+	reply = redis_call(m->redis, &arena, NULL, "XLEN %s", config->dead_stream);
+	if (reply != NULL && reply->type == REDIS_INTEGER && reply->integer >= 0)
+		SHOW(m->view.dead_stream_entries, (uint64_t)reply->integer);
+	arena_deinit(&arena);
+}
+
 /* While MySQL is away no worker looks at its lanes: somebody must see them grow. */
 static void
 look_at_backlog(struct monitor *m)
@@ -125,11 +151,12 @@ look_at_backlog(struct monitor *m)
 	bool away = false;
 
 	for (size_t i = 0; i < m->watched->worker_count; i++)
-		away |= atomic_load(&m->watched->workers[i].counters.mysql.state) != BREAKER_CLOSED;
+		away |= !m->watched->workers[i].invalidates &&
+		    atomic_load(&m->watched->workers[i].counters.mysql.state) != BREAKER_CLOSED;
 	if (!away || clock_ms() - m->backlog_asked_ms < BACKLOG_EVERY_MS)
 		return;
 	m->backlog_asked_ms = clock_ms();
-	backlog_look(m->redis, &m->hasty, m->watched->lanes, m->watched->lane_count, NULL);
+	backlog_look(m->redis, &m->hasty, m->watched->lanes, config_lane_count(&m->hasty), NULL);
 }
 
 /* Sleep one tick; false when it is time to end. */
@@ -157,9 +184,13 @@ monitor_thread(void *arg)
 	pthread_setname_np(pthread_self(), "monitor");
 	do {
 		look_at_rates(m);
-		look_at_redis(m);
-		look_at_backlog(m);
-		look_at_cache(m);
+		if (config_reads_streams(&m->hasty)) {
+			look_at_redis(m);
+			look_at_dead_stream(m);
+			look_at_backlog(m);
+		}
+		if (config_has_templates(&m->hasty))
+			look_at_cache(m);
 		log_flush_quiet();
 	} while (rest(m));
 	return NULL;

@@ -56,6 +56,8 @@ print_breakers(const struct snapshot *s, struct buf *out)
 	buf_add_str(out, "<table><tr><th>dependency<th>breaker<th class=n>failures<th>why");
 	for (int i = 0; i < DEPENDENCIES; i++) {
 		const struct snapshot_breaker *b = &s->breakers[i];
+		if (!b->used)
+			continue;
 		buf_add_str(out, "<tr>");
 		add_cell(out, dependency_name((enum dependency)i), "");
 		add_cell(out, breaker_state_name(b->state),

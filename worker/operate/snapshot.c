@@ -13,7 +13,7 @@
 const char *
 dependency_name(enum dependency dependency)
 {
-	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache", "mysql_read" };
+	static const char *const names[DEPENDENCIES] = { "mysql", "redis", "cache", "kafka", "mysql_read" };
 
 	return dependency < DEPENDENCIES ? names[dependency] : NULL;
 }
@@ -28,7 +28,7 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->name = lane->name;
 	out->stream = lane->stream;
 	out->source = lane->source;
-	out->worker = (int)(i % watched->worker_count);
+	out->worker = SEE(lane->shown_worker);
 	out->state = (enum lane_state)SEE(lane->shown_state);
 	out->why = SEE(lane->why);
 	out->alarm = SEE(lane->alarm);
@@ -41,6 +41,9 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->entries = SEE(lane->entries);
 	out->dead = SEE(lane->dead);
 	out->parked_keys = SEE(lane->shown_parked);
+	out->pending = SEE(lane->pending);
+	out->claimed = SEE(lane->claimed);
+	out->pending_deleted = SEE(lane->pending_deleted);
 	/* clocks of producers may run ahead of ours */
 	if (oldest_ms > 0 && oldest_ms < s->taken_wall_ms)
 		out->oldest_pending_seconds = (double)(s->taken_wall_ms - oldest_ms) / 1000;
@@ -62,11 +65,13 @@ breaker_badness(enum breaker_state state)
 }
 
 static void
-take_breaker(struct snapshot_breaker *out, struct breaker *b, bool first)
+take_breaker(struct snapshot_breaker *out, struct breaker *b)
 {
+	bool first = !out->used;
 	enum breaker_state state = (enum breaker_state)atomic_load(&b->state);
 	unsigned failures = atomic_load(&b->failures);
 
+	out->used = true;
 	out->workers_in[state]++;
 	out->failures_total += atomic_load(&b->failures_total);
 	out->worked_ever = (first || out->worked_ever) && atomic_load(&b->worked_ever) != 0;
@@ -89,7 +94,7 @@ take_histogram(struct snapshot_histogram *out, const struct histogram *h)
 }
 
 static void
-take_counters(struct snapshot *s, struct counters *c)
+take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 {
 	struct snapshot_total *total = &s->total;
 
@@ -109,14 +114,27 @@ take_counters(struct snapshot *s, struct counters *c)
 	total->invalidations_refused += SEE(c->invalidations_refused);
 	for (int i = 0; i < INVALIDATION_ANSWERS; i++)
 		total->invalidation_answers[i] += SEE(c->invalidation_answers[i]);
+	total->populated += SEE(c->populated);
+	total->announced += SEE(c->announced);
+	total->scan_patterns += SEE(c->scan_patterns);
+	total->scan_patterns_waiting += SEE(c->scan_patterns_waiting);
+	total->scan_looked += SEE(c->scan_looked);
+	total->scan_of += SEE(c->scan_patterns) > 0 ? SEE(c->scan_of) : 0;
+	total->scan_passes += SEE(c->scan_passes);
+	total->scan_keys += SEE(c->scan_keys);
+	total->scan_removed += SEE(c->scan_removed);
+	total->scan_failures += SEE(c->scan_failures);
+	total->scan_full += SEE(c->scan_full);
 	total->one_by_one += SEE(c->one_by_one);
 	total->replayed += SEE(c->replayed);
 	total->replays_refused += SEE(c->replays_refused);
 	total->memory_bytes += SEE(c->memory_bytes);
 	total->lanes_owned += SEE(c->lanes_owned);
-	total->lanes_share += SEE(c->lanes_share);
+	/* every process reads all that only invalidates */
+	total->lanes_share += invalidates ? SEE(c->lanes_owned) : SEE(c->lanes_share);
 	if (SEE(c->pool_members) > total->pool_members)
 		total->pool_members = SEE(c->pool_members);
+	total->outbox_rows += SEE(c->outbox_rows);
 	total->workers_paused += SEE(c->paused_for_cache) != 0;
 	for (int i = 0; i < DEAD_REASONS; i++) {
 		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);
@@ -159,17 +177,22 @@ take_worker(struct snapshot *s, const struct watched *watched, size_t i)
 		beat_ms = watched->started_ms; /* it hasn't turned yet */
 	int64_t age_ms = clock_ms() - beat_ms;
 	out->index = worker->index;
-	out->lanes = (int)worker->lane_count;
+	out->lanes = worker->table != NULL ? SEE(c->lanes_owned) : (int)worker->lane_count;
 	out->lanes_owned = SEE(c->lanes_owned);
 	out->beat_age_seconds = age_ms > 0 ? (double)age_ms / 1000 : 0;
 	out->mysql_waits_seconds = seconds_since(SEE(c->store_waits_since_ms));
 	if (out->mysql_waits_seconds > s->total.mysql_waits_seconds)
 		s->total.mysql_waits_seconds = out->mysql_waits_seconds;
 	out->stuck = age_ms > BEAT_AGE_MAX_MS;
-	take_breaker(&s->breakers[DEPENDENCY_MYSQL], &c->mysql, i == 0);
-	take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis, i == 0);
-	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache, i == 0);
-	take_counters(s, c);
+	/* without MySQL what a worker stores is dead letters, in Redis */
+	take_breaker(&s->breakers[worker->invalidates ? DEPENDENCY_REDIS : DEPENDENCY_MYSQL],
+	    &c->mysql);
+	if (worker->table != NULL)
+		take_breaker(&s->breakers[DEPENDENCY_KAFKA], &c->kafka);
+	else
+		take_breaker(&s->breakers[DEPENDENCY_REDIS], &c->redis);
+	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache);
+	take_counters(s, c, worker->invalidates);
 }
 
 static void
@@ -207,8 +230,8 @@ take_refresh(struct snapshot *s, struct refresh *refresh)
 		out->stretched += s->tables[i].stretched;
 	}
 	out->key_count = refresh_keys(refresh, out->keys);
-	take_breaker(&s->breakers[DEPENDENCY_MYSQL_READ], &c->mysql_read, true);
-	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache, s->worker_count == 0);
+	take_breaker(&s->breakers[DEPENDENCY_MYSQL_READ], &c->mysql_read);
+	take_breaker(&s->breakers[DEPENDENCY_CACHE], &c->cache);
 }
 
 static void
@@ -248,6 +271,7 @@ take_monitor(struct snapshot *s, struct monitor *monitor)
 		s->rates[i] = (double)SEE(view->rates_thousandths[i]) / 1000;
 	s->redis_used_bytes = SEE(view->redis_used_bytes);
 	s->redis_max_bytes = SEE(view->redis_max_bytes);
+	s->dead_stream_entries = SEE(view->dead_stream_entries);
 	s->redis_memory_known = SEE(view->redis_seen_wall_ms) != 0;
 }
 
@@ -311,7 +335,7 @@ snapshot_take(struct snapshot *s, const struct watched *watched)
 
 	s->worker_count = watched->worker_count;
 	s->workers = rows_of(s->worker_count, sizeof(*s->workers));
-	s->lane_count = watched->lane_count;
+	s->lane_count = atomic_load(&watched->lane_count);
 	s->lanes = rows_of(s->lane_count, sizeof(*s->lanes));
 	s->table_count = watched->config->table_count;
 	s->tables = rows_of(s->table_count, sizeof(*s->tables));

@@ -22,7 +22,8 @@ struct snapshot_lane {
 	const char *why, *alarm; /* a LANE_WHY or NULL */
 	struct position position, done;
 	uint64_t lag, stream_length, stream_bytes, entries, dead, parked_keys;
-	double oldest_pending_seconds; /* 0: nothing pending */
+	uint64_t pending, claimed, pending_deleted; /* of lanes that only invalidate */
+	double oldest_pending_seconds;		    /* 0: nothing pending */
 };
 
 struct snapshot_table {
@@ -42,6 +43,7 @@ enum dependency {
 	DEPENDENCY_MYSQL,
 	DEPENDENCY_REDIS,
 	DEPENDENCY_CACHE,
+	DEPENDENCY_KAFKA,
 	DEPENDENCY_MYSQL_READ,
 	DEPENDENCIES
 };
@@ -50,6 +52,7 @@ const char *dependency_name(enum dependency dependency);
 /* A dependency as the workers see it together: the state is the worst of theirs (open before
  * half-open before closed), since and why are of the worker that has it. */
 struct snapshot_breaker {
+	bool used; /* some worker depends on it */
 	enum breaker_state state;
 	unsigned workers_in[BREAKER_HALF_OPEN + 1]; /* how many workers are in each state */
 	int64_t since_wall_ms;
@@ -72,7 +75,12 @@ struct snapshot_total {
 	uint64_t dead_open, dead_open_by_reason[DEAD_REASONS], replayed, replays_refused;
 	uint64_t dead, dead_by_reason[DEAD_REASONS], passed[PASSED_KINDS];
 	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
-	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS];
+	uint64_t outbox_rows;
+	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS], announced,
+	    populated;
+	uint64_t scan_patterns, scan_patterns_waiting, scan_looked, scan_of, scan_passes, scan_keys,
+	    scan_removed, scan_failures;
+	int scan_full; /* workers */
 	uint64_t memory_bytes, lag, stream_bytes;
 	int pool_members; /* processes of the pool, the most that a worker saw */
 	int lanes_share;  /* lanes that are this process's part of the pool */
@@ -124,6 +132,7 @@ struct snapshot {
 	double rates[RATES];
 	uint64_t redis_used_bytes, redis_max_bytes;
 	bool redis_memory_known;
+	uint64_t dead_stream_entries; /* dead letters of lanes that don't write */
 
 	uint64_t resident_bytes, open_files;
 	double cpu_seconds;

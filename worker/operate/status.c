@@ -47,6 +47,10 @@ print_lanes(const struct snapshot *s, struct json *j)
 		json_number(j, "entries", lane->entries);
 		json_number(j, "dead", lane->dead);
 		json_number(j, "parked_keys", lane->parked_keys);
+		json_bool(j, "writes", lane->source->write);
+		json_number(j, "pending", lane->pending);
+		json_number(j, "claimed", lane->claimed);
+		json_number(j, "pending_deleted", lane->pending_deleted);
 		json_number(j, "stream_entries", lane->stream_length);
 		json_number(j, "stream_bytes", lane->stream_bytes);
 		json_close(j, '}');
@@ -85,6 +89,8 @@ print_breakers(const struct snapshot *s, struct json *j)
 	json_open(j, "breakers", '{');
 	for (int i = 0; i < DEPENDENCIES; i++) {
 		const struct snapshot_breaker *b = &s->breakers[i];
+		if (!b->used)
+			continue;
 		json_open(j, dependency_name((enum dependency)i), '{');
 		json_text(j, "state", breaker_state_name(b->state));
 		json_time(j, "since", b->since_wall_ms);
@@ -126,6 +132,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "older", t->older);
 	json_number(j, "dead", t->dead);
 	json_number(j, "dead_open", t->dead_open);
+	json_number(j, "dead_stream_entries", s->dead_stream_entries);
 	json_number(j, "replayed", t->replayed);
 	json_number(j, "replays_refused", t->replays_refused);
 	json_number(j, "statements", t->statements);
@@ -137,12 +144,15 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "invalidations_skipped", t->invalidations_skipped);
 	json_number(j, "invalidations_refused", t->invalidations_refused);
 	json_number(j, "invalidations_repeated", t->invalidations_repeated);
+	json_number(j, "populated", t->populated);
+	json_number(j, "announced", t->announced);
 	json_number(j, "lag", t->lag);
 	json_real(j, "oldest_pending_seconds", t->oldest_pending_seconds);
 	json_real(j, "mysql_waits_seconds", t->mysql_waits_seconds);
 	json_number(j, "lanes_owned", (uint64_t)t->lanes_owned);
 	json_number(j, "lanes_share", (uint64_t)t->lanes_share);
 	json_number(j, "alarms", (uint64_t)t->alarms);
+	json_number(j, "outbox_rows", t->outbox_rows);
 	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);
 	json_number(j, "log_lines_suppressed", s->log_lines_suppressed);
 	json_close(j, '}');
@@ -237,6 +247,22 @@ print_refresh(const struct snapshot *s, struct json *j)
 	for (size_t i = 0; i < r->key_count; i++)
 		print_hot_key(&r->keys[i], j);
 	json_close(j, ']');
+}
+
+static void
+print_scan(const struct snapshot *s, struct json *j)
+{
+	const struct snapshot_total *t = &s->total;
+
+	json_open(j, "scan", '{');
+	json_number(j, "patterns", t->scan_patterns);
+	json_number(j, "patterns_waiting", t->scan_patterns_waiting);
+	json_number(j, "looked_keys", t->scan_looked);
+	json_number(j, "of_keys", t->scan_of);
+	json_number(j, "passes", t->scan_passes);
+	json_number(j, "removed", t->scan_removed);
+	json_number(j, "failures", t->scan_failures);
+	json_number(j, "workers_full", (uint64_t)t->scan_full);
 	json_close(j, '}');
 }
 
@@ -283,6 +309,7 @@ status_print(const struct snapshot *s, struct buf *out)
 	print_totals(s, &j);
 	print_refresh(s, &j);
 	print_cache(s, &j);
+	print_scan(s, &j);
 	print_machine(s, &j);
 	json_close(&j, '}');
 	buf_add_char(out, '\n');
@@ -310,6 +337,7 @@ status_print_health(const struct snapshot *s, struct buf *out)
 	json_close(&j, '}');
 	json_number(&j, "alarms", (uint64_t)s->total.alarms);
 	json_number(&j, "dead_open", s->total.dead_open);
+	json_number(&j, "dead_stream_entries", s->dead_stream_entries);
 	print_open(s, &j);
 	json_close(&j, '}');
 	buf_add_char(out, '\n');

@@ -17,7 +17,7 @@
 struct watched {
 	const struct config *config;
 	struct lane *lanes;
-	size_t lane_count;
+	_Atomic size_t lane_count; /* grows where partitions are assigned; struct lane_table */
 	struct worker *workers;
 	size_t worker_count;
 	int64_t started_ms, started_wall_ms;

@@ -3,6 +3,8 @@
 #include "worker/source/event.h"
 #include "worker/source/source.h"
 
+#include <string.h>
+
 /*
  * A stream's entry that carries a change event.
  *
@@ -36,6 +38,33 @@ take_extended(const struct entry *entry, const struct field *value, struct messa
 	message->header_count = entry->raw_count;
 }
 
+/* A message of a topic: its fields are made in kafka_read.c. */
+static int
+take_record(const struct entry *entry, struct arena *arena, struct message *message)
+{
+	const struct field *key = raw_field(entry, STR("key")),
+			   *value = raw_field(entry, STR("value"));
+	struct field *headers = arena_alloc(arena, (entry->raw_count + 1) * sizeof(*headers));
+	size_t skip = sizeof("header:") - 1;
+
+	if (key != NULL)
+		message->key = key->value.text;
+	if (value != NULL)
+		message->value = value->value.text;
+	message->headers = headers;
+	for (size_t i = 0; i < entry->raw_count; i++) {
+		const struct field *raw = &entry->raw[i];
+
+		if (raw->name.len < skip || memcmp(raw->name.data, "header:", skip) != 0)
+			continue;
+		headers[message->header_count] = *raw;
+		headers[message->header_count].name =
+		    (struct str){ raw->name.data + skip, raw->name.len - skip };
+		message->header_count++;
+	}
+	return 0;
+}
+
 static int
 take_message(struct entry *entry, struct arena *arena, struct message *message)
 {
@@ -44,6 +73,8 @@ take_message(struct entry *entry, struct arena *arena, struct message *message)
 	const struct field *value = raw_field(entry, wanted);
 
 	*message = (struct message){ .topic = str_of(entry->lane->stream) };
+	if (entry->lane->is_partition)
+		return take_record(entry, arena, message);
 	if (value != NULL) {
 		take_extended(entry, value, message);
 		return 0;
@@ -177,6 +208,10 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 	*change = (struct change){ .entry = entry,
 		.table_name = str_of(table),
 		.half_of_move = event->new_key.there || event->old_key.there };
+	if (event->key.count > 0 && event->key.fields[0].name.len > 0) {
+		change->row_key = event->key.fields;
+		change->row_key_count = event->key.count;
+	}
 	if (event->kind == EVENT_TOMBSTONE) {
 		change->op = CHANGE_DELETE;
 		return take_key(entry, arena, event, change);
@@ -201,9 +236,9 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 	return 0;
 }
 
-/* The change says what may have to wait behind it. */
+/* The change says what may have to wait behind it.  Whether it may be done is resolve's to say. */
 static int
-refuse_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
+take_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
     const char *table)
 {
 	entry->changes = arena_alloc(arena, sizeof(*entry->changes));
@@ -212,8 +247,11 @@ refuse_whole_table(struct entry *entry, struct arena *arena, const struct event 
 		.op = CHANGE_DELETE,
 		.table_name = str_of(table),
 		.whole_table = true };
+	/* where nothing is written the templates say whether its keys can be told */
+	if (!entry->lane->source->write || entry->lane->source->allow_truncate)
+		return 0;
 	return entry_refuse(entry, arena, REASON_TRUNCATE,
-	    "the table %s was %s at its source; sluice changes rows, not whole tables",
+	    "the table %s was %s at its source; `truncate: allow` deletes its rows here, too",
 	    name_shown(arena, event->table), event->kind == EVENT_DROP ? "dropped" : "truncated");
 }
 
@@ -238,7 +276,7 @@ take_events(struct entry *entry, struct arena *arena, const struct events *event
 	if (entry->passed != NULL)
 		return 0;
 	if (first->kind == EVENT_TRUNCATE || first->kind == EVENT_DROP)
-		return refuse_whole_table(entry, arena, first, table);
+		return take_whole_table(entry, arena, first, table);
 	entry->changes = arena_alloc(arena, events->count * sizeof(*entry->changes));
 	for (size_t i = 0; i < events->count; i++) {
 		if (make_change(entry, arena, &events->list[i], table, &entry->changes[i]) < 0)

@@ -15,7 +15,7 @@
 static const struct field *
 json_field(struct entry *entry, struct arena *arena)
 {
-	const char *wanted = entry->lane->source->field;
+	const char *wanted = entry->lane->is_partition ? "value" : entry->lane->source->field;
 	const struct field *found = NULL;
 
 	if (wanted == NULL) {
@@ -146,13 +146,27 @@ decode_root(struct entry *entry, struct arena *arena, yyjson_val *root)
 	return 0;
 }
 
+/* A message without a value, which only compacted topics need. */
+static bool
+is_tombstone(const struct entry *entry)
+{
+	for (size_t i = 0; i < entry->raw_count; i++)
+		if (str_equal(entry->raw[i].name, STR("value")))
+			return false;
+	return true;
+}
+
 int
 format_json_decode(struct entry *entry, struct arena *arena)
 {
-	const struct field *field = json_field(entry, arena);
+	const struct field *field;
 	yyjson_doc *doc;
 	int result;
 
+	entry->passed = entry->lane->is_partition && is_tombstone(entry) ? PASSED_TOMBSTONE : NULL;
+	if (entry->passed != NULL)
+		return 0;
+	field = json_field(entry, arena);
 	if (field == NULL)
 		return -1;
 	doc = json_tree_open(entry, arena, field->value.text, "the JSON");

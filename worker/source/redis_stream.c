@@ -88,8 +88,8 @@ stream_close(struct redis_stream *s)
 	s->owed = 0;
 }
 
-static int
-source_open(struct source *source, struct err *err)
+int
+stream_open(struct source *source, struct err *err)
 {
 	struct redis_stream *s = redis_stream_of(source);
 
@@ -141,6 +141,16 @@ source_close_lane(struct source *source, struct lane *lane)
 	lane->source_state = NULL;
 }
 
+void
+stream_deinit(struct redis_stream *s)
+{
+	redis_free(&s->read);
+	redis_free(&s->control);
+	stream_read_free(s);
+	arena_deinit(&s->arena);
+	buf_deinit(&s->password);
+}
+
 static void
 source_free(struct source **source)
 {
@@ -149,17 +159,13 @@ source_free(struct source **source)
 	if (*source == NULL)
 		return;
 	s = redis_stream_of(*source);
-	redis_free(&s->read);
-	redis_free(&s->control);
-	stream_read_free(s);
-	arena_deinit(&s->arena);
-	buf_deinit(&s->password);
+	stream_deinit(s);
 	free(s);
 	*source = NULL;
 }
 
 static const struct source_ops ops = {
-	.open = source_open,
+	.open = stream_open,
 	.is_open = source_is_open,
 	.close = source_close,
 	.look = stream_look,
@@ -180,12 +186,9 @@ static const struct source_ops ops = {
 	.free = source_free,
 };
 
-struct source *
-redis_stream_new(const struct config *config, int worker)
+void
+stream_init(struct redis_stream *s, const struct config *config, int worker)
 {
-	struct redis_stream *s = calloc(1, sizeof(*s));
-
-	CHECK(s != NULL);
 	s->source.ops = &ops;
 	s->config = config;
 	s->worker = worker;
@@ -196,6 +199,15 @@ redis_stream_new(const struct config *config, int worker)
 	start_connection(s, &s->read_options, &s->read, s->read_name, sizeof(s->read_name), "read");
 	start_connection(s, &s->control_options, &s->control, s->control_name,
 	    sizeof(s->control_name), "control");
+}
+
+struct source *
+redis_stream_new(const struct config *config, int worker)
+{
+	struct redis_stream *s = calloc(1, sizeof(*s));
+
+	CHECK(s != NULL);
+	stream_init(s, config, worker);
 	return &s->source;
 }
 

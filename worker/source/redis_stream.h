@@ -82,6 +82,10 @@ struct redis_stream {
 struct redis_stream *redis_stream_of(const struct source *source);
 /* The lane's state, made when it is first asked for. */
 struct stream_lane *stream_lane(struct lane *lane);
+/* In storage that holds zeros. */
+void stream_init(struct redis_stream *s, const struct config *config, int worker);
+void stream_deinit(struct redis_stream *s);
+int stream_open(struct source *source, struct err *err);
 /* Close both connections and forget the request under way. */
 void stream_close(struct redis_stream *s);
 
@@ -97,7 +101,9 @@ enum stream_warning {
 	WARN_GROUP,
 	WARN_TRIM,
 	WARN_PENDING,
-	WARN_RANGE
+	WARN_RANGE,
+	WARN_CLAIM,
+	WARN_CONSUMERS
 };
 bool stream_warns(enum stream_warning warning);
 

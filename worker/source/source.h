@@ -7,8 +7,7 @@
 #include "worker/store/store.h"
 
 /*
- * A source of lanes.  The real one here is Redis Streams (redis_stream.c); the simulation has its
- * own.  One source per worker, used by that worker's thread only.
+ * A source of lanes: Redis Streams (redis_stream.c) or Kafka (kafka.c); the simulation has its own.  One source per worker, used by that worker's thread only.
  *
  * Reading is asked for and collected separately, so that it overlaps with the store: request sends,
  * receive collects without blocking.  The ledger alone says where reading starts; what the source
@@ -43,6 +42,18 @@ struct source_look {
 	bool
 	    nothing_left; /* GAP, …: no entry at or below the ledger's position is there any more */
 	bool cannot_lift; /* GAP: last-generated-id is below position and XSETID was denied */
+};
+
+/* A change of what the group assigned to us. */
+struct group_partition {
+	const char *topic;
+	int partition;
+};
+struct group_news {
+	bool revoked; /* else assigned */
+	bool lost;    /* somebody else may have them already */
+	const struct group_partition *list;
+	size_t count;
 };
 
 struct source_ops {
@@ -95,6 +106,22 @@ struct source_ops {
 	    struct err *err);
 	/* The lane is no longer ours. */
 	void (*close_lane)(struct source *source, struct lane *lane);
+
+	/* ---- where a group of consumers says who owns which lane; NULL elsewhere ---- */
+
+	/* Keep the membership alive though nothing is read; also while the source isn't open.  Called
+	 * at least each second, in the store's wait, too. */
+	void (*serve)(struct source *source);
+	/* What the group has said and nobody obeyed yet: true and *news, which stays until it is obeyed. */
+	bool (*news)(struct source *source, struct group_news *news);
+	/* It is obeyed: partitions that were taken away are no longer ours. */
+	void (*obeyed)(struct source *source);
+	/* How many lanes the topic of this one has now; 0: not known.  Where it isn't the topic that the
+	 * lane's row names any more, look_again is set. */
+	unsigned (*siblings)(struct source *source, struct lane *lane);
+	/* Leave the group, after the notice board was written for these lanes. */
+	void (*leave)(struct source *source, struct lane **lanes, size_t count);
+
 	void (*free)(struct source **source);
 };
 
@@ -103,6 +130,9 @@ struct source {
 };
 
 struct source *redis_stream_new(const struct config *config, int worker);
+struct source *kafka_new(const struct config *config, int worker);
+/* The same streams read by a consumer group, for lanes that only invalidate (redis_group.h). */
+struct source *redis_group_new(const struct config *config, int worker);
 
 /*
  * Formats.  decode fills entry->changes from entry->raw, in arena; -1 with entry->refusal filled when

@@ -135,6 +135,37 @@ say_fork(const struct lane *lane, const struct ledger_row *row, struct source_lo
 	}
 }
 
+static int ask_range(struct redis_stream *s, struct lane *lane, struct position after,
+    struct position to, int count, const struct redis_reply **reply, bool *cut, struct err *err);
+
+/*
+ * Does the position's own entry, or what stands in front of a position without one, show another
+ * stream?  Where an order put the lane nothing was applied behind the newest checkpoint: what is
+ * there now may be new.
+ */
+static int
+look_at_position(struct redis_stream *s, struct lane *lane, const struct ledger_row *row,
+    struct position verified, bool *differs, struct err *err)
+{
+	uint64_t hash = checkpoints_hash_at(&row->checkpoints, row->position);
+	const struct redis_reply *reply;
+	struct entry *entry;
+	bool cut;
+	int stands;
+
+	if (checkpoints_stand_on_entry(&row->checkpoints, row->position)) {
+		if ((stands = read_entry(s, lane, row->position, &entry, err)) < 0)
+			return -1;
+		*differs = stands == STANDS_NOTHING ||
+		    (stands == STANDS_ENTRY && hash != 0 && checkpoint_hash(entry) != hash);
+	} else if (verified.major != 0 || verified.minor != 0) {
+		if (ask_range(s, lane, verified, row->position, 1, &reply, &cut, err) != 0)
+			return -1;
+		*differs = cut || (reply->type == REDIS_ARRAY && reply->count > 0);
+	}
+	return 0;
+}
+
 int
 stream_verify(struct redis_stream *s, struct lane *lane, const struct ledger_row *row,
     const struct stream_facts *facts, struct source_look *look, struct err *err)
@@ -142,11 +173,8 @@ stream_verify(struct redis_stream *s, struct lane *lane, const struct ledger_row
 	const struct stream_info *info = &facts->info;
 	const char *before = row->checkpoints.history;
 	bool other = before[0] != '\0' && s->history[0] != '\0' && strcmp(before, s->history) != 0;
-	uint64_t hash = checkpoints_hash_at(&row->checkpoints, row->position);
-	int stands = STANDS_UNKNOWN;
 	bool surely = look->result == LOOK_ROLLBACK || look->anew;
 	bool differs = false;
-	struct entry *entry;
 
 	snprintf(look->history, sizeof(look->history), "%s", s->history);
 	if (!row->found || (!other && !surely))
@@ -157,13 +185,9 @@ stream_verify(struct redis_stream *s, struct lane *lane, const struct ledger_row
 	}
 	if (find_verified(s, lane, row, info->first, look, &differs, err) != 0)
 		return -1;
-	if (!surely && !differs && checkpoints_stand_on_entry(&row->checkpoints, row->position))
-		stands = read_entry(s, lane, row->position, &entry, err);
-	if (stands < 0)
+	if (!surely && !differs &&
+	    look_at_position(s, lane, row, look->verified, &differs, err) != 0)
 		return -1;
-	if (stands == STANDS_NOTHING ||
-	    (stands == STANDS_ENTRY && hash != 0 && checkpoint_hash(entry) != hash))
-		differs = true;
 	if (!surely && !differs)
 		return 0;
 	look->in_question = true;

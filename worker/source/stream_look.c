@@ -102,6 +102,7 @@ stream_groups_read(const struct redis_reply *reply, const char *group, struct st
 			groups->ours = true;
 			groups->delivered = delivered;
 			groups->counted = pair_number(one, "entries-read", &groups->read);
+			pair_number(one, "pending", &groups->pending);
 			continue;
 		}
 		stream_groups_need(groups, name->text, delivered);
@@ -346,6 +347,7 @@ decide_start(const struct stream_facts *facts, const struct lane *lane, struct s
 		look->start = facts->info.last_generated;
 	} else if (strcmp(start, "beginning") != 0 && !position_parse(str_of(start), &look->start))
 		return err_set(err, ERR_FATAL, 0, "start: %s is not a stream id", start);
+	look->start = position_of_stream(look->start);
 	return 0;
 }
 

@@ -32,8 +32,9 @@ struct stream_groups {
 	bool known;
 	bool ours; /* a group of our name is there */
 	struct position delivered;
-	bool counted;  /* ours has a count */
-	uint64_t read; /* entries ever added up to and including `delivered` */
+	bool counted;	  /* ours has a count */
+	uint64_t read;	  /* entries ever added up to and including `delivered` */
+	uint64_t pending; /* of ours: delivered and not acknowledged */
 	bool others;
 	struct position needed; /* others: the lowest place that one of them still needs */
 	char holder[128];	/* and the name of that group */

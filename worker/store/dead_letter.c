@@ -78,9 +78,8 @@ add_cut_text(struct buf *b, struct str text, size_t characters_max)
 	sql_add_text(b, (struct str){ text.data, len });
 }
 
-/* The table the entry names first, or the one its source is for. */
-static struct str
-table_of(const struct entry *entry)
+struct str
+dead_letter_table(const struct entry *entry)
 {
 	const struct config_source *source = entry->lane->source;
 
@@ -214,7 +213,7 @@ flush(struct letters *letters, struct err *err)
 static void
 add_what(struct buf *b, const struct entry *entry)
 {
-	struct str table = table_of(entry);
+	struct str table = dead_letter_table(entry);
 
 	if (table.len > 0)
 		add_cut_text(b, table, TABLE_NAME_CHARACTERS);

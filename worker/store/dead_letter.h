@@ -21,6 +21,9 @@
 /* The payload of an entry. */
 void dead_letter_payload(const struct entry *entry, struct buf *out);
 
+/* The table the entry names first, or the one its source is for. */
+struct str dead_letter_table(const struct entry *entry);
+
 /* Insert the letters of all refused entries of the batch that are not done_before; *written counts
  * them (entries, not chunks).  Statements stay below bytes_max. */
 int dead_letter_write(struct sql *sql, const struct batch *batch, size_t bytes_max,

@@ -169,7 +169,8 @@ ledger_advance(struct sql *sql, struct ledger_step *steps, size_t count, struct 
 /* --- one lane's row --- */
 
 static int
-read_row(const struct sql_result *result, struct ledger_row *row, struct err *err)
+read_row(const struct sql_result *result, const char *owner, struct ledger_row *row,
+    struct err *err)
 {
 	uint64_t lanes_of_source;
 
@@ -186,11 +187,14 @@ read_row(const struct sql_result *result, struct ledger_row *row, struct err *er
 	copy_cell(result, 0, 5, row->halted, sizeof(row->halted));
 	copy_cell(result, 0, 6, row->alarm, sizeof(row->alarm));
 	checkpoints_parse(sql_cell(result, 0, 7), &row->checkpoints);
+	row->outbox = str_equal(sql_cell(result, 0, 8), STR("1"));
+	row->ours_before = owner != NULL && str_equal(sql_cell(result, 0, 9), str_of(owner));
 	return 0;
 }
 
 static int
-select_row(struct sql *sql, const struct lane *lane, struct ledger_row *row, struct err *err)
+select_row(struct sql *sql, const struct lane *lane, const char *owner, struct ledger_row *row,
+    struct err *err)
 {
 	struct sql_result result;
 	struct buf select;
@@ -200,12 +204,13 @@ select_row(struct sql *sql, const struct lane *lane, struct ledger_row *row, str
 	buf_init(&select);
 	buf_add_str(&select,
 	    "SELECT epoch, position, done, source_identity, lanes_of_source,"
-	    " halted, alarm, COALESCE(checkpoints, '') FROM sluice_ledger WHERE lane=");
+	    " halted, alarm, COALESCE(checkpoints, ''), EXISTS (SELECT 1 FROM sluice_outbox o WHERE"
+	    " o.lane=sluice_ledger.lane), COALESCE(owner, '') FROM sluice_ledger WHERE lane=");
 	sql_add_binary(&select, str_of(lane->name));
 	buf_add_str(&select, " FOR UPDATE");
 	if (session_send(sql, &select, &result, err) != 0)
 		return -1;
-	status = read_row(&result, row, err);
+	status = read_row(&result, owner, row, err);
 	sql_result_free(&result);
 	return status;
 }
@@ -231,7 +236,7 @@ int
 ledger_load(struct sql *sql, const struct lane *lane, const char *owner, struct ledger_row *row,
     struct err *err)
 {
-	int status = select_row(sql, lane, row, err);
+	int status = select_row(sql, lane, owner, row, err);
 
 	if (status == 0 && row->found && owner != NULL)
 		status = raise_epoch(sql, lane, owner, row, err);
@@ -316,6 +321,20 @@ ledger_set_alarm(struct sql *sql, const struct lane *lane, const char *alarm, st
 	buf_printf(&update, "UPDATE sluice_ledger SET alarm='%s' WHERE lane=", alarm);
 	sql_add_binary(&update, str_of(lane->name));
 	return session_send(sql, &update, NULL, err);
+}
+
+int
+ledger_identify(struct sql *sql, const struct lane *lane, const char *identity, struct err *err)
+{
+	struct buf update;
+
+	buf_init(&update);
+	buf_add_str(&update, "UPDATE sluice_ledger SET source_identity=");
+	sql_add_text(&update, str_of(identity));
+	buf_add_str(&update, " WHERE lane=");
+	sql_add_binary(&update, str_of(lane->name));
+	buf_printf(&update, " AND epoch=%llu", (unsigned long long)lane->epoch);
+	return session_end(sql, session_send(sql, &update, NULL, err), err);
 }
 
 /* --- many rows --- */

@@ -52,6 +52,10 @@ int ledger_start(struct sql *sql, const struct lane *lane, struct position start
  */
 int ledger_mark(struct sql *sql, const struct lane *lane, struct err *err);
 
+/* Another identity of its source; only where the epoch is ours. */
+int ledger_identify(struct sql *sql, const struct lane *lane, const char *identity,
+    struct err *err);
+
 /* The alarm alone, in the caller's transaction, which has moved the lane. */
 int ledger_set_alarm(struct sql *sql, const struct lane *lane, const char *alarm, struct err *err);
 

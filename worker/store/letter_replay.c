@@ -3,6 +3,7 @@
 #include "common/number.h"
 #include "worker/store/letter_find.h"
 #include "worker/store/letter_payload.h"
+#include "worker/store/outbox.h"
 #include "worker/store/session.h"
 
 #include <stdio.h>
@@ -307,7 +308,8 @@ letters_close(struct sql *sql, const struct letter_list *list, struct err *err)
 		return 0;
 	}
 	buf_add_str(&b, " AND state='" LETTER_APPLIED "'");
-	return session_end(sql, session_send(sql, &b, NULL, err), err);
+	return session_end(sql,
+	    session_send(sql, &b, NULL, err) != 0 ? -1 : outbox_close(sql, list, err), err);
 }
 
 int

@@ -4,6 +4,7 @@
 #include "common/number.h"
 #include "worker/store/ledger.h"
 #include "worker/store/letter_find.h"
+#include "worker/store/outbox.h"
 #include "worker/store/session.h"
 
 static bool
@@ -160,7 +161,9 @@ write_open(struct sql *sql, struct lane *lane, struct letter_list *list, struct 
 	if (lock(sql, list, err) != 0)
 		return WRITE_ERROR;
 	result = rows_write_letters(sql, batch, limits, report, err);
-	if (result == WRITE_OK && settle(sql, list, closes, err) != 0)
+	if (result == WRITE_OK &&
+	    (settle(sql, list, closes, err) != 0 ||
+		outbox_write(sql, batch, list, limits->bytes_max, err) != 0))
 		return WRITE_ERROR;
 	return result;
 }

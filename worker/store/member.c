@@ -37,12 +37,12 @@ void
 membership_init(struct membership *m, const struct config *config, int worker,
     const char *session_lock)
 {
-	int lanes = (int)config_lane_count(config);
+	int lanes = (int)config_lanes_of_kind(config, true);
 
 	memset(m, 0, sizeof(*m));
 	m->config = config;
 	m->session_lock = session_lock;
-	m->workers = config->workers < lanes ? config->workers : lanes;
+	m->workers = config->workers < lanes || lanes == 0 ? config->workers : lanes;
 	m->slot = worker;
 	snprintf(m->process, sizeof(m->process), "%s", process_name());
 	name_of(m->process, m->workers, m->slot, m->name);

@@ -1,5 +1,6 @@
 #include "worker/store/dead_letter.h"
 #include "worker/store/mysql_store.h"
+#include "worker/store/outbox.h"
 
 void
 mysql_prepare(struct store *store, struct batch *batch)
@@ -111,6 +112,20 @@ write_probing(struct mysql_store *m, struct batch *batch, struct write_report *r
 	return result;
 }
 
+static enum write_result
+write_letters(struct mysql_store *m, struct batch *batch, struct write_report *report,
+    struct err *err)
+{
+	if (batch->refused == 0)
+		return WRITE_OK;
+	if (mark_halting(m, batch) || batch_check_poison(batch, m->config->poison_rate) ||
+	    batch_check_parked(batch, m->config->max_parked))
+		return WRITE_LEAVE;
+	if (dead_letter_write(m->sql, batch, m->limits.bytes_max, &report->dead, err) != 0)
+		return WRITE_ERROR;
+	return WRITE_OK;
+}
+
 /* Everything between the transaction's beginning and its COMMIT. */
 static enum write_result
 write_open(struct mysql_store *m, struct batch *batch, size_t steps, struct write_report *report,
@@ -122,14 +137,10 @@ write_open(struct mysql_store *m, struct batch *batch, size_t steps, struct writ
 		result = write_probing(m, batch, report, err);
 	else if (result == WRITE_OK)
 		result = rows_write(m->sql, batch, &m->limits, report, err);
-	if (result != WRITE_OK)
+	if (result != WRITE_OK || (result = write_letters(m, batch, report, err)) != WRITE_OK)
 		return result;
-	if (batch->refused == 0)
-		return WRITE_OK;
-	if (mark_halting(m, batch) || batch_check_poison(batch, m->config->poison_rate) ||
-	    batch_check_parked(batch, m->config->max_parked))
-		return WRITE_LEAVE;
-	if (dead_letter_write(m->sql, batch, m->limits.bytes_max, &report->dead, err) != 0)
+	if (outbox_write(m->sql, batch, NULL, m->limits.bytes_max, err) != 0 ||
+	    outbox_trim(m->sql, m->steps, steps, err) != 0)
 		return WRITE_ERROR;
 	return WRITE_OK;
 }
@@ -154,6 +165,21 @@ mysql_write(struct store *store, struct batch *batch, struct write_report *repor
 		return result;
 	}
 	return session_commit(m->sql, err) == 0 ? WRITE_OK : WRITE_ERROR;
+}
+
+int
+mysql_recall(struct store *store, struct batch *batch, struct letter_list *list, struct err *err)
+{
+	struct mysql_store *m = mysql_of(store);
+
+	return outbox_recall(m->sql, m->config, batch, list, err);
+}
+
+int
+mysql_outbox_count(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+    struct err *err)
+{
+	return outbox_count(mysql_of(store)->sql, lanes, count, rows, err);
 }
 
 /* The letters' transaction begins as a batch's: with a compare-and-set, here of a lane that stays. */

@@ -1,6 +1,7 @@
 #include "worker/store/letter_replay.h"
 #include "worker/store/mysql_store.h"
 #include "worker/store/order.h"
+#include "worker/store/outbox.h"
 
 enum { NO_SUCH_TABLE = 1146 };
 
@@ -59,6 +60,12 @@ mysql_own(struct store *store, struct lane **lanes, size_t count, bool *owned, s
 {
 	struct mysql_store *m = mysql_of(store);
 
+	/* of a worker's lanes all are partitions, or none */
+	if (count > 0 && lanes[0]->is_partition) {
+		for (size_t i = 0; i < count; i++)
+			owned[i] = true;
+		return 0;
+	}
 	return membership_own(&m->membership, m->sql, lanes, count, owned, err);
 }
 
@@ -68,7 +75,7 @@ mysql_disown(struct store *store, struct lane *lane, struct err *err)
 {
 	struct mysql_store *m = mysql_of(store);
 
-	if (!sql_is_open(m->sql))
+	if (!sql_is_open(m->sql) || lane->is_partition)
 		return 0;
 	return membership_disown(&m->membership, m->sql, lane, err);
 }
@@ -156,6 +163,12 @@ mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane
 }
 
 int
+mysql_identify(struct store *store, struct lane *lane, const char *identity, struct err *err)
+{
+	return ledger_identify(mysql_of(store)->sql, lane, identity, err);
+}
+
+int
 mysql_mark(struct store *store, struct lane *lane, struct err *err)
 {
 	return ledger_mark(mysql_of(store)->sql, lane, err);
@@ -167,6 +180,8 @@ advance_alone(struct mysql_store *m, struct ledger_step *steps, size_t count, st
 {
 	enum write_result result = ledger_advance(m->sql, steps, count, err);
 
+	if (result == WRITE_OK && outbox_trim(m->sql, steps, count, err) != 0)
+		result = WRITE_ERROR;
 	if (result != WRITE_OK) {
 		session_rollback(m->sql);
 		return result;

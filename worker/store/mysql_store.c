@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "worker/store/own_tables.h"
+#include "worker/store/type_board.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,9 +65,14 @@ warn_hidden(struct mysql_store *m)
 static int
 load_schema(struct mysql_store *m, struct err *err)
 {
+	const struct table *tables;
+	size_t count;
+
 	if (schema_load(m->schema, m->sql, err) != 0)
 		return -1;
 	warn_hidden(m);
+	tables = schema_tables(m->schema, &count);
+	type_board_post(tables, count);
 	return 0;
 }
 
@@ -172,12 +178,15 @@ static const struct store_ops mysql_ops = {
 	.letters_count = mysql_letters_count,
 	.orders = mysql_orders,
 	.move = mysql_move,
+	.identify = mysql_identify,
 	.mark = mysql_mark,
 	.record = mysql_record,
 	.list = mysql_list,
 	.recount = mysql_recount,
 	.prepare = mysql_prepare,
 	.forget = mysql_forget,
+	.recall = mysql_recall,
+	.outbox_count = mysql_outbox_count,
 	.write = mysql_write,
 	.letters = mysql_letters,
 	.free = mysql_free,
@@ -230,7 +239,7 @@ mysql_store_new(const struct config *config, int worker, sql_wait *wait, void *w
 	set_limits(m);
 	session_lock_name(m->session_lock);
 	membership_init(&m->membership, config, worker, m->session_lock);
-	m->steps_max = config_lane_count(config);
+	m->steps_max = config_lane_count(config) + WORKER_LANES_MAX;
 	m->steps = calloc(m->steps_max + 1, sizeof(*m->steps));
 	m->warned = calloc(config->table_count + 1, sizeof(*m->warned));
 	CHECK(m->steps != NULL && m->warned != NULL);

@@ -64,6 +64,7 @@ enum write_result mysql_letters_write(struct store *store, struct lane *lane,
     struct err *err);
 int mysql_orders(struct store *store, struct lane **lanes, size_t count, struct lane_order *orders,
     struct err *err);
+int mysql_identify(struct store *store, struct lane *lane, const char *identity, struct err *err);
 int mysql_mark(struct store *store, struct lane *lane, struct err *err);
 int mysql_move(struct store *store, struct lane *lane, struct position to, struct err *err);
 enum write_result mysql_record(struct store *store, struct lane **lanes, size_t count,
@@ -76,6 +77,10 @@ int mysql_recount(struct store *store, const struct ledger_place *places, size_t
 /* ---- mysql_batch.c ---- */
 void mysql_prepare(struct store *store, struct batch *batch);
 void mysql_forget(struct store *store, struct batch *batch);
+int mysql_recall(struct store *store, struct batch *batch, struct letter_list *list,
+    struct err *err);
+int mysql_outbox_count(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+    struct err *err);
 enum write_result mysql_write(struct store *store, struct batch *batch, struct write_report *report,
     struct err *err);
 enum write_result mysql_letters(struct store *store, struct lane *lane, struct entry *first,

@@ -149,6 +149,8 @@ take_order(struct sql *sql, struct lane **lanes, size_t count, const struct sql_
 		}
 		if (clear_order(sql, lanes[i], text, &cleared, err) != 0)
 			return -1;
+		if (!lanes[i]->is_partition)
+			order.position = position_of_stream(order.position);
 		if (cleared)
 			orders[i] = order;
 		return 0;

@@ -35,10 +35,14 @@ static const char *const statements[] = {
 
 	"CREATE TABLE IF NOT EXISTS sluice_outbox (\n"
 	"  lane VARBINARY(255) NOT NULL,\n"
+	"  letter BIGINT UNSIGNED NOT NULL DEFAULT 0,\n"
+	"  major BIGINT UNSIGNED NOT NULL DEFAULT 0,\n"
+	"  minor BIGINT UNSIGNED NOT NULL DEFAULT 0,\n"
+	"  part INT UNSIGNED NOT NULL DEFAULT 0,\n"
 	"  position VARCHAR(48) " ASCII_TEXT ",\n"
 	"  cache_keys LONGBLOB NOT NULL,\n"
 	"  versions LONGBLOB NULL,\n"
-	"  PRIMARY KEY (lane, position)\n" OWN_TABLE,
+	"  PRIMARY KEY (lane, letter, major, minor, part)\n" OWN_TABLE,
 
 	"CREATE TABLE IF NOT EXISTS sluice_dead_letter (\n"
 	"  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,\n"
@@ -82,7 +86,7 @@ static const char *const statements[] = {
 	"  created_at DATETIME(3) NOT NULL\n" OWN_TABLE,
 
 	/* the brackets tell clang that no comma is missing */
-	("INSERT INTO sluice_schema (version, created_at) VALUES (2, UTC_TIMESTAMP(3))\n"
+	("INSERT INTO sluice_schema (version, created_at) VALUES (3, UTC_TIMESTAMP(3))\n"
 	 "  ON DUPLICATE KEY UPDATE version = version"),
 };
 enum { STATEMENTS = sizeof(statements) / sizeof(statements[0]) };
@@ -90,7 +94,7 @@ enum { STATEMENTS = sizeof(statements) / sizeof(statements[0]) };
 const char *const own_tables[OWN_TABLES] = { "sluice_ledger", "sluice_outbox", "sluice_dead_letter",
 	"sluice_worker", "sluice_parked", "sluice_schema" };
 
-/* What version 2 adds to the tables of version 1. */
+/* What version 2 adds to the tables of version 1, then 3 to those of 2 (whose outbox nobody used). */
 static const char *const additions[] = {
 	"ALTER TABLE sluice_dead_letter ADD COLUMN attempts INT UNSIGNED NOT NULL DEFAULT 0",
 	"ALTER TABLE sluice_dead_letter ADD COLUMN updated_at DATETIME(3) NULL",
@@ -100,6 +104,11 @@ static const char *const additions[] = {
 	"ALTER TABLE sluice_worker ADD COLUMN lanes INT UNSIGNED NOT NULL DEFAULT 0",
 	"ALTER TABLE sluice_worker ADD COLUMN version VARCHAR(32) " ASCII_TEXT " DEFAULT ''",
 	"ALTER TABLE sluice_worker ADD COLUMN joined_at DATETIME(6) NULL",
+	"ALTER TABLE sluice_outbox ADD COLUMN letter BIGINT UNSIGNED NOT NULL DEFAULT 0",
+	"ALTER TABLE sluice_outbox ADD COLUMN major BIGINT UNSIGNED NOT NULL DEFAULT 0",
+	"ALTER TABLE sluice_outbox ADD COLUMN minor BIGINT UNSIGNED NOT NULL DEFAULT 0",
+	"ALTER TABLE sluice_outbox ADD COLUMN part INT UNSIGNED NOT NULL DEFAULT 0,"
+	" DROP PRIMARY KEY, ADD PRIMARY KEY (lane, letter, major, minor, part)",
 };
 enum { ADDITIONS = sizeof(additions) / sizeof(additions[0]) };
 
@@ -110,7 +119,9 @@ own_tables_print(struct buf *out)
 	    "-- The tables of sluice, version %d.  Run this in the schema of mysql.url.\n"
 	    "-- The account of sluice then needs on them, besides its rights on your tables:\n"
 	    "-- GRANT SELECT, INSERT, UPDATE, DELETE ON <schema>.sluice_<table> TO <user>;\n"
-	    "-- Where the tables of version 1 are there, these come first:\n",
+	    "-- Where the tables of an older version are there, these come first (those of version "
+	    "2\n"
+	    "-- lack what is added to sluice_outbox):\n",
 	    OWN_TABLES_VERSION);
 	for (size_t i = 0; i < ADDITIONS; i++)
 		buf_printf(out, "--   %s;\n", additions[i]);
@@ -177,11 +188,12 @@ create(struct sql *sql, struct err *err)
 	if (select_number(sql,
 		STR("SELECT COUNT(*) FROM information_schema.tables t WHERE t.table_schema = "
 		    "DATABASE()"
-		    " AND t.table_name IN ('sluice_dead_letter', 'sluice_worker') AND NOT EXISTS"
+		    " AND t.table_name IN ('sluice_dead_letter', 'sluice_worker', 'sluice_outbox')"
+		    " AND NOT EXISTS"
 		    " (SELECT 1 FROM information_schema.columns c WHERE c.table_schema = "
 		    "t.table_schema"
 		    " AND c.table_name = t.table_name AND c.column_name IN ('updated_at', "
-		    "'joined_at'))"),
+		    "'joined_at', 'part'))"),
 		&older, err) != 0 ||
 	    (older > 0 && add_to_older(sql, err) != 0))
 		return -1;
@@ -199,8 +211,8 @@ are_usable(struct sql *sql, struct err *err)
 	uint64_t none;
 
 	return select_number(sql,
-	    STR("SELECT l.epoch FROM sluice_ledger l, sluice_dead_letter d, sluice_worker w,"
-		" sluice_parked p, sluice_schema s LIMIT 0"),
+	    STR("SELECT l.epoch FROM sluice_ledger l, sluice_outbox o, sluice_dead_letter d,"
+		" sluice_worker w, sluice_parked p, sluice_schema s LIMIT 0"),
 	    &none, err);
 }
 

@@ -13,13 +13,13 @@
  * works on the tables of the next version too and old and new run side by side during an upgrade;
  * the version after that is refused.
  *	sluice_ledger		one row per lane: how far it is written and invalidated
- *	sluice_outbox		for what could not be derived again after a crash; not used yet
+ *	sluice_outbox		cache keys that could not be derived again after a crash (outbox.h)
  *	sluice_dead_letter	entries that could not be applied, whole
  *	sluice_worker		the members of the pool
  *	sluice_parked		which keys of a lane wait behind which dead letters
  *	sluice_schema		the versions these tables have had
  */
-#define OWN_TABLES_VERSION 2
+#define OWN_TABLES_VERSION 3
 
 enum { OWN_TABLES = 6 };
 extern const char *const own_tables[OWN_TABLES];

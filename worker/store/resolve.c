@@ -154,6 +154,34 @@ resolve_waiting(struct resolver *r, struct change *change)
 	return 0;
 }
 
+/*
+ * Every row goes, in order against all other changes of the table.  What comes by another lane has no
+ * place in that order.
+ */
+static int
+resolve_whole_table(struct resolver *r, struct entry *entry, struct change *change)
+{
+	const struct config_source *source = entry->lane->source;
+	struct table *table;
+
+	if (resolve_table(r, entry, change) < 0)
+		return -1;
+	table = change->table;
+	if (table->problem != NULL)
+		return resolve_waiting(r, change);
+	if (table->config->lanes != 1 || !source->allow_truncate)
+		return entry_refuse(entry, r->arena, REASON_TRUNCATE,
+		    "%s: it was truncated or dropped, and changes of it come by %zu lanes: which "
+		    "of "
+		    "them were before can't be known",
+		    table->name, table->config->lanes);
+	(void)resolve_waiting(r, change);
+	r->unknown = false;
+	change->op = CHANGE_DELETE;
+	change->shape = shape_of(r, table, SHAPE_TRUNCATE, FENCE_OFF, NULL, 0);
+	return 0;
+}
+
 static int
 check_version(struct resolver *r, struct entry *entry, const struct change *change)
 {
@@ -219,6 +247,71 @@ take_value(struct resolver *r, struct entry *entry, struct change *change, unsig
 	}
 	change->alone |= verdict == COLUMN_ALONE;
 	return 0;
+}
+
+/* What isn't a version is none: the unversioned form is always right. */
+static void
+take_known_version(struct resolver *r, const struct entry *entry, struct change *change)
+{
+	const struct table *table = change->table;
+	const struct config_source *source = entry->lane->source;
+	const struct column *column;
+	struct value plain = { { NULL, 0 }, VALUE_NULL };
+	const char *why;
+
+	if (table->version != VERSION_GIVEN || !config_has_events(source))
+		return;
+	column = &table->columns[table->version_column];
+	change->has_version = false;
+	for (size_t i = 0; i < change->field_count && !change->has_version; i++)
+		change->has_version =
+		    resolve_field_column(table, change->fields[i].name) == column &&
+		    change->fields[i].value.kind != VALUE_NULL &&
+		    column_event_value(column, &change->fields[i].value, change->origin, source,
+			r->arena, &plain, &why) &&
+		    number_u64(plain.text, &change->version);
+}
+
+/* Some keys of the table can't be named: every row's. */
+static int
+keys_of_whole_table(struct resolver *r, struct entry *entry, struct change *change)
+{
+	const struct table *table = change->table;
+	uint32_t place = resolve_place(r, table);
+
+	change->key = arena_zalloc(r->arena, sizeof(*change->key));
+	change->exact =
+	    (struct str){ arena_copy(r->arena, &place, sizeof(place)), sizeof(place) + 1 };
+	change->bucket = change->exact;
+	for (size_t i = 0; i < table->template_count; i++) {
+		const struct key_template *template = &table->templates[i];
+
+		if (template->config->mode != MODE_NONE && template->part_count > 1)
+			return entry_refuse(entry, r->arena, REASON_TRUNCATE,
+			    "%s: the whole table was truncated or dropped, and which keys %s has "
+			    "can't be told; only keys without a {column} were invalidated",
+			    table->name, template->config->written);
+	}
+	return 0;
+}
+
+/* Of a schema without MySQL: the key, as far as it is known, and the version; no columns. */
+static int
+resolve_keys_only(struct resolver *r, struct entry *entry, struct change *change)
+{
+	struct value keys[16];
+
+	change->shape = resolver_shape(r, change->table, SHAPE_UPDATE, NULL, 0);
+	change->values = NULL;
+	change->sums = NULL;
+	if (change->whole_table)
+		return keys_of_whole_table(r, entry, change);
+	if (!resolve_plan_keys(r, entry, change, keys))
+		return entry_refuse(entry, r->arena, REASON_NO_KEY,
+		    "%s: a column of the primary key is missing, or there twice",
+		    change->table->name);
+	take_known_version(r, entry, change);
+	return resolve_key(r, entry, change, keys);
 }
 
 /* An event's version is the value that the version column has in its image; NULL is none. */
@@ -303,10 +396,19 @@ take_values(struct resolver *r, struct entry *entry, struct change *change,
 int
 resolve_change(struct resolver *r, struct entry *entry, struct change *change)
 {
-	const struct resolver_plan *plan = resolve_plan(r, entry, change);
+	const struct resolver_plan *plan;
 	struct value keys[16];
 
 	change->alone = change->barrier = false;
+	if (schema_keys_only(r->schema)) {
+		if (resolve_table(r, entry, change) < 0)
+			return -1;
+		return change->table->problem != NULL ? resolve_waiting(r, change) :
+							resolve_keys_only(r, entry, change);
+	}
+	if (change->whole_table)
+		return resolve_whole_table(r, entry, change);
+	plan = resolve_plan(r, entry, change);
 	if (plan == NULL)
 		return entry->refusal.reason != NULL ? -1 : resolve_waiting(r, change);
 	if (check_version(r, entry, change) < 0)

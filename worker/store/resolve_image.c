@@ -3,6 +3,7 @@
 #include "worker/lane.h"
 #include "worker/store/column_check.h"
 #include "worker/store/column_event.h"
+#include "worker/store/column_untold.h"
 #include "worker/store/resolve.h"
 
 #include <strings.h>
@@ -62,6 +63,13 @@ refuse_missing(struct rows *rows, const struct column *column, const char *which
 	    rows->change->table->name, column->name, which);
 }
 
+static int
+refuse_value(struct rows *rows, const struct column *column, const char *why)
+{
+	return entry_refuse(rows->entry, rows->r->arena, REASON_BAD_VALUE, "%s: column %s %s",
+	    rows->change->table->name, column->name, why);
+}
+
 /* The value as one text, whatever the encoding it came in.  NULL makes no key. */
 static int
 take_text(struct rows *rows, const struct column *column, const struct value *given,
@@ -74,10 +82,16 @@ take_text(struct rows *rows, const struct column *column, const struct value *gi
 	*out = (struct str){ NULL, 0 };
 	if (given->kind == VALUE_NULL)
 		return 0;
+	if (column->untold) {
+		rows->r->unknown |= !column_untold_value(given, rows->change->origin, &plain, &why);
+		if (why != NULL)
+			return refuse_value(rows, column, why);
+		*out = plain.text;
+		return 0;
+	}
 	if (!column_event_value(column, given, rows->change->origin, rows->entry->lane->source,
 		arena, &plain, &why))
-		return entry_refuse(rows->entry, arena, REASON_BAD_VALUE, "%s: column %s %s",
-		    rows->change->table->name, column->name, why);
+		return refuse_value(rows, column, why);
 	if (column_check_key(column, &plain, false, arena, &text, &why) != COLUMN_REFUSED)
 		plain = text;
 	*out = plain.text;
@@ -114,7 +128,7 @@ take_row(struct rows *rows,
 	for (unsigned i = 0; i < table->key_count + table->image_count; i++) {
 		const struct column *column =
 		    &table->columns[i < table->key_count ? table->key[i] :
-							   table->images[i - table->key_count]];
+							   table->reads[i - table->key_count]];
 		const struct value *given = value_of(rows->change, column);
 		static const struct value null = { { NULL, 0 }, VALUE_NULL };
 
@@ -156,7 +170,7 @@ may_be_stale(const struct change *c, const struct key_template *template)
 	for (size_t i = 0; i < template->part_count && template->parts[i].column >= 0; i++) {
 		unsigned name = (unsigned)template->parts[i].column;
 		unsigned column = name < table->key_count ? table->key[name] :
-							    table->images[name - table->key_count];
+							    table->reads[name - table->key_count];
 
 		if (may_differ(c, &table->columns[column]))
 			return true;
@@ -203,6 +217,36 @@ version_stands(const struct rows *rows)
 	    !number_u64(plain.text, &version) || version >= c->version;
 }
 
+/* May this column have had another value in the row that an event without a row before replaced?  A
+ * change of what the event names as its key comes as two events. */
+static bool
+may_have_moved(const struct change *c, const struct column *column)
+{
+	const char *name = field_name(c->table, column);
+
+	return !c->table->keys_only || find(c->row_key, c->row_key_count, name) == NULL;
+}
+
+static int
+refuse_no_before(struct rows *rows)
+{
+	const struct table *table = rows->change->table;
+
+	for (unsigned i = 0; i < table->image_count; i++) {
+		const struct column *column = &table->columns[table->reads[i]];
+
+		if (may_have_moved(rows->change, column))
+			return entry_refuse(rows->entry, rows->r->arena, REASON_MISSING_COLUMN,
+			    "%s: a key under `invalidate` names column %s, and the event has no "
+			    "row before%s",
+			    table->name, column->name,
+			    table->keys_only ? "; where it is of the primary key, say so under "
+					       "`key` of the table" :
+					       "");
+	}
+	return 0;
+}
+
 int
 resolve_image(struct resolver *r, struct entry *entry, struct change *change)
 {
@@ -212,7 +256,9 @@ resolve_image(struct resolver *r, struct entry *entry, struct change *change)
 	change->row_before = change->row_after = NULL;
 	change->unchanged = 0;
 	change->version_stands = version_stands(&rows);
-	if (change->origin == ORIGIN_APP || table->problem != NULL || table->template_count == 0 ||
+	if ((change->origin == ORIGIN_APP && !table->keys_only) || change->whole_table ||
+	    table->problem != NULL || table->template_count == 0 ||
+	    (!table->config->has_images && !table->keys_only) ||
 	    (table->image_count == 0 && !table->has_when))
 		return 0;
 	change->unchanged = unchanged_templates(change);
@@ -221,9 +267,5 @@ resolve_image(struct resolver *r, struct entry *entry, struct change *change)
 		return -1;
 	if (change->has_before)
 		return take_row(&rows, value_before, "before", &change->row_before);
-	if (!change->replaces || table->image_count == 0)
-		return 0;
-	return entry_refuse(entry, r->arena, REASON_MISSING_COLUMN,
-	    "%s: a key under `invalidate` names column %s, and the event has no row before",
-	    table->name, table->columns[table->images[0]].name);
+	return change->replaces && table->image_count > 0 ? refuse_no_before(&rows) : 0;
 }

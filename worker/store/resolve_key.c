@@ -4,6 +4,7 @@
 #include "worker/lane.h"
 #include "worker/store/column_check.h"
 #include "worker/store/column_event.h"
+#include "worker/store/column_untold.h"
 
 static int
 check_part(struct resolver *r, struct entry *entry, struct change *change, unsigned part,
@@ -21,7 +22,10 @@ check_part(struct resolver *r, struct entry *entry, struct change *change, unsig
 	if (given->kind == VALUE_NULL)
 		return entry_refuse(entry, r->arena, REASON_NO_KEY, "%s: key column %s is NULL",
 		    table->name, column->name);
-	if (column_event_value(column, given, change->origin, source, r->arena, &plain, &why))
+	if (column->untold)
+		verdict = column_untold_value(given, change->origin, out, &why) ? COLUMN_FINE :
+										  COLUMN_REFUSED;
+	else if (column_event_value(column, given, change->origin, source, r->arena, &plain, &why))
 		verdict = column_check_key(column, &plain, base64, r->arena, out, &why);
 	switch (verdict) {
 	case COLUMN_FINE:

@@ -59,8 +59,8 @@ operation_bit(enum change_op op)
 }
 
 /* Which table, and may this source touch it so? */
-static int
-choose_table(struct resolver *r, struct entry *entry, struct change *change)
+int
+resolve_table(struct resolver *r, struct entry *entry, struct change *change)
 {
 	const struct config_source *source = entry->lane->source;
 	struct str name = change->table_name;
@@ -462,7 +462,7 @@ resolve_plan(struct resolver *r, struct entry *entry, struct change *change)
 		change->table = r->plans[i].table;
 		return &r->plans[i];
 	}
-	if (choose_table(r, entry, change) < 0 || change->table->problem != NULL ||
+	if (resolve_table(r, entry, change) < 0 || change->table->problem != NULL ||
 	    make_plan(r, entry, change, &made) < 0)
 		return NULL;
 	memmove(&r->plans[1], &r->plans[0], (PLANS_MAX - 1) * sizeof(r->plans[0]));

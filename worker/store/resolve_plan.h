@@ -39,10 +39,16 @@ struct resolver_plan {
 	const struct value *constant_keys; /* per key part; NULL kind: from a field */
 };
 
+/* Which table, and may this source touch it so?  change->table; -1: refused. */
+int resolve_table(struct resolver *r, struct entry *entry, struct change *change);
+
 /* Find or make the plan of a change.  NULL: refused, or the table has a problem (change->table is
  * set and the entry isn't refused).  Valid until the next call. */
 const struct resolver_plan *resolve_plan(struct resolver *r, struct entry *entry,
     struct change *change);
+
+/* Only its table, which may have a problem.  -1: refused. */
+int resolve_table(struct resolver *r, struct entry *entry, struct change *change);
 
 /* The table of a change that has no plan, and the values for its key's columns; false when the table
  * can't be written, or a value is missing or ambiguous (the table is known then where the change is

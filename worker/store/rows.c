@@ -1,5 +1,6 @@
 #include "worker/store/rows.h"
 
+#include "worker/store/row_read.h"
 #include "worker/store/rows_lanes.h"
 #include "worker/store/rows_one_by_one.h"
 #include "worker/store/rows_writer.h"
@@ -67,21 +68,45 @@ is_entangled(const struct rows_plan *plan)
 	return several && writes_others;
 }
 
+static enum outcome
+write_steps(struct writer *w)
+{
+	if (!w->batch->one_by_one && is_entangled(w->plan))
+		return writer_stop(w, WRITE_ONE_BY_ONE);
+	return w->batch->one_by_one ? one_by_one_batch(w) : write_folded(w);
+}
+
+typedef enum outcome write_function(struct writer *w);
+
+/* With the rows before and after, where keys want them. */
+static enum write_result
+write_between_reads(struct writer *w, write_function *write)
+{
+	struct row_reads reads;
+	enum outcome outcome;
+
+	row_reads_init(&reads, w->batch);
+	outcome = row_reads_before(w, &reads);
+	if (outcome == OUTCOME_WRITTEN)
+		outcome = write(w);
+	CHECK(outcome != OUTCOME_REFUSED);
+	if (outcome == OUTCOME_WRITTEN)
+		outcome = row_reads_after(w, &reads);
+	if (outcome == OUTCOME_WRITTEN)
+		row_reads_owe(&reads, w->batch);
+	row_reads_deinit(&reads);
+	writer_deinit(w);
+	return outcome == OUTCOME_WRITTEN ? WRITE_OK : w->result;
+}
+
 enum write_result
 rows_write(struct sql *sql, struct batch *batch, const struct rows_limits *limits,
     struct write_report *report, struct err *err)
 {
 	struct writer w;
-	enum outcome outcome;
 
 	writer_init(&w, sql, batch, limits, report, err);
-	if (!batch->one_by_one && is_entangled(w.plan))
-		outcome = writer_stop(&w, WRITE_ONE_BY_ONE);
-	else
-		outcome = batch->one_by_one ? one_by_one_batch(&w) : write_folded(&w);
-	CHECK(outcome != OUTCOME_REFUSED);
-	writer_deinit(&w);
-	return outcome == OUTCOME_WRITTEN ? WRITE_OK : w.result;
+	return write_between_reads(&w, write_steps);
 }
 
 enum write_result
@@ -102,10 +127,7 @@ rows_write_letters(struct sql *sql, struct batch *batch, const struct rows_limit
     struct write_report *report, struct err *err)
 {
 	struct writer w;
-	enum outcome outcome;
 
 	writer_init(&w, sql, batch, limits, report, err);
-	outcome = one_by_one_letters(&w);
-	writer_deinit(&w);
-	return outcome == OUTCOME_WRITTEN ? WRITE_OK : w.result;
+	return write_between_reads(&w, one_by_one_letters);
 }

@@ -18,7 +18,8 @@
  * another's row, or an entry holds several changes, the answer is WRITE_ONE_BY_ONE: the caller
  * rolls back and everything is applied entry by entry in lane order, which is the law itself.
  *
- * After WRITE_OK each refused entry has its refusal; the caller writes the dead letters.
+ * After WRITE_OK each refused entry has its refusal, and batch->owed the keys that need the rows
+ * (row_read.h); the caller writes the dead letters and the outbox.
  */
 struct rows_limits {
 	unsigned rows_max; /* a statement */

@@ -81,7 +81,7 @@ keys_init(struct keys *keys, const struct batch *batch, const struct lane *lane)
 		    i++) {
 			const struct change *c = &entry->changes[i];
 
-			if (c->op == CHANGE_INVALIDATE || c->shape == NULL)
+			if (c->op == CHANGE_INVALIDATE || c->shape == NULL || c->whole_table)
 				continue;
 			CHECK(keys->count < batch->changes);
 			keys->steps[keys->count] =

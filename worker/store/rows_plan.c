@@ -36,7 +36,7 @@ group_of(const struct step *step)
 	uint64_t phase = PHASE_WRITE, rank_max = (1u << RANK_BITS) - 1, group;
 	uint64_t rank = shape->table->rank < rank_max ? shape->table->rank : rank_max;
 
-	if (shape->kind == SHAPE_DELETE) {
+	if (shape->kind == SHAPE_DELETE || shape->kind == SHAPE_TRUNCATE) {
 		phase = shape->table->has_foreign_key ? PHASE_DELETE_LAST : PHASE_DELETE_FIRST;
 		rank = rank_max - rank;
 	}
@@ -88,8 +88,8 @@ compare_text(struct str a, struct str b)
 	return order != 0 ? order : compare_numbers(a.len, b.len);
 }
 
-static int
-compare_keys(const struct step *a, const struct step *b)
+int
+rows_compare_keys(const struct step *a, const struct step *b)
 {
 	const struct table *table = a->shape->table;
 
@@ -115,7 +115,7 @@ compare_placed(const void *left, const void *right)
 		return compare_numbers(a->group, b->group);
 	if (a->prefix != b->prefix)
 		return compare_numbers(a->prefix, b->prefix);
-	return compare_keys(a->step, b->step);
+	return rows_compare_keys(a->step, b->step);
 }
 
 static void *

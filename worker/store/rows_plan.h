@@ -48,6 +48,9 @@ void rows_plan_build(struct rows_plan *plan, const struct rows_limits *limits);
 const struct rows_text *rows_plan_text(const struct rows_plan *plan, struct step *const *steps,
     unsigned count);
 
+/* The order in which all our sessions lock the rows of a table; of two steps of one table. */
+int rows_compare_keys(const struct step *a, const struct step *b);
+
 /* How many steps may share a statement with the first of them. */
 unsigned rows_plan_share(struct step *const *steps, unsigned count,
     const struct rows_limits *limits);

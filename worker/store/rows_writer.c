@@ -45,9 +45,8 @@ writer_stop(struct writer *w, enum write_result result)
 	return OUTCOME_STOPPED;
 }
 
-/* A statement about the step's table failed: what now? */
-static enum outcome
-judge(struct writer *w, const struct step *step)
+enum outcome
+writer_judge(struct writer *w, const struct step *step)
 {
 	if (!sql_is_open(w->sql))
 		return writer_stop(w, WRITE_ERROR);
@@ -84,7 +83,7 @@ writer_send(struct writer *w, const struct step *step, struct str text, struct s
 	w->report->statements++;
 	if (sql_query(w->sql, text, result, w->err) == 0)
 		return OUTCOME_WRITTEN;
-	return judge(w, step);
+	return writer_judge(w, step);
 }
 
 static enum outcome
@@ -232,6 +231,8 @@ write_deletes(struct writer *w, struct step **steps, unsigned *used)
 	if (outcome != OUTCOME_WRITTEN)
 		return outcome;
 	w->report->rows += (unsigned)result.affected;
+	if (steps[0]->shape->kind == SHAPE_TRUNCATE)
+		return OUTCOME_WRITTEN;
 	return count_older(w, steps, *used, (unsigned)result.affected, true);
 }
 

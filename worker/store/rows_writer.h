@@ -39,6 +39,8 @@ void writer_deinit(struct writer *w);
 /* Send a statement about the table of `step`. */
 enum outcome writer_send(struct writer *w, const struct step *step, struct str text,
     struct sql_result *result);
+/* A statement about the table of `step` failed, with w->err: what now? */
+enum outcome writer_judge(struct writer *w, const struct step *step);
 enum outcome writer_stop(struct writer *w, enum write_result result);
 
 /* Write one step that shares nothing: REFUSED when the server refuses it. */

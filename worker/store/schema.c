@@ -3,7 +3,7 @@
 #include "common/arena.h"
 #include "common/err.h"
 #include "common/map.h"
-#include "worker/store/schema_load.h"
+#include "worker/store/schema_config.h"
 #include "worker/store/session.h"
 
 #include <stdlib.h>
@@ -22,6 +22,7 @@ struct schema {
 	bool fold_names;
 	bool loaded;
 	bool borrowed; /* the tables aren't ours */
+	bool keys_only;
 	uint64_t packet_max;
 	uint64_t hash; /* of the answers it was made of */
 };
@@ -143,6 +144,16 @@ take_load(struct schema *schema, struct arena *arena, const struct load *load)
 	take_tables(schema, load->count > 0 ? load->tables[0].table : NULL, load->count);
 }
 
+bool
+schema_reads_rows(const struct schema *schema)
+{
+	for (size_t i = 0; schema != NULL && i < schema->count; i++) {
+		if (schema->tables[i].reads_row)
+			return true;
+	}
+	return false;
+}
+
 struct schema *
 schema_of_tables(const struct config *config, struct table *tables, size_t count)
 {
@@ -167,8 +178,8 @@ load_all(struct load *load, struct arena *arena, struct err *err)
 	load->arena = arena;
 	start_load(load);
 	status = load_parts(load, err);
-	return session_end(load->sql, status < 0 ? err_prefix(err, "reading information_schema") : 0,
-	    err);
+	return session_end(load->sql,
+	    status < 0 ? err_prefix(err, "reading information_schema") : 0, err);
 }
 
 static void
@@ -176,6 +187,31 @@ free_load(const struct load *load, struct arena *arena)
 {
 	free_templates(load->count > 0 ? load->tables[0].table : NULL, load->count);
 	arena_deinit(arena);
+}
+
+void
+schema_load_config(struct schema *schema)
+{
+	struct arena arena;
+	struct load load = { .config = schema->config,
+		.arena = &arena,
+		.fold_names = true,
+		.packet_max = PACKET_MAX };
+
+	arena_init(&arena, KEEP_BYTES);
+	start_load(&load);
+	for (size_t i = 0; i < load.count; i++) {
+		load_config_table(&load, &load.tables[i]);
+		load_judge_keys(&load, &load.tables[i]);
+	}
+	schema->keys_only = true;
+	take_load(schema, &arena, &load);
+}
+
+bool
+schema_keys_only(const struct schema *schema)
+{
+	return schema->keys_only;
 }
 
 int

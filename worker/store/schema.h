@@ -53,11 +53,17 @@ struct column {
 	bool exact_collation; /* binary collation: equal bytes, equal text (but trailing blanks) */
 	bool plain_collation; /* printable ASCII compares equal only when equal but for case */
 	int key_part;	      /* place in the primary key, or -1 */
+	bool untold; /* of a schema without MySQL: nobody told its type (column_untold.h) */
 };
 
 /* What a change does to a row, by column: set or add.  Interned in a batch: equal shapes are the
  * same pointer, so a statement is the steps of one shape. */
-enum shape_kind { SHAPE_UPSERT, SHAPE_UPDATE, SHAPE_DELETE };
+enum shape_kind {
+	SHAPE_UPSERT,
+	SHAPE_UPDATE,
+	SHAPE_DELETE,
+	SHAPE_TRUNCATE /* every row goes */
+};
 
 /* On a table with given versions: which rows does a change apply to? */
 enum shape_fence {
@@ -89,6 +95,7 @@ struct shape {
 struct table {
 	const char *name;
 	const struct config_table *config;
+	bool keys_only; /* of a schema without MySQL: its changes only derive cache keys */
 	struct column *columns;
 	unsigned column_count;
 	unsigned key[16]; /* columns of the primary key, in key order */
@@ -112,9 +119,11 @@ struct table {
 	    *hidden_grant; /* the GRANT without which folding can't know all; NULL: it does */
 	struct key_template *templates;
 	size_t template_count;
-	const unsigned *images; /* columns beside the key's that templates name; in their lists of
-				   names behind the key's */
-	unsigned image_count;
+	/* Columns beside the key's: first those that templates name, in their lists of names behind the
+	 * key's; then, where they read the row, those of their `when` and the stamped version. */
+	const unsigned *reads;
+	unsigned image_count, read_count;
+	bool reads_row;	    /* a template is from_row */
 	bool has_when;	    /* a template has `when` */
 	bool has_versioned; /* one has mode versioned */
 	const char
@@ -130,6 +139,11 @@ struct schema *schema_new(const struct config *config);
 struct schema *schema_of_tables(const struct config *config, struct table *tables, size_t count);
 void schema_free(struct schema **schema);
 
+/* Make the tables of what the configuration says (schema_config.h), for lanes that only invalidate. */
+void schema_load_config(struct schema *schema);
+/* Was it made so? */
+bool schema_keys_only(const struct schema *schema);
+
 /*
  * (Re)load all configured tables, in a transaction of its own.  -1 only when the server can't be
  * asked, and then the tables are those of before; what is wrong with one table is its `problem` and
@@ -143,6 +157,8 @@ bool schema_loaded(const struct schema *schema);
 /* By name (case as MySQL has it), or NULL. */
 struct table *schema_table(struct schema *schema, struct str name);
 struct table *schema_tables(struct schema *schema, size_t *count);
+/* Does a table read the row? */
+bool schema_reads_rows(const struct schema *schema);
 /* The column of that name (names compare without case, as in MySQL), or NULL. */
 const struct column *table_column(const struct table *table, struct str name);
 

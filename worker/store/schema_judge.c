@@ -1,4 +1,4 @@
-#include "worker/store/schema_load.h"
+#include "worker/store/schema_config.h"
 #include "worker/store/template_names.h"
 
 #include "common/err.h"
@@ -120,10 +120,32 @@ judge_when(struct load *load, struct table *table, const struct config_template 
 	table->has_when |= template->when_count > 0;
 }
 
+/* The value is made from what the change sets: only where the server keeps that as it is. */
+static void
+judge_populate(struct load *load, struct table *table, const char *written)
+{
+	for (unsigned i = 0; i < table->column_count; i++) {
+		const struct column *column = &table->columns[i];
+
+		if (column->generated || column->on_update ||
+		    (column->kind != COLUMN_INT &&
+			(column->kind != COLUMN_TEXT || strncasecmp(column->type, "char", 4) == 0)))
+			blame(load, table, 0,
+			    "`invalidate` %s: mode populate can't tell what column %s (%s%s) will "
+			    "read back as; it takes tables of integers, VARCHAR and TEXT, without "
+			    "generated columns and ON UPDATE; use mode versioned",
+			    written, column->name, column->type,
+			    column->generated	  ? ", generated" :
+				column->on_update ? ", ON UPDATE" :
+						    "");
+	}
+}
+
 /* Its names begin with the primary key's columns. */
 static void
 judge_rows(struct load *load, struct table *table, struct key_template *template)
 {
+	const char *mode = template->config->mode == MODE_POPULATE ? "populate" : "versioned";
 	bool named[sizeof(table->key) / sizeof(table->key[0])] = { false }, others = false;
 
 	for (size_t i = 0; i < template->part_count; i++) {
@@ -137,19 +159,71 @@ judge_rows(struct load *load, struct table *table, struct key_template *template
 	template->one_row = true;
 	for (unsigned i = 0; i < table->key_count; i++)
 		template->one_row &= named[i];
-	if (template->config->mode != MODE_VERSIONED)
+	if (template->config->mode != MODE_VERSIONED && template->config->mode != MODE_POPULATE)
 		return;
 	table->has_versioned = true;
+	if (template->config->mode == MODE_POPULATE)
+		judge_populate(load, table, template->config->written);
 	if (!template->one_row)
 		blame(load, table, 0,
-		    "`invalidate` %s: with mode versioned a key holds the whole primary key, since "
+		    "`invalidate` %s: with mode %s a key holds the whole primary key, since "
 		    "a version says nothing about several rows",
-		    template->config->written);
+		    template->config->written, mode);
 	else if (others)
 		blame(load, table, 0,
-		    "`invalidate` %s: with mode versioned a key holds the primary key alone, since "
+		    "`invalidate` %s: with mode %s a key holds the primary key alone, since "
 		    "a row's version says nothing about the keys that it had before",
-		    template->config->written);
+		    template->config->written, mode);
+}
+
+/* What its entries don't tell: other columns, whether something changed, a version that we stamp. */
+static bool
+is_from_row(const struct table *table, const struct key_template *template)
+{
+	const struct config_template *config = template->config;
+
+	if (table->config->has_images || table->keys_only || config->mode == MODE_NONE)
+		return false;
+	for (size_t i = 0; i < template->part_count; i++) {
+		if (template->parts[i].column >= (int)table->key_count)
+			return true;
+	}
+	return config->when_count > 0 ||
+	    (config->mode == MODE_VERSIONED && table->version != VERSION_GIVEN);
+}
+
+static void
+add_read(struct table *table, unsigned *reads, int column)
+{
+	if (column < 0 || table->columns[column].key_part >= 0)
+		return;
+	for (unsigned i = 0; i < table->read_count; i++) {
+		if (reads[i] == (unsigned)column)
+			return;
+	}
+	reads[table->read_count++] = (unsigned)column;
+}
+
+/* What is to be read of a row beside the columns that the keys are made of. */
+static void
+judge_reads(struct table *table, unsigned *reads)
+{
+	table->read_count = table->image_count;
+	for (size_t i = 0; i < table->template_count; i++) {
+		struct key_template *template = &table->templates[i];
+		const struct config_template *config = template->config;
+
+		template->from_row = is_from_row(table, template);
+		table->reads_row |= template->from_row;
+		for (size_t j = 0; j < config->when_count && template->from_row; j++) {
+			const struct column *column = table_column(table, str_of(config->when[j]));
+
+			if (column != NULL)
+				add_read(table, reads, (int)(column - table->columns));
+		}
+		if (template->from_row && config->mode == MODE_VERSIONED)
+			add_read(table, reads, table->version_column);
+	}
 }
 
 static void
@@ -162,24 +236,22 @@ judge_templates(struct load *load, struct table *table)
 	struct err err;
 
 	count = template_names(table, names, columns);
-	table->images = columns + table->key_count;
+	table->reads = columns + table->key_count;
 	table->image_count = (unsigned)(count - table->key_count);
 	table->templates =
 	    arena_zalloc(load->arena, config->template_count * sizeof(*table->templates) + 1);
 	for (size_t i = 0; i < config->template_count; i++) {
 		if (key_template_compile(&table->templates[i], &config->templates[i], names, count,
 			&err) < 0) {
-			blame(load, table, 0, "`invalidate` %s: %s%s", config->templates[i].written,
-			    err.text,
-			    config->has_images ?
-				"" :
-				" (others only where all changes of the table are change events)");
+			blame(load, table, 0, "`invalidate` %s: %s", config->templates[i].written,
+			    err.text);
 			return;
 		}
 		table->template_count = i + 1;
 		judge_rows(load, table, &table->templates[i]);
 		judge_when(load, table, &config->templates[i]);
 	}
+	judge_reads(table, columns + table->key_count);
 }
 
 void
@@ -193,4 +265,12 @@ load_judge(struct load *load, struct load_table *t)
 	judge_version(load, table);
 	judge_mapping(load, table);
 	judge_templates(load, table);
+}
+
+/* No table to compare with: only what the configuration says of itself. */
+void
+load_judge_keys(struct load *load, struct load_table *t)
+{
+	judge_version(load, t->table);
+	judge_templates(load, t->table);
 }

@@ -48,7 +48,7 @@ statement_form(const struct step *step)
 	const struct shape *shape = step->shape;
 	const struct table *table = shape->table;
 
-	if (shape->kind == SHAPE_DELETE)
+	if (shape->kind == SHAPE_DELETE || shape->kind == SHAPE_TRUNCATE)
 		return STATEMENT_DELETE;
 	if (needs_guard(step))
 		return STATEMENT_UPDATE_GUARDED;
@@ -67,7 +67,7 @@ statement_sets_nothing(const struct step *step)
 {
 	const struct shape *shape = step->shape;
 
-	return shape->kind != SHAPE_DELETE && shape->count == 0 &&
+	return shape->kind != SHAPE_DELETE && shape->kind != SHAPE_TRUNCATE && shape->count == 0 &&
 	    shape->table->version == VERSION_NONE;
 }
 
@@ -241,6 +241,11 @@ add_delete(struct buf *out, const struct statement *s)
 	size_t start = out->len;
 	struct buf tail;
 
+	if (shape->kind == SHAPE_TRUNCATE) {
+		buf_add_str(out, "DELETE FROM ");
+		literal_add_name(out, table->name);
+		return 1;
+	}
 	if (is_single(s)) {
 		buf_add_str(out, "DELETE t FROM ");
 		literal_add_name(out, table->name);
@@ -323,4 +328,60 @@ statement_add_lock(struct buf *out, const struct statement *s)
 	add_by_key(&tail, "STRAIGHT_JOIN", table);
 	buf_add_str(&tail, " FOR UPDATE NOWAIT");
 	return derived_add_joined(out, s, &d, "SELECT 1 FROM ", &tail);
+}
+
+/* Long texts are only compared. */
+static bool
+is_hashed(const struct table *table, unsigned i, const struct column *column)
+{
+	return i >= table->image_count && column->length > 64 &&
+	    (column->kind == COLUMN_TEXT || column->kind == COLUMN_BINARY ||
+		column->kind == COLUMN_JSON);
+}
+
+static void
+add_reads(struct buf *out, const struct table *table)
+{
+	for (unsigned i = 0; i < table->read_count; i++) {
+		const struct column *column = &table->columns[table->reads[i]];
+		bool hashed = is_hashed(table, i, column);
+
+		buf_add_str(out, hashed ? ",SHA2(" : ",");
+		literal_add_column(out, "t", column);
+		if (hashed)
+			buf_add_str(out, ",256)");
+		else if (column->kind == COLUMN_BIT)
+			buf_add_str(out, "+0");
+	}
+}
+
+unsigned
+statement_add_read(struct buf *out, const struct statement *s, bool lock)
+{
+	const struct table *table = s->steps[0]->shape->table;
+	struct derived d = { .index = true };
+	size_t start = out->len;
+	struct buf head, tail;
+	unsigned used;
+
+	if (is_single(s)) {
+		buf_add_str(out, "SELECT 0");
+		add_reads(out, table);
+		buf_add_str(out, " FROM ");
+		literal_add_name(out, table->name);
+		buf_add_str(out, " t WHERE ");
+		derived_add_match(out, table, s->steps[0]);
+		buf_add_str(out, lock ? " FOR UPDATE" : "");
+		return keep_single(out, start, s);
+	}
+	buf_init(&head);
+	buf_init(&tail);
+	buf_add_str(&head, "SELECT v.i");
+	add_reads(&head, table);
+	buf_add_str(&head, " FROM ");
+	add_by_key(&tail, "STRAIGHT_JOIN", table);
+	buf_add_str(&tail, lock ? " FOR UPDATE" : "");
+	used = derived_add_joined(out, s, &d, head.data, &tail);
+	buf_deinit(&head);
+	return used;
 }

@@ -26,12 +26,14 @@ struct store;
 /* A lane's row of the ledger. */
 struct ledger_row {
 	bool found;
+	bool ours_before; /* with `raise`: it was us who raised it last */
 	uint64_t epoch;
 	struct position position, done;
 	char identity[64]; /* the source's, "" when not known */
 	unsigned lanes_of_source;
 	char halted[32]; /* a LANE_WHY, "" when not halted */
 	char alarm[32];	 /* a LANE_WHY, "" when none */
+	bool outbox;	 /* keys of it wait in sluice_outbox */
 	struct checkpoints checkpoints;
 };
 
@@ -149,6 +151,9 @@ struct store_ops {
 	/* Set position (and done) by order (`skip`, `resume --start`, a lift), compare-and-set.  done
 	 * never moves over what is written and not yet invalidated. */
 	int (*move)(struct store *store, struct lane *lane, struct position to, struct err *err);
+	/* The lane is of this source from now on. */
+	int (*identify)(struct store *store, struct lane *lane, const char *identity,
+	    struct err *err);
 	/* Write lane->why / lane->alarm into the row, so that they outlive us. */
 	int (*mark)(struct store *store, struct lane *lane, struct err *err);
 	/* Record lane->recording as done (and the checkpoints, where they changed), in a transaction of
@@ -169,8 +174,18 @@ struct store_ops {
 	 * another batch); forget frees it. */
 	void (*prepare)(struct store *store, struct batch *batch);
 	void (*forget)(struct store *store, struct batch *batch);
+	/*
+	 * The keys that sluice_outbox holds of the entries that the batch has at or below their lane's
+	 * position (of a batch that replays: of these letters), added to batch->owed.
+	 */
+	int (*recall)(struct store *store, struct batch *batch, struct letter_list *list,
+	    struct err *err);
+	/* How many rows of the outbox wait for these lanes. */
+	int (*outbox_count)(struct store *store, struct lane **lanes, size_t count, uint64_t *rows,
+	    struct err *err);
 	/* One transaction: compare-and-set of the lanes that write (batch_lane.from -> to, and done),
-	 * rows, dead letters, COMMIT.  batch_place was called. */
+	 * rows, dead letters, COMMIT.  batch_place was called.  Where templates need the rows: these are
+	 * read before and after, their keys added to batch->owed and written into the outbox. */
 	enum write_result (*write)(struct store *store, struct batch *batch,
 	    struct write_report *report, struct err *err);
 

@@ -39,7 +39,7 @@ template_names(const struct table *table, const char **names, unsigned *columns)
 		columns[i] = table->key[i];
 		names[i] = table->columns[table->key[i]].name;
 	}
-	for (size_t i = 0; i < config->template_count && config->has_images; i++)
+	for (size_t i = 0; i < config->template_count; i++)
 		count = add_names(table, config->templates[i].written, names, columns, count);
 	return count;
 }

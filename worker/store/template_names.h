@@ -4,8 +4,8 @@
 #include "worker/store/schema.h"
 
 /*
- * The names that a table's key templates are compiled with: its key's columns, then, where all changes of
- * the table are events, every other column that one of them names.  names and columns have room for
+ * The names that a table's key templates are compiled with: its key's columns, then every other column
+ * that one of them names.  names and columns have room for
  * column_count; columns are indices in table->columns.  Returns how many.
  */
 size_t template_names(const struct table *table, const char **names, unsigned *columns);

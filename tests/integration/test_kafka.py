@@ -1,0 +1,378 @@
+"""Kafka topics into MySQL, on a real broker."""
+import re, signal, threading, time
+from change_events import ITEMS, debezium
+from kafka import settings, the_kafka
+from support import PASSWORD, equal, limit, stays, text_of, wait_for
+
+COUNTERS = "CREATE TABLE counters (id BIGINT UNSIGNED PRIMARY KEY, n BIGINT NOT NULL DEFAULT 0)"
+
+
+def event(key, n, op="c", partition=0, headers=None, **more):
+    row = {"id": key, "name": f"name {key}", "code": None, "n": n, **more}
+    return (partition, {"id": key}, debezium("items", op, None if op == "c" else row, None if op == "d" else row), headers or {})
+
+
+def incr(key, partition=0):
+    return (partition, None, {"_op": "incr", "id": key, "n": 1})
+
+
+def topic_of(t):
+    return t.name.replace("_", "-")
+
+
+def start(t, topics, **more):
+    return t.sluice(**settings(t, the_kafka(t), topics, **more))
+
+
+def count(t, topics, source=None, **more):
+    """A sluice that counts."""
+    return start(t, topics, fmt="json", tables=["counters"], source={"table": "counters", **(source or {})}, **more)
+
+
+def ledger(t):
+    return {text_of(row["lane"]).split("/", 2)[2]: {name: text_of(row[name]) for name in row} for row in t.own_table("sluice_ledger")}
+
+
+def items(t):
+    return t.sql("SELECT id, n FROM items ORDER BY id")
+
+
+def counted(t):
+    return int(t.row("SELECT COALESCE(SUM(n), 0) FROM counters")[0])
+
+
+def alarm(process, name):
+    return wait_for("an alarm", lambda: [lane["alarm"] for lane in process.status()["lanes"] if lane["alarm"] == name])
+
+
+# --- what is written
+
+def test_events_of_a_topic_are_written(t):
+    t.sql(ITEMS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    kafka.send(topic, [event(1, 10), event(2, 20), event(1, 11, "u"), event(2, 20, "d"), (0, {"id": 2}, None)])
+    process = start(t, topic)
+    wait_for("the rows", lambda: items(t) == ((1, 11),))
+    wait_for("done", lambda: (ledger(t)[topic + "/0"]["position"], ledger(t)[topic + "/0"]["done"]) == ("4", "4"))
+    wait_for("the notice board", lambda: kafka.committed(topic)[0] == (5, "done=4"))
+    wait_for("no lag", lambda: process.status()["lanes"][0]["lag"] == 0)
+    equal(process.metric("sluice_events_passed_total", kind="tombstone"), 1)
+    equal(process.status()["breakers"].keys(), {"mysql", "cache", "kafka"})
+    equal(process.get("/healthz")[0], 200)
+
+
+def test_a_changed_key_is_known_by_its_headers(t):
+    t.sql(ITEMS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    kafka.send(topic, [event(1, 10), event(1, 10, "d", headers={"__debezium.newkey": '{"id":2}'}), (0, {"id": 1}, None),
+                       event(2, 10, headers={"__debezium.oldkey": '{"id":1}'})])
+    start(t, topic)
+    wait_for("the row moved", lambda: items(t) == ((2, 10),))
+    equal(t.dead(), ())
+
+
+def test_a_pattern_takes_topics_that_come_later(t):
+    t.sql(ITEMS)
+    kafka = the_kafka(t)
+    process = start(t, f"^{topic_of(t)}\\.(a|b)$")
+    process.logged("event=http_listening")
+    for number, name in enumerate("abc"):
+        kafka.send(kafka.create(f"{topic_of(t)}.{name}", 2), [event(number, number, partition=1)])
+    wait_for("the rows", lambda: items(t) == ((0, 0), (1, 1)), 30)
+    equal(len(ledger(t)), 4)
+
+
+def test_poison_and_what_is_no_json_become_letters_with_their_place(t):
+    t.sql(ITEMS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    kafka.send(topic, [event(1, 1), event(2, "many"), (0, r"\x0000000001", r"\x00000000010a"), event(3, 3)])
+    process = start(t, topic)
+    wait_for("the rows", lambda: items(t) == ((1, 1), (3, 3)))
+    wait_for("the letters", lambda: t.reasons() == ["bad_value", "wrong_format"])
+    line = process.logged("event=dead_letter", "reason=wrong_format")
+    assert f"lane=default/kafka/{topic}/0 entry=2 " in line and "Avro" in line and "JsonConverter" in line, line
+    code, shown, _ = t.command("dead", "list", process.config)
+    equal((code, shown.count(f"{topic}/0")), (0, 2))
+
+
+def test_a_large_message_and_the_one_behind_it(t):
+    t.sql("CREATE TABLE texts (id BIGINT PRIMARY KEY, body LONGTEXT)")
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    body = "x" * 1_200_000
+    kafka.send(topic, [(0, None, {"id": 1, "body": body}), (0, None, {"id": 2, "body": "small"})])
+    start(t, topic, fmt="json", tables=["texts"], source={"table": "texts"})
+    wait_for("both", lambda: t.sql("SELECT id, LENGTH(body) FROM texts ORDER BY id") == ((1, len(body)), (2, 5)))
+
+
+def test_a_message_over_entry_max_halts_its_lane_and_is_skipped_by_order(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    kafka.send(topic, [incr(1), (0, None, {"_op": "incr", "id": 1, "n": 1, "x": "y" * 100_000}), incr(1), incr(2, 1)])
+    process = count(t, topic, entry_max="64KiB")
+    wait_for("what stands before it", lambda: counted(t) == 2)
+    process.logged("event=lane_halted", "why=entry_too_large", "entry=1")
+    equal(t.command("lane", "skip", process.config, f"default/kafka/{topic}/0", "1")[0], 0)
+    wait_for("what stands behind it", lambda: counted(t) == 3)
+
+
+# --- transactions, ends and beginnings
+
+def test_what_was_rolled_back_is_not_read_and_leaves_no_alarm(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    kafka.send(topic, [incr(1), incr(2), "COMMIT", incr(3), incr(4), "ABORT", incr(5), "COMMIT", incr(6), "ABORT"], "transactional.id=tx")
+    process = count(t, topic)
+    wait_for("the rows", lambda: t.sql("SELECT id FROM counters ORDER BY id") == ((1,), (2,), (5,)))
+    # 0 1 commit 3 4 abort 6 commit 8 abort
+    wait_for("the board", lambda: kafka.committed(topic)[0] == (10, "done=6"))
+    wait_for("no lag", lambda: process.status()["lanes"][0]["lag"] == 0)
+    kafka.tool("trim", topic, 0, 10)
+    process.kill()
+    process.start()
+    process.logged("event=lane_owned", "position=6")
+    kafka.send(topic, [incr(7)])
+    wait_for("the next row", lambda: counted(t) == 4)
+    equal(process.events("lane_alarm"), [])
+
+
+def test_records_deleted_before_they_were_read_are_a_gap(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    process = count(t, topic, source={"on_gap": "halt"})
+    kafka.send(topic, [incr(1, p) for p in (0, 1) for _ in range(10)])
+    wait_for("the rows", lambda: counted(t) == 20)
+    wait_for("done", lambda: {lane["done"] for lane in ledger(t).values()} == {"9"})
+    process.stop()
+    kafka.send(topic, [incr(2, 0) for _ in range(10)])
+    kafka.tool("trim", topic, 0, 15)
+    process.start()
+    line = process.logged("event=lane_halted", "why=gap")
+    assert "5 offsets from 10 to 14 were lost" in line, line
+    equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/0")[0], 0)
+    wait_for("the rest", lambda: counted(t) == 25)
+    equal(alarm(process, "gap"), ["gap"])
+    equal(t.command("lane", "ack", process.config, f"default/kafka/{topic}/0")[0], 0)
+    wait_for("health", lambda: process.get("/healthz")[0] == 200)
+    # while it runs: nothing is fetched while MySQL hangs, and what is fetched next isn't there
+    t.mysql.signal(signal.SIGSTOP)
+    wait_for("MySQL hangs", lambda: process.status()["totals"]["mysql_waits_seconds"] > 1.5)
+    kafka.send(topic, [incr(3, 1) for _ in range(10)])
+    kafka.tool("trim", topic, 1, 15)
+    t.mysql.signal(signal.SIGCONT)
+    assert "5 offsets from 10 to 14 were lost" in process.logged("why=gap", f"{topic}/1")
+    equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/1")[0], 0)
+    wait_for("the rest", lambda: counted(t) == 30)
+
+
+def test_a_topic_made_anew_halts_its_lanes(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    process = count(t, topic)
+    kafka.send(topic, [incr(1) for _ in range(10)])
+    wait_for("the rows", lambda: counted(t) == 10)
+    kafka.tool("delete", topic)
+    wait_for("the topic is gone", lambda: kafka.create(topic))
+    kafka.send(topic, [incr(2) for _ in range(20)])
+    line = process.logged("event=lane_halted", "why=identity", seconds=40)
+    assert "deleted and made anew" in line, line
+    before = counted(t)
+    equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/0", "--start", "0-0")[0], 0)
+    wait_for("the new topic from its beginning", lambda: counted(t) == before + 20)
+    stays("the lane", lambda: process.status()["lanes"][0]["state"] == "open", 1)
+
+
+def test_more_partitions_are_an_alarm(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    process = count(t, topic)
+    kafka.send(topic, [incr(1, 0), incr(1, 1)])
+    wait_for("the rows", lambda: counted(t) == 2)
+    kafka.tool("grow", topic, 3)
+    kafka.send(topic, [incr(1, 2)])
+    wait_for("the third partition", lambda: counted(t) == 3, 30)
+    assert "has 3 partitions and had 2" in process.logged("event=lane_alarm", "why=partitions")
+
+
+def test_a_lost_ledger_and_lost_commits_are_told(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    process = count(t, topic)
+    kafka.send(topic, [incr(1, p) for p in (0, 1) for _ in range(10)])
+    wait_for("the board", lambda: kafka.committed(topic, 2) == {p: (10, "done=9") for p in (0, 1)})
+    process.stop()
+    t.sql("DELETE FROM sluice_ledger WHERE lane LIKE '%%/0'")
+    # as a replica that was promoted and had not all
+    t.sql("UPDATE sluice_ledger SET position='4', done='4' WHERE lane LIKE '%%/1'")
+    t.sql("UPDATE counters SET n = n - 5")
+    process.start()
+    process.logged("event=lane_halted", "why=ledger_lost", f"{topic}/0")
+    line = process.logged("event=lane_alarm", "why=store_rollback", f"{topic}/1")
+    assert "the ledger is at 4, and it was at 9" in line, line
+    wait_for("what was lost is applied again", lambda: counted(t) == 20)
+
+
+# --- members that come and go
+
+class Load:
+    """Increments of all partitions, until it is stopped."""
+
+    def __init__(self, kafka, topic, partitions, each=3000):
+        self.kafka, self.topic, self.partitions, self.each = kafka, topic, partitions, each
+        self.sent, self.stopped = 0, False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopped:
+            self.kafka.send(self.topic, [incr(i % 50, i % self.partitions) for i in range(self.each)], "message.timeout.ms=60000")
+            self.sent += self.each
+
+    def stop(self):
+        self.stopped = True
+        self.thread.join()
+        return self.sent
+
+
+@limit(120)
+def test_members_join_leave_die_and_stand_still_and_each_change_counts_once(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 6)
+    first = count(t, topic, batch={"max_rows": 200})
+    load = Load(kafka, topic, 6)
+
+    def owned():
+        return [sum(lane["state"] != "free" for lane in p.status()["lanes"]) for p in t.sluices if p.alive() and p is not still]
+    still = None
+    wait_for("all partitions", lambda: owned() == [6], 30)
+    second, third = t.sluice(first.config), t.sluice(first.config)
+    wait_for("two each", lambda: owned() == [2, 2, 2], 30)
+    still = second
+    second.signal(signal.SIGSTOP)
+    wait_for("the others have its part", lambda: owned() == [3, 3], 30)
+    second.signal(signal.SIGCONT)
+    still = None
+    wait_for("two each again", lambda: owned() == [2, 2, 2], 30)
+    third.kill()
+    wait_for("three each", lambda: owned() == [3, 3], 30)
+    equal(second.stop(), 0)
+    wait_for("all of them", lambda: owned() == [6], 30)
+    sent = load.stop()
+    wait_for("all of it", lambda: counted(t) >= sent, 40)
+    equal(counted(t), sent)
+    rows = t.sql("SELECT n FROM counters")
+    equal(len(rows), 50)
+
+
+@limit(60)
+def test_a_killed_process_applies_nothing_twice(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    process = count(t, topic, properties={"session.timeout.ms": "1000", "heartbeat.interval.ms": "300"}, batch={"max_rows": 100})
+    sent = 0
+    for _ in range(3):
+        kafka.send(topic, [incr(i % 10) for i in range(20000)])
+        sent += 20000
+        before = counted(t)
+        wait_for("some rows", lambda: counted(t) > before)
+        process.kill()
+        process.start()
+    wait_for("all rows", lambda: counted(t) >= sent, 30)
+    equal(t.sql("SELECT n FROM counters"), ((sent // 10,),) * 10)
+
+
+@limit(90)
+def test_a_broker_that_is_killed_and_comes_back(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    process = count(t, topic, batch={"max_rows": 100})
+    load = Load(kafka, topic, 2)
+    wait_for("some rows", lambda: counted(t) > 1000)
+    kafka.kill()
+    wait_for("health tells", lambda: "kafka is away" in process.get("/healthz")[1], 30)
+    kafka.up()
+    before = counted(t)
+    wait_for("rows again", lambda: counted(t) > before, 40)
+    sent = load.stop()
+    wait_for("all of it", lambda: counted(t) >= sent, 40)
+    equal(counted(t), sent)
+    wait_for("health", lambda: process.get("/healthz")[0] == 200)
+
+
+@limit(60)
+def test_mysql_may_be_away_longer_than_the_group_waits_for_a_poll(t):
+    t.own_mysql()
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    process = count(t, topic, properties={"max.poll.interval.ms": "5000"}, mysql={"timeout": "1s", "connect_timeout": "1s"}, lock_wait="1s")
+    kafka.send(topic, [incr(i % 10, i % 2) for i in range(1000)])
+    wait_for("the rows", lambda: counted(t) == 1000)
+    t.mysql.kill()
+    kafka.send(topic, [incr(i % 10, i % 2) for i in range(20000)])
+    process.logged("event=store_unreachable")
+    stays("the membership", lambda: not process.events("partitions_revoked"), 8)
+    t.mysql.up()
+    wait_for("the rest", lambda: counted(t) == 21000, 30)
+    equal(process.events("partitions_revoked"), [])
+    equal(len(process.events("partitions_assigned")), 1)
+
+
+# --- ways in
+
+@limit(60)
+def test_tls_and_sasl_are_settings(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t, secure=True)
+    topic = kafka.create(topic_of(t))
+    kafka.send(topic, [incr(1) for _ in range(10)])
+    login = {"sasl.username": "alice", "sasl.password": "${file:%s}" % t.write_text(PASSWORD, "password")}
+    ca = {"ssl.ca.location": kafka.dir + "/ca.crt"}
+    ways = [(2, {"security.protocol": "SSL", **ca}),
+            (3, {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", **login}),
+            (4, {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-256", **ca, **login})]
+    for number, (port, properties) in enumerate(ways):
+        config = settings(t, kafka, topic, fmt="json", tables=["counters"], source={"table": "counters"}, properties=properties,
+                          pool=f"p{number}", kafka={"brokers": f"localhost:{kafka.ports[port]}"})
+        process = t.sluice(**config)
+        wait_for("the rows", lambda: counted(t) == 10 * (number + 1))
+        equal(t.command("check", process.config, "--connect")[0], 0)
+        printed = t.command("config", process.config)[1]
+        assert PASSWORD not in printed + process.text() and ("***" in printed or number == 0), printed
+        process.stop()
+
+
+def test_check_names_what_is_wrong(t):
+    kafka = the_kafka(t)
+    t.users()
+    good = dict(fmt="json", tables=["users"], source={"table": "users"})
+
+    def check(*words, topic="none-such", **more):
+        path = t.write_config(**settings(t, kafka, topic, **good, **more))
+        return t.command("check", path, *words)
+    code, _, text = check(properties={"group.id": "mine"})
+    assert code == 78 and re.search(r":\d+:\d+: kafka.settings: group.id is set by sluice: ", text), text
+    code, _, text = check(properties={"sasl.pasword": "x"})
+    assert code == 78 and "no property sasl.pasword" in text, text
+    code, _, text = check(properties={"ssl.ca.location": "/none/such", "security.protocol": "SSL"})
+    assert code == 78 and "ssl.ca.location" in text, text
+    code, _, text = check(properties={"max.poll.interval.ms": "6000"})
+    assert code == 78 and "max.poll.interval.ms is less than twice" in text, text
+    code, _, text = check("--connect")
+    assert code == 78 and "topic none-such: there is none" in text, text
+    kafka.create(topic_of(t))
+    equal(check("--connect", topic=topic_of(t))[0], 0)
+    code, _, text = check("--connect", kafka={"brokers": "127.0.0.1:1", "timeout": "1s"})
+    assert code == 69 and "cannot use kafka at 127.0.0.1:1" in text, text

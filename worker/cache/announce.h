@@ -1,0 +1,36 @@
+#ifndef WORKER_CACHE_ANNOUNCE_H
+#define WORKER_CACHE_ANNOUNCE_H
+
+#include "common/buf.h"
+#include "config/config.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What process-local caches are told of a key that was invalidated: one line of JSON, to a channel or
+ * a capped stream (field `message`) of the cache's server.  Its members only grow, and always stand
+ * in this order:
+ *	table	text
+ *	key	text, as in Redis
+ *	version	text of the row's version, since many readers keep numbers as doubles; null: none known
+ *	reason	changed, deleted; unversioned (no version says how old a copy may be); tag, scan: a key
+ *		found by its set or pattern
+ *	pool	text
+ *	at	ms since 1970
+ */
+enum { ANNOUNCE_WORDS = 8 };
+
+struct announcement {
+	const char *table, *reason;
+	struct str key;
+	bool has_version;
+	uint64_t version;
+};
+
+bool announce_is_on(const struct config *config);
+/* The words of the command, whose message is made in *message.  Returns how many. */
+int announce_command(const struct config *config, const struct announcement *a, struct buf *message,
+    struct str *argv);
+
+#endif

@@ -1,0 +1,456 @@
+#include "worker/source/kafka.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+enum {
+	ENTRY_OVERHEAD = 64, /* what an entry counts beside its names and values */
+	STRING_OVERHEAD = 8,
+	DROPS_MAX = 10000 /* polled in one go without a message that is wanted */
+};
+#define HEADER "header:"
+
+/* ---- deliveries ---- */
+
+static size_t
+spare_bytes_max(const struct kafka *k)
+{
+	return (size_t)(k->config->memory_bytes / 8 / config_worker_count(k->config));
+}
+
+static struct delivery *
+new_delivery(struct kafka *k)
+{
+	struct delivery *d = k->spare;
+
+	if (d != NULL) {
+		k->spare = d->next;
+		k->spare_bytes -= d->held_bytes;
+	} else {
+		d = calloc(1, sizeof(*d));
+		CHECK(d != NULL);
+		arena_init(&d->arena, spare_bytes_max(k));
+	}
+	d->first = NULL;
+	d->count = 0;
+	d->next = NULL;
+	return d;
+}
+
+static void
+delivery_free(struct delivery *d)
+{
+	arena_deinit(&d->arena);
+	free(d);
+}
+
+void
+kafka_recycle(struct source *source, struct delivery **delivery)
+{
+	struct kafka *k = kafka_of(source);
+	struct delivery *d = *delivery;
+
+	if (d == NULL)
+		return;
+	*delivery = NULL;
+	d->held_bytes = arena_bytes(&d->arena);
+	if (k->spare_bytes + d->held_bytes > spare_bytes_max(k)) {
+		delivery_free(d);
+		return;
+	}
+	arena_reset(&d->arena);
+	d->next = k->spare;
+	k->spare = d;
+	k->spare_bytes += d->held_bytes;
+}
+
+static void
+forget_kept(struct kafka *k)
+{
+	if (k->kept != NULL)
+		rd_kafka_message_destroy(k->kept);
+	k->kept = NULL;
+}
+
+void
+kafka_read_free(struct kafka *k)
+{
+	struct delivery *d;
+
+	forget_kept(k);
+	while ((d = k->spare) != NULL) {
+		k->spare = d->next;
+		delivery_free(d);
+	}
+	k->spare_bytes = 0;
+}
+
+/* ---- which partitions flow ---- */
+
+static rd_kafka_topic_partition_list_t *
+list_of(const struct kafka_lane *kl, int64_t offset)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+
+	rd_kafka_topic_partition_list_add(list, kl->lane->stream, kl->lane->partition)->offset =
+	    offset;
+	return list;
+}
+
+void
+kafka_pause(struct kafka *k, struct kafka_lane *kl)
+{
+	rd_kafka_topic_partition_list_t *list = list_of(kl, 0);
+
+	kl->flows = false;
+	rd_kafka_pause_partitions(k->client, list);
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+static rd_kafka_resp_err_t
+code_of(rd_kafka_error_t *error)
+{
+	rd_kafka_resp_err_t code =
+	    error != NULL ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+
+	if (error != NULL)
+		rd_kafka_error_destroy(error);
+	return code;
+}
+
+/* After an offset that isn't there the client has given the partition up: it can't be sought. */
+static rd_kafka_resp_err_t
+begin_anew(struct kafka *k, rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_resp_err_t code = code_of(rd_kafka_incremental_unassign(k->client, list));
+
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR ?
+	    code_of(rd_kafka_incremental_assign(k->client, list)) :
+	    code;
+}
+
+static rd_kafka_resp_err_t
+seek(struct kafka *k, rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_resp_err_t code =
+	    code_of(rd_kafka_seek_partitions(k->client, list, k->config->kafka.timeout_ms));
+
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = list->elems[0].err;
+	return code == RD_KAFKA_RESP_ERR__STATE ? begin_anew(k, list) : code;
+}
+
+/* From behind the lane's cursor, or where the log begins when that is gone. */
+static void
+let_flow(struct kafka *k, struct kafka_lane *kl)
+{
+	int64_t from = position_next_offset(kl->lane->cursor);
+	rd_kafka_topic_partition_list_t *list = list_of(kl, from > kl->first ? from : kl->first);
+	rd_kafka_resp_err_t code = seek(k, list);
+
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		rd_kafka_resume_partitions(k->client, list);
+	else
+		kafka_complain(k, "seek_failed", kl->lane->stream, kl->lane->partition,
+		    rd_kafka_err2str(code));
+	rd_kafka_topic_partition_list_destroy(list);
+	kl->at = kl->lane->cursor;
+	kl->flows = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static struct kafka_lane *
+lane_of_message(struct kafka *k, const rd_kafka_message_t *m)
+{
+	struct kafka_lane *kl = k->recent < k->lane_count ? k->lanes[k->recent] : NULL;
+
+	if (m->rkt == NULL)
+		return NULL;
+	if (kl != NULL && kl->topic == m->rkt && kl->lane->partition == m->partition)
+		return kl;
+	for (size_t i = 0; i < k->lane_count; i++) {
+		kl = k->lanes[i];
+		if (kl->lane->partition != m->partition ||
+		    strcmp(kl->lane->stream, rd_kafka_topic_name(m->rkt)) != 0)
+			continue;
+		kl->topic = m->rkt;
+		k->recent = i;
+		return kl;
+	}
+	return NULL;
+}
+
+/* The message that was offered last: did the batch take it? */
+static void
+settle_kept(struct kafka *k)
+{
+	struct kafka_lane *kl = k->kept != NULL ? lane_of_message(k, k->kept) : NULL;
+
+	if (kl != NULL && kl->flows && position_compare(kl->at, kl->lane->cursor) == 0)
+		return; /* it is the next */
+	if (kl != NULL &&
+	    position_compare(kl->lane->cursor, position_of_offset(k->kept->offset)) == 0)
+		kl->at = kl->lane->cursor;
+	forget_kept(k);
+}
+
+int
+kafka_request(struct source *source, struct lane **lanes, size_t count, unsigned max_rows,
+    size_t max_bytes, int block_ms, struct err *err)
+{
+	struct kafka *k = kafka_of(source);
+
+	(void)err;
+	settle_kept(k);
+	for (size_t i = 0; i < k->lane_count; i++)
+		k->lanes[i]->wanted = false;
+	for (size_t i = 0; i < count; i++)
+		if (kafka_lane_of(lanes[i]) != NULL)
+			kafka_lane_of(lanes[i])->wanted = true;
+	for (size_t i = 0; i < k->lane_count; i++) {
+		struct kafka_lane *kl = k->lanes[i];
+
+		if (kl->flows && (!kl->wanted || position_compare(kl->at, kl->lane->cursor) != 0))
+			kafka_pause(k, kl);
+		if (kl->wanted && !kl->flows)
+			let_flow(k, kl);
+	}
+	k->max_rows = max_rows > 0 ? max_rows : 1;
+	k->max_bytes = max_bytes;
+	k->asked_until_ms = clock_ms() + block_ms / 2;
+	k->requested = true;
+	return 0;
+}
+
+/* ---- messages ---- */
+
+static struct field
+field_of(struct arena *a, const char *name, const void *bytes, size_t len)
+{
+	return (struct field){ str_of(name), { { arena_copy(a, bytes, len), len }, VALUE_TEXT } };
+}
+
+static size_t
+bytes_of(const rd_kafka_message_t *m)
+{
+	return ENTRY_OVERHEAD + m->key_len + m->len;
+}
+
+static size_t
+count_headers(const rd_kafka_message_t *m, rd_kafka_headers_t **headers)
+{
+	*headers = NULL;
+	if (rd_kafka_message_headers(m, headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return 0;
+	return rd_kafka_header_cnt(*headers);
+}
+
+/*
+ * As fields: key and value, where there are any (a message without a value is a tombstone), then the
+ * headers, whose names can't be taken for those.
+ */
+static struct entry *
+entry_of(struct arena *a, struct lane *lane, const rd_kafka_message_t *m)
+{
+	struct entry *e = arena_zalloc(a, sizeof(*e));
+	rd_kafka_headers_t *headers;
+	size_t count = count_headers(m, &headers), len;
+	rd_kafka_timestamp_type_t type;
+	const char *name;
+	const void *value;
+
+	e->lane = lane;
+	e->id = position_of_offset(m->offset);
+	e->at_ms = rd_kafka_message_timestamp(m, &type);
+	if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
+		e->at_ms = clock_wall_ms();
+	e->bytes = bytes_of(m);
+	e->raw = arena_alloc(a, (count + 2) * sizeof(*e->raw));
+	if (m->key != NULL)
+		e->raw[e->raw_count++] = field_of(a, "key", m->key, m->key_len);
+	if (m->payload != NULL)
+		e->raw[e->raw_count++] = field_of(a, "value", m->payload, m->len);
+	for (size_t i = 0; i < count; i++) {
+		if (rd_kafka_header_get_all(headers, i, &name, &value, &len) !=
+		    RD_KAFKA_RESP_ERR_NO_ERROR)
+			break;
+		e->raw[e->raw_count] =
+		    field_of(a, arena_printf(a, HEADER "%s", name), value, value != NULL ? len : 0);
+		e->bytes += 2 * STRING_OVERHEAD + e->raw[e->raw_count].name.len + len;
+		e->raw_count++;
+	}
+	return e;
+}
+
+/* It can't be held; what stands before it goes first, then it comes again. */
+static void
+refuse_large(struct kafka *k, struct kafka_lane *kl, const rd_kafka_message_t *m, bool is_first)
+{
+	kafka_pause(k, kl);
+	if (!is_first)
+		return;
+	lane_halt(kl->lane, LANE_WHY_ENTRY_TOO_LARGE);
+	log_event(LOG_ERROR, "lane_halted", "worker", "%d", k->worker, "lane", "%s", kl->lane->name,
+	    "why", "%s", LANE_WHY_ENTRY_TOO_LARGE, "topic", "%s", kl->lane->stream, "partition",
+	    "%d", kl->lane->partition, "entry", "%lld", (long long)m->offset, "bytes", "%zu",
+	    bytes_of(m), "entry_max", "%lld", (long long)k->config->entry_max_bytes, "next", "%s",
+	    "raise entry_max and resume, or `sluice lane skip` it", NULL);
+}
+
+/* What is said of a partition instead of a message. */
+static void
+hear(struct kafka *k, const rd_kafka_message_t *m)
+{
+	struct kafka_lane *kl = lane_of_message(k, m);
+	const char *topic = m->rkt != NULL ? rd_kafka_topic_name(m->rkt) : NULL;
+
+	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+		if (kl != NULL)
+			kl->end = m->offset;
+		return;
+	}
+	if (kl != NULL && kl->flows &&
+	    (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+		m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
+		m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) {
+		kl->lost = true;
+		kl->truncated = m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION;
+		kl->lane->look_again = true;
+		kafka_pause(k, kl);
+	} else if (m->err != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+		kafka_complain(k, "kafka_error", topic, m->rkt != NULL ? m->partition : -1,
+		    rd_kafka_message_errstr(m));
+	}
+}
+
+/* Is it for a lane that flows and waits for it?  What isn't comes again after a seek. */
+static struct kafka_lane *
+wanted(struct kafka *k, const rd_kafka_message_t *m)
+{
+	struct kafka_lane *kl = lane_of_message(k, m);
+
+	if (kl == NULL || !kl->flows)
+		return NULL;
+	if (kl->lane->state == LANE_OPEN && !kl->lane->look_again)
+		return kl;
+	kafka_pause(k, kl);
+	return NULL;
+}
+
+static rd_kafka_message_t *
+next_message(struct kafka *k)
+{
+	rd_kafka_message_t *m = k->kept;
+
+	k->kept = NULL;
+	return m != NULL ? m : rd_kafka_consumer_poll(k->client, 0);
+}
+
+static void
+take(struct delivery *d, struct entry ***tail, struct kafka_lane *kl, const rd_kafka_message_t *m)
+{
+	struct entry *e = entry_of(&d->arena, kl->lane, m);
+
+	**tail = e;
+	*tail = &e->next;
+	if (d->count++ == 0 || position_compare(kl->at, kl->lane->cursor) == 0)
+		kl->read_ms = e->at_ms;
+}
+
+struct taking {
+	struct delivery *d;
+	struct entry **tail;
+	size_t bytes;
+};
+
+/* False: there is no room for more. */
+static bool
+take_message(struct kafka *k, struct taking *t, rd_kafka_message_t *m)
+{
+	struct kafka_lane *kl = m->err == 0 ? wanted(k, m) : NULL;
+
+	if (m->err != 0)
+		hear(k, m);
+	if (kl != NULL && bytes_of(m) > (size_t)k->config->entry_max_bytes) {
+		refuse_large(k, kl, m, position_compare(kl->at, kl->lane->cursor) == 0);
+		kl = NULL;
+	}
+	if (kl == NULL) {
+		rd_kafka_message_destroy(m);
+		return true;
+	}
+	if (t->bytes + bytes_of(m) > k->max_bytes) {
+		/* alone it is offered all the same: so the batch learns that it is full */
+		k->kept = m;
+		if (t->d->count == 0)
+			take(t->d, &t->tail, kl, m);
+		return false;
+	}
+	take(t->d, &t->tail, kl, m);
+	kl->at = position_of_offset(m->offset);
+	t->bytes += bytes_of(m);
+	rd_kafka_message_destroy(m);
+	return true;
+}
+
+int
+kafka_receive(struct source *source, struct delivery **delivery, struct err *err)
+{
+	struct kafka *k = kafka_of(source);
+	struct taking t = { .d = new_delivery(k) };
+	eventfd_t unheard;
+	rd_kafka_message_t *m = NULL;
+	bool room = true;
+
+	CHECK(k->requested);
+	*delivery = NULL;
+	t.tail = &t.d->first;
+	eventfd_read(k->event, &unheard);
+	k->polled_ms = clock_ms();
+	for (int i = 0; room && i < DROPS_MAX && t.d->count < k->max_rows; i++) {
+		m = next_message(k);
+		if (m == NULL)
+			break;
+		room = take_message(k, &t, m);
+	}
+	if (m != NULL)
+		eventfd_write(k->event, 1); /* there may be more, which wakes nobody */
+	if (t.d->count == 0) {
+		kafka_recycle(source, &t.d);
+		if (k->fatal || k->unreached)
+			return err_set(err, ERR_RETRY, 0, "kafka: %s", k->why);
+		if (clock_ms() < k->asked_until_ms)
+			return 0;
+		k->requested = false;
+		return 1;
+	}
+	k->requested = false;
+	*delivery = t.d;
+	return 1;
+}
+
+void
+kafka_stand_still(struct kafka *k)
+{
+	rd_kafka_message_t *m;
+	eventfd_t unheard;
+
+	for (size_t i = 0; i < k->lane_count; i++)
+		if (k->lanes[i]->flows)
+			kafka_pause(k, k->lanes[i]);
+	forget_kept(k);
+	k->requested = false;
+	k->polled_ms = clock_ms();
+	eventfd_read(k->event, &unheard);
+	for (int i = 0; i < DROPS_MAX && (m = rd_kafka_consumer_poll(k->client, 0)) != NULL; i++) {
+		if (m->err != 0)
+			hear(k, m);
+		rd_kafka_message_destroy(m);
+	}
+	if (k->fatal || k->unreached)
+		k->open = false; /* the worker opens it again, and hears what is wrong */
+}
