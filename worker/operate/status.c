@@ -247,6 +247,7 @@ print_refresh(const struct snapshot *s, struct json *j)
 	for (size_t i = 0; i < r->key_count; i++)
 		print_hot_key(&r->keys[i], j);
 	json_close(j, ']');
+	json_close(j, '}');
 }
 
 static void
