@@ -41,6 +41,8 @@ check_refresh(struct reader *r, struct config_table *table)
 	const char *where = arena_printf(r->scratch, "tables.%.64s.refresh", table->name);
 	bool versioned;
 
+	if (!r->config->has_mysql)
+		problem_add(r->problems, at, "%s: without mysql nothing can be loaded", where);
 	f->template = find_template(table, f->key);
 	if (f->template == NULL || !is_usable(f->template)) {
 		problem_add(r->problems, at,

@@ -205,11 +205,12 @@ start_refresh(struct supervisor *s, struct err *err)
 {
 	if (!config_refreshes(s->config))
 		return 0;
-	s->refresh = refresh_new(s->config, err);
+	s->refresh = refresh_new(s->config, s->worker_count, err);
 	if (s->refresh == NULL)
 		return -1;
 	for (size_t i = 0; i < s->worker_count; i++)
-		s->workers[i].cache->reloads = refresh_ring(s->refresh, i);
+		if (s->workers[i].cache != NULL)
+			s->workers[i].cache->reloads = refresh_ring(s->refresh, i);
 	s->watched.refresh = s->refresh;
 	return 0;
 }

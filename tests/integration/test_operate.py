@@ -239,7 +239,7 @@ def test_metrics_are_there_from_the_start_and_follow(t):
     after = process.metrics()
     equal(sorted(before), sorted(after), "series appeared later")
     equal(process.metric("sluice_dead_letters_total", reason="unknown_column"), 1)
-    equal(process.metric("sluice_dependency_up"), 4)
+    equal(process.metric("sluice_dependency_up"), 3)
 
 
 def promtool():

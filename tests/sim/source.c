@@ -195,8 +195,8 @@ fake_release(struct source *source, struct lane *lane, struct source_look *look,
 		return -1;
 	if (tells_loss(s, lane, look))
 		return 0;
-	if (stream_keep_place(&s->kept[lane->index], world.now_us / 1000, world.config.keep_ms,
-		lane->done, &place))
+	if (stream_keep_place(&s->kept[lane->index], lane->epoch, world.now_us / 1000,
+		world.config.keep_ms, lane->done, &place))
 		trim(lane, stream, place);
 	/* whose session is gone, and who has not heard of it, takes the notice back: nothing tells any more */
 	if (s->process->store.session >= 0 && !world.sessions[s->process->store.session].alive &&

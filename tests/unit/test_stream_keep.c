@@ -19,7 +19,7 @@ without_keep_all_behind_done_may_go(void **state)
 	struct position place;
 
 	(void)state;
-	assert_true(stream_keep_place(&kept, 1000, 0, at(7), &place));
+	assert_true(stream_keep_place(&kept, 1, 1000, 0, at(7), &place));
 	assert_int_equal(place.major, 7);
 }
 
@@ -32,10 +32,11 @@ what_done_passed_less_than_keep_ago_stays(void **state)
 	(void)state;
 	/* done is at 1000 + t at the time t; a look a second */
 	for (int64_t now = 0; now < 60000; now += 1000)
-		assert_false(stream_keep_place(&kept, now, 60000, at((uint64_t)now + 1000),
+		assert_false(stream_keep_place(&kept, 1, now, 60000, at((uint64_t)now + 1000),
 		    &place));
 	for (int64_t now = 60000; now < 300000; now += 1000) {
-		assert_true(stream_keep_place(&kept, now, 60000, at((uint64_t)now + 1000), &place));
+		assert_true(stream_keep_place(&kept, 1, now, 60000, at((uint64_t)now + 1000),
+		    &place));
 		assert_true((int64_t)place.major <= now - 60000 + 1000);
 		assert_true((int64_t)place.major >= now - 60000 + 1000 - 60000 / KEEP_STEPS - 1000);
 	}
@@ -48,12 +49,12 @@ at_rest_only_the_witness_stays_once_keep_has_gone_by(void **state)
 	struct position place;
 
 	(void)state;
-	stream_keep_place(&kept, 0, 1000, at(5), &place);
-	stream_keep_place(&kept, 500, 1000, at(9), &place);
-	assert_false(stream_keep_place(&kept, 900, 1000, at(9), &place));
-	assert_true(stream_keep_place(&kept, 1200, 1000, at(9), &place));
+	stream_keep_place(&kept, 1, 0, 1000, at(5), &place);
+	stream_keep_place(&kept, 1, 500, 1000, at(9), &place);
+	assert_false(stream_keep_place(&kept, 1, 900, 1000, at(9), &place));
+	assert_true(stream_keep_place(&kept, 1, 1200, 1000, at(9), &place));
 	assert_int_equal(place.major, 5);
-	assert_true(stream_keep_place(&kept, 1500, 1000, at(9), &place));
+	assert_true(stream_keep_place(&kept, 1, 1500, 1000, at(9), &place));
 	assert_int_equal(place.major, 9);
 }
 
@@ -64,11 +65,11 @@ a_ledger_that_went_back_begins_anew(void **state)
 	struct position place;
 
 	(void)state;
-	stream_keep_place(&kept, 0, 1000, at(50), &place);
-	assert_true(stream_keep_place(&kept, 1000, 1000, at(60), &place));
-	assert_false(stream_keep_place(&kept, 1100, 1000, at(20), &place));
-	assert_false(stream_keep_place(&kept, 1900, 1000, at(25), &place));
-	assert_true(stream_keep_place(&kept, 2100, 1000, at(25), &place));
+	stream_keep_place(&kept, 1, 0, 1000, at(50), &place);
+	assert_true(stream_keep_place(&kept, 1, 1000, 1000, at(60), &place));
+	assert_false(stream_keep_place(&kept, 1, 1100, 1000, at(20), &place));
+	assert_false(stream_keep_place(&kept, 1, 1900, 1000, at(25), &place));
+	assert_true(stream_keep_place(&kept, 1, 2100, 1000, at(25), &place));
 	assert_int_equal(place.major, 20);
 }
 
@@ -90,10 +91,25 @@ too_many_bytes_let_the_oldest_go_and_never_what_is_not_done(void **state)
 	assert_int_equal(stream_keep_less(at(3000), done, 200, 100).major, 3000);
 }
 
+/* Another owner may have been there in between. */
+static void
+another_epoch_knows_nothing_of_before(void **state)
+{
+	struct stream_keep kept = { .count = 0 };
+	struct position place;
+
+	(void)state;
+	stream_keep_place(&kept, 1, 0, 1000, at(50), &place);
+	assert_true(stream_keep_place(&kept, 1, 1000, 1000, at(60), &place));
+	assert_false(stream_keep_place(&kept, 2, 1500, 1000, at(60), &place));
+	assert_true(stream_keep_place(&kept, 2, 2500, 1000, at(60), &place));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(another_epoch_knows_nothing_of_before),
 		cmocka_unit_test(without_keep_all_behind_done_may_go),
 		cmocka_unit_test(what_done_passed_less_than_keep_ago_stays),
 		cmocka_unit_test(at_rest_only_the_witness_stays_once_keep_has_gone_by),

@@ -267,7 +267,7 @@ make_connections(struct refresh *r)
 }
 
 struct refresh *
-refresh_new(const struct config *config, struct err *err)
+refresh_new(const struct config *config, size_t workers, struct err *err)
 {
 	struct refresh *r = calloc(1, sizeof(*r));
 
@@ -287,7 +287,7 @@ refresh_new(const struct config *config, struct err *err)
 	SHOW(r->counters.rate_limit, (uint64_t)config->refresh.max_loads_per_second);
 	make_tables(r);
 	make_connections(r);
-	r->ring_count = (size_t)config->workers;
+	r->ring_count = workers > 0 ? workers : 1;
 	r->rings = calloc(r->ring_count, sizeof(struct refresh_ring *));
 	CHECK(r->rings != NULL);
 	for (size_t i = 0; i < r->ring_count; i++)

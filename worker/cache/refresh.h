@@ -29,8 +29,8 @@
  */
 struct refresh;
 
-/* Start the thread; NULL with err.  The config is borrowed. */
-struct refresh *refresh_new(const struct config *config, struct err *err);
+/* Start the thread, for so many workers; NULL with err.  The config is borrowed. */
+struct refresh *refresh_new(const struct config *config, size_t workers, struct err *err);
 /* End it: at once, whatever it waits for. */
 void refresh_free(struct refresh **refresh);
 

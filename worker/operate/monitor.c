@@ -189,7 +189,8 @@ monitor_thread(void *arg)
 			look_at_dead_stream(m);
 			look_at_backlog(m);
 		}
-		look_at_cache(m);
+		if (config_has_templates(&m->hasty))
+			look_at_cache(m);
 		log_flush_quiet();
 	} while (rest(m));
 	return NULL;

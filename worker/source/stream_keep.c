@@ -25,8 +25,8 @@ add_mark(struct stream_keep *kept, int64_t now_ms, int64_t step_ms, struct posit
 }
 
 bool
-stream_keep_place(struct stream_keep *kept, int64_t now_ms, int keep_ms, struct position done,
-    struct position *place)
+stream_keep_place(struct stream_keep *kept, uint64_t epoch, int64_t now_ms, int keep_ms,
+    struct position done, struct position *place)
 {
 	unsigned past = 0;
 
@@ -34,6 +34,9 @@ stream_keep_place(struct stream_keep *kept, int64_t now_ms, int keep_ms, struct 
 		*place = done;
 		return true;
 	}
+	if (kept->epoch != epoch)
+		stream_keep_forget(kept);
+	kept->epoch = epoch;
 	add_mark(kept, now_ms, keep_ms / KEEP_STEPS, done);
 	while (past < kept->count && kept->mark[past].at_ms <= now_ms - keep_ms)
 		past++;

@@ -23,11 +23,15 @@ struct stream_keep {
 		struct position done;
 	} mark[KEEP_MARKS]; /* oldest first */
 	unsigned count;
+	uint64_t epoch; /* the lane's, as its owner of whom they are */
 };
 
-/* `done` is here now.  Where was it keep_ms ago?  False: not known, trim nothing. */
-bool stream_keep_place(struct stream_keep *kept, int64_t now_ms, int keep_ms, struct position done,
-    struct position *place);
+/*
+ * `done` is here now.  Where was it keep_ms ago?  False: not known, trim nothing.  What was before this
+ * epoch of the lane doesn't count: another owner may have made dead letters of what stands there.
+ */
+bool stream_keep_place(struct stream_keep *kept, uint64_t epoch, int64_t now_ms, int keep_ms,
+    struct position done, struct position *place);
 /* The ledger went back: what was known of `done` is no longer so. */
 void stream_keep_forget(struct stream_keep *kept);
 

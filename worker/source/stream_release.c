@@ -80,8 +80,8 @@ trim_place(const struct redis_stream *s, const struct stream_facts *facts, struc
 {
 	const struct config *config = s->config;
 	uint64_t bytes = SEE(lane->stream_bytes), bytes_max = (uint64_t)config->keep_bytes;
-	bool aged = stream_keep_place(&stream_lane(lane)->kept, clock_ms(), config->keep_ms,
-	    lane->done, place);
+	bool aged = stream_keep_place(&stream_lane(lane)->kept, lane->epoch, clock_ms(),
+	    config->keep_ms, lane->done, place);
 	struct position less;
 
 	if (!facts->groups.known || !facts->info.has_first)
