@@ -1,5 +1,5 @@
 """
-Runs tests/integration/test_*.py: each file in a process of its own with its own servers, two at a time.
+Runs tests/integration/test_*.py: each file in a process of its own with its own servers, three at a time.
 
 	runner.py [WORD]...	only files or tests whose name holds one of the words
 
@@ -12,7 +12,7 @@ import support
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILES = sorted(glob.glob(os.path.join(os.path.dirname(HERE), "integration", "test_*.py")))
 LIMIT = 60
-JOBS = int(os.environ.get("JOBS") or 2)
+JOBS = int(os.environ.get("JOBS") or 3)
 FILE_LIMIT = 600
 
 

@@ -468,42 +468,6 @@ round_refused(struct round *r, const struct expected *expected)
 	    "next", "%s", "it is left alone", NULL);
 }
 
-int
-round_announce(struct round *r, const struct announcement *a, struct err *err)
-{
-	static const struct expected expected = { .what = EXPECT_ANNOUNCED };
-	struct str argv[ANNOUNCE_WORDS];
-
-	if (!announce_is_on(r->config))
-		return 0;
-	if (r->cache->counters != NULL)
-		COUNT(r->cache->counters->announced, 1);
-	return round_send(r, &expected, announce_command(r->config, a, &r->message, argv), argv,
-	    err);
-}
-
-static int
-announce_all(struct round *r, const struct expected *e, struct err *err)
-{
-	for (const struct announced *i = e->announced; i != NULL; i = i->next)
-		if (round_announce(r, &i->a, err) != 0)
-			return -1;
-	return 0;
-}
-
-/* An older one is news to nobody; one told before is where the worker that told it may have died
- * before it announced it. */
-static int
-take_versioned(struct round *r, const struct expected *e, struct str answer, struct err *err)
-{
-	bool same = str_equal(answer, STR("SAME"));
-
-	if (str_equal(answer, STR("OLD")) ||
-	    (same && e->announced != NULL && !e->announced->repeat))
-		return 0;
-	return announce_all(r, e, err);
-}
-
 static void
 count_answer(struct round *r, struct str answer)
 {
@@ -555,7 +519,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		return fail(reply, err);
 	switch (e->what) {
 	case EXPECT_UNLINK:
-		return wrong_type ? fail(reply, err) : announce_all(r, e, err);
+		return wrong_type ? fail(reply, err) : round_announce_all(r, e, err);
 	case EXPECT_POPULATE:
 		if (wrong_type) {
 			round_refused(r, e);
@@ -563,7 +527,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		}
 		if (r->cache->counters != NULL)
 			COUNT(r->cache->counters->populated, str_equal(reply->text, STR("OK")));
-		return take_versioned(r, e, reply->text, err);
+		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_REFUSED:
 		return 0;
 	case EXPECT_ANNOUNCED:
@@ -574,10 +538,10 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 			return 0;
 		}
 		if (!is_versioned(e->template->mode))
-			return announce_all(r, e, err);
+			return round_announce_all(r, e, err);
 		count_answer(r, reply->text);
 		wake_refresh(r, e, reply->text);
-		return take_versioned(r, e, reply->text, err);
+		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_TIME:
 	case EXPECT_MEMBERS:
 	case EXPECT_MEMBER:

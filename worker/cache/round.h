@@ -107,4 +107,13 @@ int round_announce(struct round *r, const struct announcement *a, struct err *er
 /* Count and name a key that holds something else. */
 void round_refused(struct round *r, const struct expected *expected);
 
+/* ---- for round.c ---- */
+
+/* Announce all keys that this answer was about. */
+int round_announce_all(struct round *r, const struct expected *e, struct err *err);
+/* The same for an answer to a versioned one: an older one is news to nobody; one told before is where
+ * the worker that told it may have died before it announced it. */
+int round_announce_versioned(struct round *r, const struct expected *e, struct str answer,
+    struct err *err);
+
 #endif
