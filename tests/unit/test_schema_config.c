@@ -144,7 +144,7 @@ a_table_has_the_columns_that_its_configuration_names(void **state)
 }
 
 static void
-the_key_is_the_one_told_or_that_of_the_versioned_template(void **state)
+the_key_is_the_one_told_or_that_of_a_template_of_one_row(void **state)
 {
 	const struct table *t = schema_for("",
 	    "version: ver, invalidate: [\"x:{team}\", { key: \"v:{a}:{b}\", mode: versioned }]");
@@ -153,6 +153,11 @@ the_key_is_the_one_told_or_that_of_the_versioned_template(void **state)
 	assert_null(t->problem);
 	assert_int_equal(t->key_count, 2);
 	assert_string_equal(t->columns[t->key[0]].name, "a");
+	done();
+	t = schema_for("",
+	    "version: ver, invalidate: [{ key: \"p:{a}\", mode: populate, ttl: 1m }]");
+	assert_null(t->problem);
+	assert_int_equal(t->key_count, 1);
 	done();
 	t = schema_for("", "key: [b], version: ver, invalidate: [\"v:{b}\"]");
 	assert_int_equal(t->key_count, 1);
@@ -205,7 +210,7 @@ main(void)
 		cmocka_unit_test(what_has_one_meaning_only_is_taken_as_it_is),
 		cmocka_unit_test(what_may_mean_two_things_is_asked_for),
 		cmocka_unit_test(a_table_has_the_columns_that_its_configuration_names),
-		cmocka_unit_test(the_key_is_the_one_told_or_that_of_the_versioned_template),
+		cmocka_unit_test(the_key_is_the_one_told_or_that_of_a_template_of_one_row),
 		cmocka_unit_test(mysql_tells_what_the_configuration_does_not),
 	};
 

@@ -112,7 +112,8 @@ add_key(const struct making *m)
 	    i++)
 		add_key_column(m, name);
 	for (size_t i = 0; i < config->template_count && m->table->key_count == 0; i++)
-		if (config->templates[i].mode == MODE_VERSIONED)
+		if (config->templates[i].mode == MODE_VERSIONED ||
+		    config->templates[i].mode == MODE_POPULATE)
 			add_holes(m, config->templates[i].written, true);
 }
 

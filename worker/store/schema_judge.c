@@ -163,7 +163,8 @@ judge_rows(struct load *load, struct table *table, struct key_template *template
 	if (template->config->mode != MODE_VERSIONED && template->config->mode != MODE_POPULATE)
 		return;
 	table->has_versioned = true;
-	if (template->config->mode == MODE_POPULATE)
+	if (template->config->mode == MODE_POPULATE &&
+	    !table->keys_only) /* it is told as versioned */
 		judge_populate(load, table, template->config->written);
 	if (!template->one_row)
 		blame(load, table, 0,
