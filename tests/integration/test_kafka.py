@@ -402,3 +402,9 @@ def test_check_names_what_is_wrong(t):
     equal(check("--connect", topic=topic_of(t))[0], 0)
     code, _, text = check("--connect", kafka={"brokers": "127.0.0.1:1", "timeout": "1s"})
     assert code == 69 and "cannot use kafka at 127.0.0.1:1" in text, text
+
+
+# whichever is first starts the broker, which takes its time on a machine that is busy
+for _name, _test in list(globals().items()):
+    if _name.startswith("test_"):
+        limit(max(120, getattr(_test, "limit", 0)))(_test)

@@ -181,7 +181,7 @@ source_obeyed(struct source *source)
 {
 	struct kafka *k = kafka_of(source);
 
-	kafka_board_write(k, false);
+	kafka_board_write(k);
 	if (!k->news->revoked)
 		kafka_topics_forget_all(k);
 	if (k->client != NULL && !k->news->stale)
@@ -197,7 +197,7 @@ source_serve(struct source *source)
 
 	if (k->client == NULL)
 		return;
-	kafka_board_write(k, false);
+	kafka_board_write(k);
 	for (size_t i = 0; i < k->lane_count; i++)
 		flows |= k->lanes[i]->flows;
 	if (!flows || clock_ms() - k->polled_ms >= SERVE_MS)
@@ -416,7 +416,7 @@ source_leave(struct source *source, struct lane **lanes, size_t count)
 		if (lanes[i]->state != LANE_FREE)
 			kafka_release(source, lanes[i], &look, &err);
 	}
-	kafka_board_write(k, true);
+	kafka_board_write(k);
 	kafka_read_free(k);
 	k->closing = true;
 	while (k->news != NULL)

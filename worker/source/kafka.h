@@ -105,8 +105,8 @@ void kafka_topics_forget_all(struct kafka *k);
 
 int kafka_release(struct source *source, struct lane *lane, struct source_look *look,
     struct err *err);
-/* Commit what was put on the board; wait for the answer or not. */
-void kafka_board_write(struct kafka *k, bool wait);
+/* Commit what was put on the board; the answer comes while polling, and a close waits for it. */
+void kafka_board_write(struct kafka *k);
 /* What a commit of ours was answered; librdkafka's callback. */
 void kafka_board_answer(rd_kafka_t *client, rd_kafka_resp_err_t code,
     rd_kafka_topic_partition_list_t *offsets, void *opaque);

@@ -96,11 +96,11 @@ kafka_release(struct source *source, struct lane *lane, struct source_look *look
 }
 
 void
-kafka_board_write(struct kafka *k, bool wait)
+kafka_board_write(struct kafka *k)
 {
 	if (k->board == NULL || k->client == NULL)
 		return;
-	rd_kafka_commit(k->client, k->board, !wait);
+	rd_kafka_commit(k->client, k->board, 1);
 	rd_kafka_topic_partition_list_destroy(k->board);
 	k->board = NULL;
 }
