@@ -151,7 +151,8 @@ def test_a_load_that_an_invalidation_overtakes_is_thrown_away_and_counted(t):
                         warm="SELECT id FROM articles WHERE id = 1", warm_every="1s")
     sluice = t.sluice(**settings)
     wait_for("warm", lambda: t.redis.hget(key(t, 1), "p"))
-    for version in range(2, 30):
+    for version in range(2, 300):
+        time.sleep(0.1)  # a load takes longer, and begins once a second
         wait_for("it loads", lambda: t.redis.hget(key(t, 1), "t") or t.sql("SELECT 1 FROM information_schema.processlist WHERE info LIKE '%%SLEEP(0.4)%%' AND info NOT LIKE '%%processlist%%'"), every=0.01)
         t.redis.xadd(t.prefix + ":a", {"id": 1, "title": f"v{version}", "_version": version})
         wait_for("it is told", lambda: sluice.metric("sluice_invalidated_total") >= version - 1, every=0.01)

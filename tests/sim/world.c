@@ -390,15 +390,15 @@ __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t bytes)
 
 /* ---- a run ---- */
 
-/* A lane that was read before the stream was looked at, or that dead letters hold up, is yet to be. */
+/* A lane that was read before the stream was looked at, that dead letters hold up, or that is settled
+ * when an order lets it go on, is yet to be. */
 static bool
 is_unsure(unsigned l)
 {
 	for (unsigned i = 0; i < world.processes; i++) {
 		const struct lane *lane = &world.process[i].lanes[l];
 
-		if (world.process[i].alive && lane->look_again &&
-		    (lane->state == LANE_OPEN || lane->state == LANE_HELD))
+		if (world.process[i].alive && lane->look_again && lane->state != LANE_FREE)
 			return true;
 	}
 	return false;
