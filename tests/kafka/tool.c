@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WAIT_MS = 60000 };
 
@@ -285,5 +286,7 @@ main(int argc, char **argv)
 	else
 		die("usage", "no such command, or too few words");
 	rd_kafka_destroy(client);
-	return failures > 0;
+	/* one command, and what it asked with goes with the process: nothing here looks for leaks */
+	fflush(stdout);
+	_exit(failures > 0);
 }
