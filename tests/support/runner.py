@@ -3,7 +3,8 @@ Runs tests/integration/test_*.py: each file in a process of its own with its own
 
 	runner.py [WORD]...	only files or tests whose name holds one of the words
 
-Prints "ok|FAIL|skip  file: test  seconds" a test, what went wrong below a FAIL, and nothing else.
+Prints "ok|FAIL|AGAIN|skip  file: test  seconds" a test, what went wrong below a FAIL or AGAIN, and nothing else.
+AGAIN=1: a test that fails is tried once more, and only a second failure counts; both are told.
 """
 import concurrent.futures, ctypes, glob, importlib.util, os, signal, subprocess, sys, threading, time, traceback
 
@@ -14,6 +15,7 @@ FILES = sorted(glob.glob(os.path.join(os.path.dirname(HERE), "integration", "tes
 LIMIT = 60
 JOBS = int(os.environ.get("JOBS") or 3)
 FILE_LIMIT = 600
+AGAIN = os.environ.get("AGAIN") == "1"
 
 
 class TooLong(BaseException):
@@ -37,7 +39,8 @@ def report(word, path, test, seconds, more=""):
     print(f"{word:4}  {os.path.basename(path)[5:-3]}: {test}  {seconds:.1f}s{more}", flush=True)
 
 
-def run_test(path, name, test, servers, directory):
+def run_test(path, name, test, servers, directory, again=AGAIN):
+    """again: one that fails gets another try, in a world of its own; not where a sanitizer spoke."""
     case = support.Case(servers, name, os.path.join(directory, name))
     start, failed = time.monotonic(), True
     signal.alarm(int(getattr(test, "limit", LIMIT) * support.PATIENCE))
@@ -51,11 +54,15 @@ def run_test(path, name, test, servers, directory):
         report("skip", path, name, time.monotonic() - start, f"  ({reason})")
     except (Exception, TooLong) as error:
         signal.alarm(0)
-        report("FAIL", path, name, time.monotonic() - start)
-        print("".join("      " + line + "\n" for line in explain(error, case).splitlines()), end="", flush=True)
+        text = explain(error, case)
+        again = again and "Sanitizer" not in text and "runtime error:" not in text
+        report("AGAIN" if again else "FAIL", path, name, time.monotonic() - start)
+        print("".join("      " + line + "\n" for line in text.splitlines()), end="", flush=True)
     finally:
         signal.alarm(0)
         case.close(failed)
+    if failed and again:
+        return run_test(path, name + "_again", test, servers, directory, False)
     return not failed
 
 
