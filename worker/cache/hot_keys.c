@@ -166,6 +166,7 @@ take_counter(struct hot_keys *h, struct str key, uint64_t hash)
 	double inherited = 0;
 	struct hot_key *k;
 
+	CHECK(h->keys != NULL && h->heap != NULL);
 	if (h->used < h->max) {
 		k = &h->keys[h->used];
 		k->heap = (uint32_t)h->used;

@@ -38,7 +38,7 @@ any_written(const struct touched *row, bool *asked)
 static bool
 is_same(struct str a, struct str b)
 {
-	return (a.data == NULL) == (b.data == NULL) && str_equal(a, b);
+	return a.data == NULL || b.data == NULL ? a.data == b.data : str_equal(a, b);
 }
 
 static bool

@@ -54,10 +54,10 @@ row_reads_init(struct row_reads *reads, const struct batch *batch)
 	for (const struct touched *t = batch->touched; t != NULL; t = t->next)
 		rows += t->table->reads_row;
 	schema_tables(batch->schema, &tables);
-	reads->rows = calloc(rows, sizeof(*reads->rows));
-	reads->steps = calloc(rows, sizeof(*reads->steps));
-	reads->order = calloc(rows, sizeof(struct step *));
-	reads->shapes = calloc(tables, sizeof(*reads->shapes));
+	reads->rows = calloc(rows + 1, sizeof(*reads->rows));
+	reads->steps = calloc(rows + 1, sizeof(*reads->steps));
+	reads->order = calloc(rows + 1, sizeof(struct step *));
+	reads->shapes = calloc(tables + 1, sizeof(*reads->shapes));
 	CHECK(reads->rows != NULL && reads->steps != NULL && reads->order != NULL &&
 	    reads->shapes != NULL);
 	for (const struct touched *t = batch->touched; t != NULL; t = t->next) {
