@@ -4,8 +4,8 @@
 
 /* What makes the tool write JSON. */
 static const char *const set_json[] = {
-	[LOOKS_DEBEZIUM] = "value.converter to org.apache.kafka.connect.json.JsonConverter "
-			   "(Debezium Server: debezium.format.value to json)",
+	[LOOKS_DEBEZIUM] = ("value.converter to org.apache.kafka.connect.json.JsonConverter "
+			    "(Debezium Server: debezium.format.value to json)"),
 	[LOOKS_MAXWELL] = "output to JSON",
 	[LOOKS_CANAL] = "canal.mq.flatMessage to true",
 	[LOOKS_DMS] = "MessageFormat to json",

@@ -107,8 +107,8 @@ static const char *const additions[] = {
 	"ALTER TABLE sluice_outbox ADD COLUMN letter BIGINT UNSIGNED NOT NULL DEFAULT 0",
 	"ALTER TABLE sluice_outbox ADD COLUMN major BIGINT UNSIGNED NOT NULL DEFAULT 0",
 	"ALTER TABLE sluice_outbox ADD COLUMN minor BIGINT UNSIGNED NOT NULL DEFAULT 0",
-	"ALTER TABLE sluice_outbox ADD COLUMN part INT UNSIGNED NOT NULL DEFAULT 0,"
-	" DROP PRIMARY KEY, ADD PRIMARY KEY (lane, letter, major, minor, part)",
+	("ALTER TABLE sluice_outbox ADD COLUMN part INT UNSIGNED NOT NULL DEFAULT 0,"
+	 " DROP PRIMARY KEY, ADD PRIMARY KEY (lane, letter, major, minor, part)"),
 };
 enum { ADDITIONS = sizeof(additions) / sizeof(additions[0]) };
 
