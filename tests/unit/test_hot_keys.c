@@ -95,11 +95,11 @@ the_top_hundred_of_a_zipf_load_are_found_with_a_thousand_counters(void **state)
 
 		found += exact[id] >= sorted[TOP - 1];
 		assert_true(count >= exact[id] - 0.5 && count - error <= exact[id] + 0.5);
-		assert_true(error <= (double)READS / COUNTERS + 1);
+		assert_true(error <= (double)READS / (double)COUNTERS + 1);
 	}
 	print_message("# recall of the top %d with %d counters, Zipf 1.0, %d keys, %d reads: "
 		      "%.3f\n",
-	    TOP, COUNTERS, KEYS, READS, (double)found / TOP);
+	    TOP, COUNTERS, KEYS, READS, (double)found / (double)TOP);
 	assert_true(found >= 99);
 	hot_keys_deinit(&h);
 	free(exact);
