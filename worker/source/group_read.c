@@ -10,9 +10,7 @@
 #include <string.h>
 
 enum {
-	ACK_IDS = 500, /* of one XACK */
-	READ_SLACK = 256 << 10,
-	FAULT_HOLD_MS = 5000
+	ACK_IDS = 500 /* of one XACK */
 };
 
 /* ---- acknowledging ---- */
@@ -116,19 +114,7 @@ ask_new(struct redis_group *g, struct lane **lanes, size_t count, const struct r
 		reads[i] = (struct read_lane){ group_lane(lanes[i])->entry_bytes,
 			group_lane(lanes[i])->alone };
 	plan = read_plan(reads, count, limits);
-	if (s->asked_max < plan.width) {
-		s->asked = reallocarray(s->asked, plan.width, sizeof(*s->asked));
-		CHECK(s->asked != NULL);
-		s->asked_max = plan.width;
-	}
-	for (size_t i = 0; i < plan.width; i++) {
-		struct lane *lane = lanes[(plan.first + i) % count];
-
-		s->asked[i] = (struct asked){ lane, lane->cursor };
-	}
-	s->asked_count = plan.width;
-	s->asked_each = plan.count;
-	s->turn = plan.first + (plan.width < count ? plan.width : 1);
+	stream_remember_asked(s, lanes, count, &plan);
 	g->asks_ids = false;
 	queue_new(g, &plan, block_ms);
 }
@@ -236,12 +222,6 @@ group_request(struct source *source, struct lane **lanes, size_t count, unsigned
 
 /* ---- receive ---- */
 
-static bool
-is_single(const struct redis_group *g)
-{
-	return g->stream.asked_count == 1 && g->stream.asked_each == 1;
-}
-
 /* It stays with the group; nobody can hold it. */
 static void
 leave_out(struct redis_group *g, struct lane *lane, struct group_item *item)
@@ -266,7 +246,7 @@ read_overflow(struct redis_group *g, struct err *err)
 
 	for (size_t i = 0; i < s->asked_count; i++)
 		group_lane(s->asked[i].lane)->alone = true;
-	if (g->asks_ids && is_single(g)) {
+	if (g->asks_ids && stream_asks_one(s)) {
 		struct group_item *item = group_log_at(&group_lane(lane)->log, g->asked_places[0]);
 
 		if (item != NULL)
@@ -276,18 +256,6 @@ read_overflow(struct redis_group *g, struct err *err)
 	stream_close(s);
 	g->acks = 0;
 	return err_set(err, ERR_RETRY, 0, "redis: a reply that is too large to be held");
-}
-
-static bool
-is_overflowing(const struct redis_group *g, size_t bytes)
-{
-	const struct redis_stream *s = &g->stream;
-	size_t held = arena_bytes(&s->incoming->arena), share = (size_t)s->config->memory_bytes / 3;
-	size_t entry_max = (size_t)s->config->entry_max_bytes + READ_SLACK;
-
-	if (!is_single(g))
-		return bytes > share || held > share;
-	return bytes > entry_max || held > (entry_max > share ? entry_max : share);
 }
 
 /* Its place is `place`; it is delivered only where nothing before it would be passed over. */
@@ -407,12 +375,6 @@ take_again(struct redis_group *g, const struct redis_reply *reply)
 	return 0;
 }
 
-static bool
-has_prefix(const struct redis_reply *reply, const char *prefix)
-{
-	return strncmp(reply->text.data, prefix, strlen(prefix)) == 0;
-}
-
 /* 0: the lane is held, or asked alone; -1: the source can't be read now. */
 static int
 read_refused(struct redis_group *g, const struct redis_reply *reply, struct err *err)
@@ -420,12 +382,7 @@ read_refused(struct redis_group *g, const struct redis_reply *reply, struct err 
 	struct redis_stream *s = &g->stream;
 	struct lane *lane = s->asked[0].lane;
 
-	redis_reply_error(reply, err);
-	if (has_prefix(reply, "NOGROUP") || has_prefix(reply, "UNBLOCKED") ||
-	    has_prefix(reply, "ERR"))
-		err->class = ERR_RETRY;
-	if (err->class == ERR_RETRY) {
-		stream_close(s);
+	if (stream_read_error(s, reply, err) != 0) {
 		g->acks = 0;
 		return -1;
 	}
@@ -433,12 +390,7 @@ read_refused(struct redis_group *g, const struct redis_reply *reply, struct err 
 		group_lane(s->asked[i].lane)->alone = true;
 	if (s->asked_count > 1 || lane->state != LANE_OPEN)
 		return 0;
-	lane_hold(lane, LANE_WHY_WRONG_TYPE, clock_ms() + FAULT_HOLD_MS);
-	if (!group_lane(lane)->faulty)
-		log_event(LOG_ERROR, "lane_held", "worker", "%d", s->worker, "lane", "%s",
-		    lane->name, "why", "%s", LANE_WHY_WRONG_TYPE, "error", "%s", err->text, "next",
-		    "%s", "tried again every 5 s; the other lanes go on", NULL);
-	group_lane(lane)->faulty = true;
+	stream_hold_faulty(s, lane, &group_lane(lane)->faulty, err);
 	return 0;
 }
 
@@ -474,56 +426,32 @@ take_reply(struct redis_group *g, const struct redis_reply *reply, struct err *e
 	return !g->asks_ids || g->ids_taken == g->ids_asked;
 }
 
-/* Read on while it comes: 1 a reply, 0 not yet, -1 lost. */
-static int
-read_on(struct redis_group *g, struct redis_reply **reply, struct err *err)
-{
-	struct redis_stream *s = &g->stream;
-	size_t bytes;
-	int status;
-
-	for (;;) {
-		status = redis_receive(s->read, &s->incoming->arena, 0, reply, err);
-		if (status < 0) {
-			stream_close(s);
-			g->acks = 0;
-		}
-		if (status != 0)
-			return status;
-		redis_partial(s->read, &bytes);
-		if (is_overflowing(g, bytes))
-			return read_overflow(g, err);
-		if (bytes == s->bytes_seen)
-			break;
-		s->bytes_seen = bytes;
-		s->deadline_ms = clock_ms() + s->read_options.timeout_ms;
-	}
-	if (clock_ms() < s->deadline_ms)
-		return 0;
-	stream_close(s);
-	g->acks = 0;
-	return err_set(err, ERR_RETRY, ETIMEDOUT, "redis: no reply to XREADGROUP within %d ms",
-	    s->read_options.timeout_ms);
-}
-
 int
 group_receive(struct source *source, struct delivery **delivery, struct err *err)
 {
 	struct redis_group *g = redis_group_of(source);
 	struct redis_stream *s = &g->stream;
 	struct redis_reply *reply = NULL;
-	int status;
+	int status = 0;
 
 	CHECK(s->requested);
 	*delivery = NULL;
-	do {
-		status = read_on(g, &reply, err);
-		if (status <= 0)
-			return status;
+	while (status == 0) {
+		switch (stream_read_on(s, "XREADGROUP", &reply, err)) {
+		case STREAM_READ_LOST:
+			g->acks = 0;
+			return -1;
+		case STREAM_READ_NOT_YET:
+			return 0;
+		case STREAM_READ_TOO_LARGE:
+			return read_overflow(g, err);
+		case STREAM_READ_REPLY:
+			break;
+		}
 		status = take_reply(g, reply, err);
 		if (status < 0)
 			return -1;
-	} while (status == 0);
+	}
 	s->requested = false;
 	if (s->incoming->first == NULL)
 		return 1;

@@ -479,6 +479,7 @@ kafka_new(const struct config *config, int worker, bool writes)
 	CHECK(k != NULL);
 	k->source.ops = &ops;
 	k->config = config;
+	k->pool.spare_max = (size_t)(config->memory_bytes / 8 / config_worker_count(config));
 	k->worker = worker;
 	k->writes = writes;
 	k->news_tail = &k->news;

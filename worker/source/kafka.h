@@ -1,6 +1,7 @@
 #ifndef WORKER_SOURCE_KAFKA_H
 #define WORKER_SOURCE_KAFKA_H
 
+#include "worker/source/delivery_pool.h"
 #include "worker/source/source.h"
 
 #include <librdkafka/rdkafka.h>
@@ -64,8 +65,7 @@ struct kafka {
 	size_t max_bytes;
 	rd_kafka_message_t *kept; /* had no room, or may have had none */
 
-	struct delivery *spare;
-	size_t spare_bytes;
+	struct delivery_pool pool;
 	rd_kafka_topic_partition_list_t *board; /* to be committed; NULL: nothing */
 	int64_t complained_ms;
 };

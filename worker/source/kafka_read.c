@@ -4,7 +4,6 @@
 #include "common/log.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -17,56 +16,10 @@ enum {
 
 /* ---- deliveries ---- */
 
-static size_t
-spare_bytes_max(const struct kafka *k)
-{
-	return (size_t)(k->config->memory_bytes / 8 / config_worker_count(k->config));
-}
-
-static struct delivery *
-new_delivery(struct kafka *k)
-{
-	struct delivery *d = k->spare;
-
-	if (d != NULL) {
-		k->spare = d->next;
-		k->spare_bytes -= d->held_bytes;
-	} else {
-		d = calloc(1, sizeof(*d));
-		CHECK(d != NULL);
-		arena_init(&d->arena, spare_bytes_max(k));
-	}
-	d->first = NULL;
-	d->count = 0;
-	d->next = NULL;
-	return d;
-}
-
-static void
-delivery_free(struct delivery *d)
-{
-	arena_deinit(&d->arena);
-	free(d);
-}
-
 void
 kafka_recycle(struct source *source, struct delivery **delivery)
 {
-	struct kafka *k = kafka_of(source);
-	struct delivery *d = *delivery;
-
-	if (d == NULL)
-		return;
-	*delivery = NULL;
-	d->held_bytes = arena_bytes(&d->arena);
-	if (k->spare_bytes + d->held_bytes > spare_bytes_max(k)) {
-		delivery_free(d);
-		return;
-	}
-	arena_reset(&d->arena);
-	d->next = k->spare;
-	k->spare = d;
-	k->spare_bytes += d->held_bytes;
+	delivery_pool_put(&kafka_of(source)->pool, delivery);
 }
 
 static void
@@ -80,14 +33,8 @@ forget_kept(struct kafka *k)
 void
 kafka_read_free(struct kafka *k)
 {
-	struct delivery *d;
-
 	forget_kept(k);
-	while ((d = k->spare) != NULL) {
-		k->spare = d->next;
-		delivery_free(d);
-	}
-	k->spare_bytes = 0;
+	delivery_pool_empty(&k->pool);
 }
 
 /* ---- which partitions flow ---- */
@@ -401,7 +348,7 @@ int
 kafka_receive(struct source *source, struct delivery **delivery, struct err *err)
 {
 	struct kafka *k = kafka_of(source);
-	struct taking t = { .d = new_delivery(k) };
+	struct taking t = { .d = delivery_pool_take(&k->pool) };
 	eventfd_t unheard;
 	rd_kafka_message_t *m = NULL;
 	bool room = true;

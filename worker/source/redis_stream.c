@@ -191,6 +191,7 @@ stream_init(struct redis_stream *s, const struct config *config, int worker)
 {
 	s->source.ops = &ops;
 	s->config = config;
+	s->pool.spare_max = (size_t)config->memory_bytes / 8;
 	s->worker = worker;
 	s->count = READ_COUNT_MIN;
 	snprintf(s->group, sizeof(s->group), "sluice-%s", config->pool);

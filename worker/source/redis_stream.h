@@ -3,6 +3,7 @@
 
 #include "common/buf.h"
 #include "common/redis.h"
+#include "worker/source/delivery_pool.h"
 #include "worker/source/read_plan.h"
 #include "worker/source/source.h"
 #include "worker/source/stream_keep.h"
@@ -67,8 +68,8 @@ struct redis_stream {
 	unsigned asked_each; /* its COUNT */
 	int64_t deadline_ms;
 	size_t bytes_seen;
-	struct delivery *incoming, *spare;
-	size_t spare_bytes; /* of all spare ones */
+	struct delivery *incoming;
+	struct delivery_pool pool;
 
 	/* for the next one */
 	size_t turn, busy;
@@ -180,6 +181,28 @@ int stream_lift_lane(struct source *source, struct lane *lane, bool *cannot, str
 void stream_write_board(struct redis_stream *s, const struct lane *lane,
     const struct stream_memory *memory);
 int stream_confirm(struct source *source, struct lane *lane, int replicas, struct err *err);
+
+/* ---- stream_read.c: what XREAD and XREADGROUP have in common ---- */
+
+/* What the request under way asks for, and with which lane the next one begins. */
+void stream_remember_asked(struct redis_stream *s, struct lane **lanes, size_t count,
+    const struct read_plan *plan);
+/* Does it ask for one entry of one lane? */
+bool stream_asks_one(const struct redis_stream *s);
+enum stream_read_result {
+	STREAM_READ_LOST, /* both connections are closed */
+	STREAM_READ_NOT_YET,
+	STREAM_READ_REPLY,
+	STREAM_READ_TOO_LARGE /* what has come of it is more than we may hold */
+};
+/* Read on while it comes, without waiting.  command: whose reply it is, for the error. */
+enum stream_read_result stream_read_on(struct redis_stream *s, const char *command,
+    struct redis_reply **reply, struct err *err);
+/* An error reply: -1 where the source can't be read now (it is closed), 0 where a lane is at fault. */
+int stream_read_error(struct redis_stream *s, const struct redis_reply *reply, struct err *err);
+/* The lane's key is of another type: hold it, and say so once. */
+void stream_hold_faulty(struct redis_stream *s, struct lane *lane, bool *faulty,
+    const struct err *err);
 /* One entry of a reply, [id, [name, value, …]]; NULL where the protocol says something else. */
 struct entry *stream_entry(struct arena *a, struct lane *lane, const struct redis_reply *reply);
 /* A delivery of nothing yet. */

@@ -18,72 +18,23 @@ enum {
 
 /* ---- deliveries ---- */
 
-/* Of all spare ones together: a steady stream allocates nothing, and a burst is given back. */
-static size_t
-spare_bytes_max(const struct redis_stream *s)
-{
-	return (size_t)s->config->memory_bytes / 8;
-}
-
 struct delivery *
 stream_delivery(struct redis_stream *s)
 {
-	struct delivery *d = s->spare;
-
-	if (d != NULL) {
-		s->spare = d->next;
-		s->spare_bytes -= d->held_bytes;
-	} else {
-		d = calloc(1, sizeof(*d));
-		CHECK(d != NULL);
-		arena_init(&d->arena, spare_bytes_max(s));
-	}
-	d->first = NULL;
-	d->count = 0;
-	d->next = NULL;
-	return d;
-}
-
-static void
-delivery_free(struct delivery *d)
-{
-	arena_deinit(&d->arena);
-	free(d);
+	return delivery_pool_take(&s->pool);
 }
 
 void
 stream_recycle(struct source *source, struct delivery **delivery)
 {
-	struct redis_stream *s = redis_stream_of(source);
-	struct delivery *d = *delivery;
-
-	if (d == NULL)
-		return;
-	*delivery = NULL;
-	d->held_bytes = arena_bytes(&d->arena);
-	if (s->spare_bytes + d->held_bytes > spare_bytes_max(s)) {
-		delivery_free(d);
-		return;
-	}
-	arena_reset(&d->arena);
-	d->first = NULL;
-	d->count = 0;
-	d->next = s->spare;
-	s->spare = d;
-	s->spare_bytes += d->held_bytes;
+	delivery_pool_put(&redis_stream_of(source)->pool, delivery);
 }
 
 void
 stream_read_free(struct redis_stream *s)
 {
-	struct delivery *d;
-
-	while ((d = s->spare) != NULL) {
-		s->spare = d->next;
-		delivery_free(d);
-	}
-	if (s->incoming != NULL)
-		delivery_free(s->incoming);
+	delivery_pool_put(&s->pool, &s->incoming);
+	delivery_pool_empty(&s->pool);
 	free(s->asked);
 }
 
@@ -108,8 +59,8 @@ make_plan(struct redis_stream *s, struct lane **lanes, size_t count, unsigned ma
 	return read_plan(reads, count, &limits);
 }
 
-static void
-remember_asked(struct redis_stream *s, struct lane **lanes, size_t count,
+void
+stream_remember_asked(struct redis_stream *s, struct lane **lanes, size_t count,
     const struct read_plan *plan)
 {
 	if (s->asked_max < plan->width) {
@@ -165,7 +116,7 @@ stream_request(struct source *source, struct lane **lanes, size_t count, unsigne
 		s->incoming = stream_delivery(s);
 	arena_reset(&s->incoming->arena);
 	plan = make_plan(s, lanes, count, max_rows, max_bytes);
-	remember_asked(s, lanes, count, &plan);
+	stream_remember_asked(s, lanes, count, &plan);
 	queue_read(s, plan.block, block_ms);
 	if (redis_flush(s->read, err) != 0) {
 		stream_close(s);
@@ -179,8 +130,8 @@ stream_request(struct source *source, struct lane **lanes, size_t count, unsigne
 
 /* ---- receive ---- */
 
-static bool
-is_single(const struct redis_stream *s)
+bool
+stream_asks_one(const struct redis_stream *s)
 {
 	return s->asked_count == 1 && s->asked_each == 1;
 }
@@ -260,12 +211,14 @@ first_id(const struct redis_reply *reply, struct position *id)
 
 /* The reply under way is larger than we may hold: drop it with its connection. */
 static int
-read_overflow(struct redis_stream *s, const struct redis_reply *partial, struct err *err)
+read_overflow(struct redis_stream *s, struct err *err)
 {
+	size_t bytes;
+	const struct redis_reply *partial = redis_partial(s->read, &bytes);
 	struct position id = { 0, 0 };
 	bool skipped = false;
 
-	if (!is_single(s))
+	if (!stream_asks_one(s))
 		ask_alone(s);
 	else if (is_wanted(&s->asked[0])) {
 		if (!first_id(partial, &id)) {
@@ -299,7 +252,7 @@ is_overflowing(const struct redis_stream *s, size_t bytes)
 	size_t held = arena_bytes(&s->incoming->arena), share = (size_t)s->config->memory_bytes / 3;
 	size_t entry_max = (size_t)s->config->entry_max_bytes + READ_SLACK;
 
-	if (!is_single(s))
+	if (!stream_asks_one(s))
 		return bytes > share || held > share;
 	return bytes > entry_max || held > (entry_max > share ? entry_max : share);
 }
@@ -310,30 +263,43 @@ has_prefix(const struct redis_reply *reply, const char *prefix)
 	return strncmp(reply->text.data, prefix, strlen(prefix)) == 0;
 }
 
-static int
-read_refused(struct redis_stream *s, const struct redis_reply *reply, struct err *err)
+int
+stream_read_error(struct redis_stream *s, const struct redis_reply *reply, struct err *err)
 {
-	struct lane *lane = s->asked[0].lane;
-
 	redis_reply_error(reply, err);
 	/* a deleted key unblocks its readers with an error, so does a server being demoted; ERR is
 	 * about the command, which is right: it broke on its way */
 	if (has_prefix(reply, "NOGROUP") || has_prefix(reply, "UNBLOCKED") ||
 	    has_prefix(reply, "ERR"))
 		err->class = ERR_RETRY;
-	if (err->class == ERR_RETRY) {
-		stream_close(s);
-		return -1;
-	}
-	ask_alone(s);
-	if (s->asked_count > 1 || !is_wanted(&s->asked[0]))
-		return 1; /* one of them; they are asked one by one now */
+	if (err->class != ERR_RETRY)
+		return 0;
+	stream_close(s);
+	return -1;
+}
+
+void
+stream_hold_faulty(struct redis_stream *s, struct lane *lane, bool *faulty, const struct err *err)
+{
 	lane_hold(lane, LANE_WHY_WRONG_TYPE, clock_ms() + FAULT_HOLD_MS);
-	if (!stream_lane(lane)->faulty)
+	if (!*faulty)
 		log_event(LOG_ERROR, "lane_held", "worker", "%d", s->worker, "lane", "%s",
 		    lane->name, "why", "%s", LANE_WHY_WRONG_TYPE, "error", "%s", err->text, "next",
 		    "%s", "tried again every 5 s; the other lanes go on", NULL);
-	stream_lane(lane)->faulty = true;
+	*faulty = true;
+}
+
+static int
+read_refused(struct redis_stream *s, const struct redis_reply *reply, struct err *err)
+{
+	struct lane *lane = s->asked[0].lane;
+
+	if (stream_read_error(s, reply, err) != 0)
+		return -1;
+	ask_alone(s);
+	if (s->asked_count > 1 || !is_wanted(&s->asked[0]))
+		return 1; /* one of them; they are asked one by one now */
+	stream_hold_faulty(s, lane, &stream_lane(lane)->faulty, err);
 	return 1;
 }
 
@@ -437,11 +403,10 @@ take_reply(struct redis_stream *s, const struct redis_reply *reply)
 	return next == count ? 0 : -1;
 }
 
-/* Read on while it comes: 1 a reply, 0 not yet, -1 lost; 2 it was too large and is settled. */
-static int
-read_on(struct redis_stream *s, struct redis_reply **reply, struct err *err)
+enum stream_read_result
+stream_read_on(struct redis_stream *s, const char *command, struct redis_reply **reply,
+    struct err *err)
 {
-	const struct redis_reply *partial;
 	size_t bytes;
 	int status;
 
@@ -450,20 +415,21 @@ read_on(struct redis_stream *s, struct redis_reply **reply, struct err *err)
 		if (status < 0)
 			stream_close(s);
 		if (status != 0)
-			return status;
-		partial = redis_partial(s->read, &bytes);
+			return status < 0 ? STREAM_READ_LOST : STREAM_READ_REPLY;
+		redis_partial(s->read, &bytes);
 		if (is_overflowing(s, bytes))
-			return read_overflow(s, partial, err) < 0 ? -1 : 2;
+			return STREAM_READ_TOO_LARGE;
 		if (bytes == s->bytes_seen)
 			break;
 		s->bytes_seen = bytes;
 		s->deadline_ms = clock_ms() + s->read_options.timeout_ms;
 	}
 	if (clock_ms() < s->deadline_ms)
-		return 0;
+		return STREAM_READ_NOT_YET;
 	stream_close(s);
-	return err_set(err, ERR_RETRY, ETIMEDOUT, "redis: no reply to XREAD within %d ms",
+	err_set(err, ERR_RETRY, ETIMEDOUT, "redis: no reply to %s within %d ms", command,
 	    s->read_options.timeout_ms);
+	return STREAM_READ_LOST;
 }
 
 /* What came in, if anything did. */
@@ -481,16 +447,21 @@ stream_receive(struct source *source, struct delivery **delivery, struct err *er
 {
 	struct redis_stream *s = redis_stream_of(source);
 	struct redis_reply *reply = NULL;
-	int status;
 
 	CHECK(s->requested);
 	*delivery = NULL;
-	status = read_on(s, &reply, err);
-	if (status <= 0)
-		return status;
-	if (status == 2) {
+	switch (stream_read_on(s, "XREAD", &reply, err)) {
+	case STREAM_READ_LOST:
+		return -1;
+	case STREAM_READ_NOT_YET:
+		return 0;
+	case STREAM_READ_TOO_LARGE:
+		if (read_overflow(s, err) < 0)
+			return -1;
 		hand_over(s, delivery);
 		return 1;
+	case STREAM_READ_REPLY:
+		break;
 	}
 	s->requested = false;
 	if (reply->type == REDIS_ERROR)
