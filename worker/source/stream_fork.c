@@ -135,8 +135,21 @@ say_fork(const struct lane *lane, const struct ledger_row *row, struct source_lo
 	}
 }
 
-static int ask_range(struct redis_stream *s, struct lane *lane, struct position after,
-    struct position to, int count, const struct redis_reply **reply, bool *cut, struct err *err);
+static int
+ask_range(struct redis_stream *s, struct lane *lane, struct position after, struct position to,
+    int count, const struct redis_reply **reply, bool *cut, struct err *err)
+{
+	char from_text[POSITION_TEXT], to_text[POSITION_TEXT];
+
+	if (++after.minor == 0)
+		after.major++;
+	control_begin(s);
+	redis_queuef(s->control, "XRANGE %s %s %s COUNT %lld", lane->stream,
+	    position_text(after, from_text), position_text(to, to_text), (long long)count);
+	if (control_send(s, 0, err) != 0 || control_receive_entries(s, reply, cut, err) != 0)
+		return -1;
+	return control_refused(s, *reply, err) < 0 ? -1 : 0;
+}
 
 /*
  * Does the position's own entry, or what stands in front of a position without one, show another
@@ -198,22 +211,6 @@ stream_verify(struct redis_stream *s, struct lane *lane, const struct ledger_row
 }
 
 /* ---- what is in question ---- */
-
-static int
-ask_range(struct redis_stream *s, struct lane *lane, struct position after, struct position to,
-    int count, const struct redis_reply **reply, bool *cut, struct err *err)
-{
-	char from_text[POSITION_TEXT], to_text[POSITION_TEXT];
-
-	if (++after.minor == 0)
-		after.major++;
-	control_begin(s);
-	redis_queuef(s->control, "XRANGE %s %s %s COUNT %lld", lane->stream,
-	    position_text(after, from_text), position_text(to, to_text), (long long)count);
-	if (control_send(s, 0, err) != 0 || control_receive_entries(s, reply, cut, err) != 0)
-		return -1;
-	return control_refused(s, *reply, err) < 0 ? -1 : 0;
-}
 
 static struct str
 copied(struct arena *a, struct str text)

@@ -134,15 +134,13 @@ resolver_fenced(struct resolver *r, const struct shape *shape, enum shape_fence 
 	return shape_of(r, shape->table, shape->kind, fence, shape->columns, shape->count);
 }
 
-/* The lane must wait for its table: the change carries that to the store and nothing else. */
-static int
-resolve_waiting(struct resolver *r, struct change *change)
+/* Of no row, in order against all other changes of its table. */
+static void
+take_no_key(struct resolver *r, struct change *change)
 {
 	struct table *table = change->table;
 	uint32_t place = resolve_place(r, table);
 
-	change->op = CHANGE_UPDATE;
-	change->shape = resolver_shape(r, table, SHAPE_UPDATE, NULL, 0);
 	change->values = NULL;
 	change->sums = NULL;
 	change->key = arena_zalloc(r->arena, table->key_count * sizeof(*change->key) + 1);
@@ -150,6 +148,15 @@ resolve_waiting(struct resolver *r, struct change *change)
 	change->exact.len = sizeof(place);
 	change->bucket = change->exact;
 	change->barrier = true;
+}
+
+/* The lane must wait for its table: the change carries that to the store and nothing else. */
+static int
+resolve_waiting(struct resolver *r, struct change *change)
+{
+	change->op = CHANGE_UPDATE;
+	change->shape = resolver_shape(r, change->table, SHAPE_UPDATE, NULL, 0);
+	take_no_key(r, change);
 	r->unknown = true;
 	return 0;
 }
@@ -178,8 +185,7 @@ resolve_truncate(struct resolver *r, struct entry *entry, struct change *change)
 		    "%s: it was truncated or dropped, and its changes may come by %zu lanes: which "
 		    "of them were before can't be known",
 		    table->name, lanes);
-	(void)resolve_waiting(r, change);
-	r->unknown = false;
+	take_no_key(r, change);
 	change->op = CHANGE_DELETE;
 	change->shape = shape_of(r, table, SHAPE_TRUNCATE, FENCE_OFF, NULL, 0);
 	return 0;
