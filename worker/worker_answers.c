@@ -62,13 +62,16 @@ worker_invalidated(struct worker *w)
 void
 worker_scan(struct worker *w)
 {
+	uint64_t passes = w->scan.passes;
+
 	if (w->cache->ops->scan == NULL) {
 		w->scan = (struct cache_scan){ .fd = -1, .wait_ms = INT32_MAX };
 		return;
 	}
 	w->cache->ops->scan(w->cache, &w->scan);
 	SHOW(w->counters.scan_full, w->scan.full);
-	for (size_t i = 0; i < w->lane_count; i++)
+	/* a lane waits for passes that are still to come */
+	for (size_t i = 0; i < w->lane_count && w->scan.passes != passes; i++)
 		lane_passed(w->lanes[i], w->scan.passes);
 	if (w->invalidating == NULL || !w->invalidating->replays)
 		replay_answered(w);

@@ -163,6 +163,7 @@ no_load(struct store *store, struct lane *lane, bool raise, struct ledger_row *r
 	(void)err;
 	p->epoch += raise;
 	*row = (struct ledger_row){ .found = p->found,
+		.ours_before = raise, /* nobody else has it */
 		.epoch = p->epoch,
 		.position = p->position,
 		.done = p->done,
