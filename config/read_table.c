@@ -174,6 +174,17 @@ read_tables(struct reader *r, const struct reading *in)
 	}
 }
 
+/* Nothing is an empty map. */
+static bool
+has_map(struct reader *r, const struct reading *in)
+{
+	if (node_is_null(in->node))
+		return false;
+	if (in->node->kind != NODE_MAP)
+		read_refuse(r, in, in->node);
+	return in->node->kind == NODE_MAP;
+}
+
 void
 read_pairs(struct reader *r, const struct reading *in)
 {
@@ -181,12 +192,8 @@ read_pairs(struct reader *r, const struct reading *in)
 	size_t *count = read_count_field(in);
 	struct str value;
 
-	if (node_is_null(in->node))
+	if (!has_map(r, in))
 		return;
-	if (in->node->kind != NODE_MAP) {
-		read_refuse(r, in, in->node);
-		return;
-	}
 	if (in->node->count > LIST_MAX) {
 		problem_add(r->problems, in->node->at, "%s: more than %d", read_path(r, in),
 		    LIST_MAX);
@@ -215,12 +222,8 @@ read_settings(struct reader *r, const struct reading *in)
 	size_t *count = read_count_field(in);
 	struct str value;
 
-	if (node_is_null(in->node))
+	if (!has_map(r, in))
 		return;
-	if (in->node->kind != NODE_MAP) {
-		read_refuse(r, in, in->node);
-		return;
-	}
 	*field = arena_alloc(r->arena, (in->node->count + 1) * sizeof(**field));
 	for (const struct node *node = in->node->first; node != NULL; node = node->next) {
 		struct str name = node->key->text;

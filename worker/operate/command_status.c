@@ -1,5 +1,6 @@
 #include "worker/operate/command.h"
 #include "worker/operate/http_client.h"
+#include "worker/operate/page_value.h"
 #include "worker/operate/text_table.h"
 
 #include <inttypes.h>
@@ -38,20 +39,6 @@ command_address(const struct command_line *line, struct http_address *address)
 /* ---- the page as a table ---- */
 
 static const char *
-text_of(yyjson_val *object, const char *name)
-{
-	const char *text = yyjson_get_str(yyjson_obj_get(object, name));
-
-	return text != NULL ? text : "";
-}
-
-static double
-number_of(yyjson_val *object, const char *name)
-{
-	return yyjson_get_num(yyjson_obj_get(object, name));
-}
-
-static const char *
 age_text(double seconds, char out[32])
 {
 	if (seconds <= 0)
@@ -72,24 +59,24 @@ print_head(yyjson_val *root, struct buf *out)
 	yyjson_val *rates = yyjson_obj_get(root, "rates"), *totals = yyjson_obj_get(root, "totals");
 	yyjson_val *memory = yyjson_obj_get(root, "memory");
 
-	buf_printf(out, "pool %s, sluice %s, up %s, %s\n", text_of(root, "pool"),
-	    text_of(root, "version"), age_text(number_of(root, "uptime_seconds"), age),
+	buf_printf(out, "pool %s, sluice %s, up %s, %s\n", page_text(root, "pool"),
+	    page_text(root, "version"), age_text(page_number(root, "uptime_seconds"), age),
 	    yyjson_get_bool(yyjson_obj_get(root, "stopping"))	 ? "stopping" :
 		yyjson_get_bool(yyjson_obj_get(root, "healthy")) ? "healthy" :
 								   "not healthy");
 	buf_printf(out, "%.0f lanes here, share %.0f, %.0f processes in the pool%s\n",
-	    number_of(totals, "lanes_owned"), number_of(totals, "lanes_share"),
-	    number_of(root, "pool_members"),
+	    page_number(totals, "lanes_owned"), page_number(totals, "lanes_share"),
+	    page_number(root, "pool_members"),
 	    yyjson_get_bool(yyjson_obj_get(root, "standby")) ? ", standing by" : "");
 	buf_printf(out, "%.0f changes/s  %.0f rows/s  %.1f batches/s  %.0f keys invalidated/s\n",
-	    number_of(rates, "changes"), number_of(rates, "rows"), number_of(rates, "batches"),
-	    number_of(rates, "invalidated"));
+	    page_number(rates, "changes"), page_number(rates, "rows"),
+	    page_number(rates, "batches"), page_number(rates, "invalidated"));
 	buf_printf(out,
 	    "lag %.0f entries  %.0f folded  %.0f older  %.0f dead letters  %.0f retries  "
 	    "%.1f MiB resident\n",
-	    number_of(totals, "lag"), number_of(totals, "folded"), number_of(totals, "older"),
-	    number_of(totals, "dead"), number_of(totals, "retries"),
-	    number_of(memory, "resident_bytes") / (1024 * 1024));
+	    page_number(totals, "lag"), page_number(totals, "folded"), page_number(totals, "older"),
+	    page_number(totals, "dead"), page_number(totals, "retries"),
+	    page_number(memory, "resident_bytes") / (1024 * 1024));
 }
 
 static void
@@ -115,9 +102,10 @@ print_breakers(yyjson_val *root, struct buf *out)
 	while ((name = yyjson_obj_iter_next(&iter)) != NULL) {
 		yyjson_val *breaker = yyjson_obj_iter_get_val(name);
 		char failures[32];
-		snprintf(failures, sizeof(failures), "%.0f", number_of(breaker, "failures_total"));
-		const char *cells[] = { yyjson_get_str(name), text_of(breaker, "state"),
-			text_of(breaker, "since"), failures, text_of(breaker, "why") };
+		snprintf(failures, sizeof(failures), "%.0f",
+		    page_number(breaker, "failures_total"));
+		const char *cells[] = { yyjson_get_str(name), page_text(breaker, "state"),
+			page_text(breaker, "since"), failures, page_text(breaker, "why") };
 		text_table_add(&table, cells);
 	}
 	text_table_print(&table, out);
@@ -136,13 +124,13 @@ print_lanes(yyjson_val *root, struct buf *out)
 	text_table_init(&table, heads);
 	while ((lane = yyjson_arr_iter_next(&iter)) != NULL) {
 		char lag[32], entries[32], dead[32], age[32];
-		snprintf(lag, sizeof(lag), "%.0f", number_of(lane, "lag"));
-		snprintf(entries, sizeof(entries), "%.0f", number_of(lane, "entries"));
-		snprintf(dead, sizeof(dead), "%.0f", number_of(lane, "dead"));
-		const char *cells[] = { text_of(lane, "name"), text_of(lane, "state"),
-			text_of(lane, "why"), text_of(lane, "alarm"), lag,
-			age_text(number_of(lane, "oldest_pending_seconds"), age), entries, dead,
-			text_of(lane, "done") };
+		snprintf(lag, sizeof(lag), "%.0f", page_number(lane, "lag"));
+		snprintf(entries, sizeof(entries), "%.0f", page_number(lane, "entries"));
+		snprintf(dead, sizeof(dead), "%.0f", page_number(lane, "dead"));
+		const char *cells[] = { page_text(lane, "name"), page_text(lane, "state"),
+			page_text(lane, "why"), page_text(lane, "alarm"), lag,
+			age_text(page_number(lane, "oldest_pending_seconds"), age), entries, dead,
+			page_text(lane, "done") };
 		text_table_add(&table, cells);
 	}
 	text_table_print(&table, out);

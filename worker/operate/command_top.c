@@ -1,5 +1,6 @@
 #include "worker/operate/command.h"
 #include "worker/operate/http_client.h"
+#include "worker/operate/page_value.h"
 #include "worker/operate/text_table.h"
 
 #include <stdio.h>
@@ -15,20 +16,6 @@
 #define SCREEN_END "\x1b[J"
 enum { ROWS_WITHOUT_TERMINAL = 200, ROWS_LEAST = 12 };
 
-static const char *
-text_of(yyjson_val *object, const char *name)
-{
-	const char *text = yyjson_get_str(yyjson_obj_get(object, name));
-
-	return text != NULL ? text : "";
-}
-
-static double
-number_of(yyjson_val *object, const char *name)
-{
-	return yyjson_get_num(yyjson_obj_get(object, name));
-}
-
 static void
 print_head(yyjson_val *root, struct buf *out)
 {
@@ -36,28 +23,29 @@ print_head(yyjson_val *root, struct buf *out)
 	yyjson_val *cache = yyjson_obj_get(root, "cache");
 	yyjson_val *refresh = yyjson_obj_get(root, "refresh");
 
-	buf_printf(out, "sluice %s  pool %s  %.0f members  %s  %s\n", text_of(root, "version"),
-	    text_of(root, "pool"), number_of(root, "pool_members"),
+	buf_printf(out, "sluice %s  pool %s  %.0f members  %s  %s\n", page_text(root, "version"),
+	    page_text(root, "pool"), page_number(root, "pool_members"),
 	    yyjson_get_bool(yyjson_obj_get(root, "healthy")) ? "healthy" : "not healthy",
-	    text_of(root, "time"));
+	    page_text(root, "time"));
 	buf_printf(out,
 	    "%.0f entries/s  %.0f rows/s  %.0f keys invalidated/s  lag %.0f  oldest %.1f s\n",
-	    number_of(rates, "entries"), number_of(rates, "rows"), number_of(rates, "invalidated"),
-	    number_of(totals, "lag"), number_of(totals, "oldest_pending_seconds"));
+	    page_number(rates, "entries"), page_number(rates, "rows"),
+	    page_number(rates, "invalidated"), page_number(totals, "lag"),
+	    page_number(totals, "oldest_pending_seconds"));
 	buf_add_str(out, "cache:");
 	if (yyjson_obj_get(cache, "hit_rate") != NULL)
-		buf_printf(out, "  hit rate %.1f %%", 100 * number_of(cache, "hit_rate"));
+		buf_printf(out, "  hit rate %.1f %%", 100 * page_number(cache, "hit_rate"));
 	buf_printf(out, "  %.1f MiB  %.0f evicted  PING %.1f ms\n",
-	    number_of(cache, "used_bytes") / (1024 * 1024), number_of(cache, "evicted"),
-	    1000 * number_of(cache, "ping_seconds"));
+	    page_number(cache, "used_bytes") / (1024 * 1024), page_number(cache, "evicted"),
+	    1000 * page_number(cache, "ping_seconds"));
 	if (refresh != NULL)
 		buf_printf(out,
 		    "refresh: %.0f hot keys  %.0f loaded in %.0f SELECTs  %.0f lost  %.0f "
 		    "stretched  at most %.0f/s  last load %.1f ms\n",
-		    number_of(refresh, "hot"), number_of(refresh, "loaded"),
-		    number_of(refresh, "selects"), number_of(refresh, "lost"),
-		    number_of(refresh, "stretched"), number_of(refresh, "rate_limit"),
-		    1000 * number_of(refresh, "last_load_seconds"));
+		    page_number(refresh, "hot"), page_number(refresh, "loaded"),
+		    page_number(refresh, "selects"), page_number(refresh, "lost"),
+		    page_number(refresh, "stretched"), page_number(refresh, "rate_limit"),
+		    1000 * page_number(refresh, "last_load_seconds"));
 }
 
 static void
@@ -86,13 +74,14 @@ print_keys(yyjson_val *root, size_t rows, struct buf *out)
 		char rate[32], ttl[32] = "", load[32] = "";
 		yyjson_val *loaded = yyjson_obj_get(key, "loaded");
 
-		snprintf(rate, sizeof(rate), "%.1f", number_of(key, "rate"));
+		snprintf(rate, sizeof(rate), "%.1f", page_number(key, "rate"));
 		if (yyjson_obj_get(key, "ttl_seconds") != NULL)
-			snprintf(ttl, sizeof(ttl), "%.1f", number_of(key, "ttl_seconds"));
+			snprintf(ttl, sizeof(ttl), "%.1f", page_number(key, "ttl_seconds"));
 		if (yyjson_is_str(loaded))
-			snprintf(load, sizeof(load), "%.1f", 1000 * number_of(key, "load_seconds"));
-		const char *cells[] = { text_of(key, "key"), text_of(key, "table"), rate, ttl, load,
-			text_of(key, "loaded"),
+			snprintf(load, sizeof(load), "%.1f",
+			    1000 * page_number(key, "load_seconds"));
+		const char *cells[] = { page_text(key, "key"), page_text(key, "table"), rate, ttl,
+			load, page_text(key, "loaded"),
 			yyjson_get_bool(yyjson_obj_get(key, "stretched")) ? "stretched" :
 			    yyjson_get_bool(yyjson_obj_get(key, "ours"))  ? "" :
 									    "another's" };
@@ -116,12 +105,13 @@ print_lanes(yyjson_val *root, size_t rows, struct buf *out)
 	while ((lane = yyjson_arr_iter_next(&iter)) != NULL && table.rows < rows) {
 		char lag[32], oldest[32], entries[32], dead[32];
 
-		snprintf(lag, sizeof(lag), "%.0f", number_of(lane, "lag"));
-		snprintf(oldest, sizeof(oldest), "%.1f", number_of(lane, "oldest_pending_seconds"));
-		snprintf(entries, sizeof(entries), "%.0f", number_of(lane, "entries"));
-		snprintf(dead, sizeof(dead), "%.0f", number_of(lane, "dead"));
-		const char *cells[] = { text_of(lane, "name"), text_of(lane, "state"),
-			text_of(lane, "why"), lag, oldest, entries, dead };
+		snprintf(lag, sizeof(lag), "%.0f", page_number(lane, "lag"));
+		snprintf(oldest, sizeof(oldest), "%.1f",
+		    page_number(lane, "oldest_pending_seconds"));
+		snprintf(entries, sizeof(entries), "%.0f", page_number(lane, "entries"));
+		snprintf(dead, sizeof(dead), "%.0f", page_number(lane, "dead"));
+		const char *cells[] = { page_text(lane, "name"), page_text(lane, "state"),
+			page_text(lane, "why"), lag, oldest, entries, dead };
 		text_table_add(&table, cells);
 	}
 	buf_add_char(out, '\n');
