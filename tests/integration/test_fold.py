@@ -6,7 +6,7 @@ import os, subprocess
 
 from support import PASSWORD, build_program, limit
 
-PROGRAM = build_program("fold_property")
+PROGRAM = build_program("fold_property", "fold_model")
 COUNT = os.environ.get("SEQUENCES") or ("200" if os.environ.get("VARIANT") == "asan" else "1500")
 
 

@@ -6,7 +6,7 @@ behind by a test that fails, is interrupted or is killed.
 
 Debian: python3-redis python3-pymysql python3-yaml redis-server mariadb-server-core
 """
-import atexit, ctypes, fcntl, functools, itertools, json, os, pwd, re, shlex, shutil, signal, socket, subprocess, sys, time, urllib.error, urllib.request
+import glob, atexit, ctypes, fcntl, functools, itertools, json, os, pwd, re, shlex, shutil, signal, socket, subprocess, sys, time, urllib.error, urllib.request
 import pymysql, redis, yaml
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -610,16 +610,17 @@ FLAGS = {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]
 PACKAGES = "hiredis yyjson libmicrohttpd yaml-0.1".split()
 
 
-def build_program(name):
-    """tests/integration/NAME.c against the library of this variant, made anew when either is newer."""
+def build_program(name, *more):
+    """tests/integration/NAME.c, and more files, against the library of this variant, made anew when one of them is newer."""
     variant = os.environ.get("VARIANT") or "release"
     program, library = os.path.join(BUILD, variant, name), os.path.join(BUILD, variant, "libsluice.a")
-    source = os.path.join(TOP, "tests/integration", name + ".c")
-    if os.path.exists(program) and os.path.getmtime(program) > max(os.path.getmtime(library), os.path.getmtime(source)):
+    sources = [os.path.join(TOP, "tests/integration", file + ".c") for file in (name, *more)]
+    headers = glob.glob(os.path.join(TOP, "tests/integration", "*.h"))
+    if os.path.exists(program) and os.path.getmtime(program) > max(map(os.path.getmtime, [library, *sources, *headers])):
         return program
     env = {**os.environ, "PKG_CONFIG_PATH": os.path.join(BUILD, "deps/lib/pkgconfig") + ":" + os.environ.get("PKG_CONFIG_PATH", "")}
     client = "libmariadb" if subprocess.run(["pkg-config", "--exists", "libmariadb"]).returncode == 0 else "mysqlclient"
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", *PACKAGES, client], env=env, check=True, capture_output=True, text=True)
     subprocess.run([os.environ.get("CC") or "cc", "-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-pthread", "-I" + TOP,
-                    *FLAGS.get(variant, []), source, library, "-o", program, *shlex.split(flags.stdout), "-lm"], check=True)
+                    *FLAGS.get(variant, []), *sources, library, "-o", program, *shlex.split(flags.stdout), "-lm"], check=True)
     return program
