@@ -6,7 +6,7 @@ behind by a test that fails, is interrupted or is killed.
 
 Debian: python3-redis python3-pymysql python3-yaml redis-server mariadb-server-core
 """
-import glob, atexit, ctypes, fcntl, functools, itertools, json, os, pwd, re, shlex, shutil, signal, socket, subprocess, sys, time, urllib.error, urllib.request
+import atexit, ctypes, fcntl, functools, glob, itertools, json, os, pwd, re, shlex, shutil, signal, socket, subprocess, sys, time, urllib.error, urllib.request
 import pymysql, redis, yaml
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
