@@ -1,4 +1,4 @@
-#include "fold_model.h"
+#include "tests/integration/fold_model.h"
 
 #include "worker/store/statement.h"
 

@@ -9,7 +9,7 @@
  * (duplicate, foreign key) may be healed in B, and then each row must be what its own accepted
  * changes make of it.  A failure prints the case's seed; COUNT 1 with that seed repeats it.
  */
-#include "fold_model.h"
+#include "tests/integration/fold_model.h"
 #include "worker/batch.h"
 #include "worker/store/rows.h"
 
