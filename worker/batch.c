@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define KEEP_BYTES (2 * 1024 * 1024) /* what a full batch of small rows needs */
+#define KEEP_BYTES (4 * 1024 * 1024) /* what a full batch needs, with copies of its texts */
 #define KEEP_SLOTS 8192
 #define TABLE_HOLD_MS 30000
 
