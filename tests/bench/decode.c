@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "tests/bench/events.h"
 #include "worker/source/event.h"
+#include "worker/source/schema_memory.h"
 
 #include <yyjson.h>
 
@@ -17,6 +18,7 @@ struct pool {
 	struct str texts[EVENTS];
 	struct buf buf[EVENTS];
 	struct arena arena;
+	struct schema_memory schemas;
 };
 
 static int64_t
@@ -25,7 +27,7 @@ decode_all(struct pool *pool)
 	int64_t start = clock_us();
 
 	for (unsigned i = 0; i < EVENTS; i++) {
-		struct message message = { .value = pool->texts[i] };
+		struct message message = { .value = pool->texts[i], .schemas = &pool->schemas };
 		struct entry entry = { 0 };
 		struct events events;
 
@@ -79,6 +81,7 @@ main(int argc, char **argv)
 	    (double)parsed_us / 1e6);
 	for (unsigned i = 0; i < EVENTS; i++)
 		buf_deinit(&pool.buf[i]);
+	schema_memory_deinit(&pool.schemas);
 	arena_deinit(&pool.arena);
 	return 0;
 }
