@@ -128,9 +128,12 @@ find_top(struct refresh *r)
 	if (r->top_ms != 0 && clock_ms() - r->top_ms < TOP_EVERY_MS)
 		return;
 	r->top_ms = clock_ms();
-	for (size_t i = 0; i < r->table_count; i++)
-		r->tables[i].top_count = hot_keys_top(&r->tables[i].read, r->tables[i].top,
-		    (size_t)r->tables[i].table->refresh.top);
+	for (size_t i = 0; i < r->table_count; i++) {
+		struct refresh_table *t = &r->tables[i];
+
+		hot_keys_forget(&t->read, r->top_ms);
+		t->top_count = hot_keys_top(&t->read, t->top, (size_t)t->table->refresh.top);
+	}
 }
 
 static void
