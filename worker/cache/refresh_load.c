@@ -366,7 +366,7 @@ give_leases_back(struct refresh_step *s)
 		;
 }
 
-/* The load is asked for its columns at each SELECT: a FATAL one waits for somebody to change it. */
+/* The load is asked for its columns at each SELECT: they wait for somebody to change it. */
 static void
 load_rows(struct refresh_step *s)
 {
@@ -374,17 +374,18 @@ load_rows(struct refresh_step *s)
 	struct sql_result result = { 0 };
 
 	if (send_select(s, &result) != 0) {
-		refresh_mysql_failed(s->r, &s->err);
+		if (sql_is_open(s->r->sql) && sql_is_statements_fault(s->err.code))
+			refresh_table_refused(s->r, s->t, &s->err);
+		else
+			refresh_mysql_failed(s->r, &s->err);
 		give_leases_back(s);
 		return;
 	}
-	if (breaker_worked(&s->r->counters.mysql_read))
-		log_event(LOG_INFO, "refresh_goes_on", "dependency", "%s", "mysql_read", NULL);
 	if (refresh_table_columns(s->t, &result, &columns, &s->err) != 0) {
-		log_event(LOG_ERROR, "refresh_impossible", "table", "%s", s->t->table->name,
-		    "error", "%s", s->err.text, NULL);
+		refresh_table_refused(s->r, s->t, &s->err);
 		give_leases_back(s);
 	} else {
+		refresh_table_worked(s->r, s->t);
 		send_values(s, &result, &columns);
 		take_values(s);
 	}
@@ -408,10 +409,10 @@ refresh_load(struct refresh *r, struct refresh_table *t)
 	struct refresh_step s = { .r = r, .t = t };
 
 	arena_reset(&r->arena);
-	s.versioned = t->table->refresh.template->mode == MODE_VERSIONED;
+	s.versioned = refresh_is_versioned(t->table);
 	s.items = arena_alloc(&r->arena, REFRESH_BATCH_MAX * sizeof(*s.items));
 	collect(&s);
-	if (!refresh_cache_ready(r))
+	if (!breaker_ready(&r->counters.tables[t->index].load) || !refresh_cache_ready(r))
 		return;
 	if (refresh_mysql_ready(r)) {
 		within_budget(&s);
