@@ -142,6 +142,28 @@ static const struct command commands[] = {
 	    .words_min = 1,
 	    .words_max = 2,
 	    .run = command_functions },
+	{ .name = "wait",
+	    .usage =
+		"wait FILE TABLE COLUMN=VALUE... --version N [--timeout DURATION]\n"
+		"       sluice wait FILE TABLE --entry ID [--stream NAME] [--timeout DURATION]",
+	    .summary = "wait until a write is readable in MySQL",
+	    .help =
+		"--version  until the row with this primary key has version N or a higher one\n"
+		"--entry    until the lane is written past the entry that XADD named (of a topic: "
+		"the\n"
+		"           offset) and the entry is no dead letter\n"
+		"Exit code: 0 readable; 3 not within the time; 4 it is a dead letter; 5 it can't "
+		"be\n"
+		"known, and why is said; 69 MySQL can't be reached.\n",
+	    .words_min = 2,
+	    .words_max = 18,
+	    .options = { { "--version", "N", "the row's version, or a higher one" },
+		{ "--entry", "ID", "a stream id such as 1735689600000-0, or an offset" },
+		{ "--stream", "NAME",
+		    "whose entry: the stream, topic/partition or the lane's name; wanted where "
+		    "several bring changes of the table" },
+		{ "--timeout", "DURATION", "how long at most; without it 10s" } },
+	    .run = command_wait },
 	{ .name = "explain",
 	    .usage =
 		"explain row FILE TABLE COLUMN=VALUE... [--before COLUMN=VALUE,...] [--delete]",

@@ -72,6 +72,7 @@ int command_status(const struct command_line *line);
 int command_top(const struct command_line *line);
 int command_lane(const struct command_line *line);
 int command_dead(const struct command_line *line);
+int command_wait(const struct command_line *line);
 int command_explain(const struct command_line *line);
 int command_functions(const struct command_line *line);
 int command_version(const struct command_line *line);
