@@ -166,13 +166,22 @@ static const struct command commands[] = {
 	    .run = command_wait },
 	{ .name = "explain",
 	    .usage =
-		"explain row FILE TABLE COLUMN=VALUE... [--before COLUMN=VALUE,...] [--delete]",
-	    .summary = "which cache keys a change of a row would make stale",
+		"explain row FILE TABLE COLUMN=VALUE... [--before COLUMN=VALUE,...] [--delete]\n"
+		"       sluice explain key FILE KEY",
+	    .summary = "the cache keys of a row; what stands behind a cache key",
 	    .help =
-		"Reads the row with this primary key, lays what is given over it, and prints the\n"
-		"keys of before and after, each with its mode.  Changes nothing.\n"
-		"Exit code: 0; 69 MySQL can't be reached.\n",
-	    .words_min = 4,
+		"row  reads the row with this primary key, lays what is given over it, and prints "
+		"the\n"
+		"     keys of before and after that the change makes stale, each with its mode\n"
+		"key  says which table and template the key is of, what the cache holds (never "
+		"the\n"
+		"     value), the row's version in MySQL, dead letters that name the row, its "
+		"lanes, "
+		"and\n"
+		"     entries in them that are not done with\n"
+		"Changes nothing.\n"
+		"Exit code: 0; 69 a server can't be reached.\n",
+	    .words_min = 3,
 	    .words_max = COMMAND_WORDS_MAX,
 	    .options = { { "--before", "COLUMN=VALUE,...",
 			     "the row before had these, whatever MySQL holds" },
