@@ -27,7 +27,7 @@ row_traces_lists(const struct config_source *source, const char *table)
 static void
 resolve(struct row_access *a, struct entry *entry, struct arena *arena)
 {
-	if (format_decode(entry, arena) != 0)
+	if (format_decode(entry, arena, NULL) != 0)
 		return;
 	for (size_t i = 0; i < entry->change_count; i++) {
 		struct change *change = &entry->changes[i];
