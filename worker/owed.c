@@ -68,6 +68,8 @@ told_of(const struct touched *row, size_t template)
 			told.before = c->version;
 		}
 	}
+	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched)
+		told.lower += c->has_version && c->version < told.version;
 	/* what was put behind it was computed from what will never be */
 	if (told.refused < told.version && told.refused > told.before)
 		told.before = told.refused;

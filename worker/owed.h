@@ -26,6 +26,7 @@ struct told {
 	bool repeat; /* it may have been told before */
 	uint64_t version;
 	uint64_t before; /* the highest told together with it that is lower; 0: none, or 0 */
+	uint64_t lower;	 /* how many such there are */
 	const struct change *newest; /* of that version; NULL: not known */
 	uint64_t refused;	     /* the highest of those that are not written; 0: none, or 0 */
 };

@@ -310,14 +310,40 @@ def rule_a_put_is_evicted_when_someone_else_wrote_in_between(c):
         equal(c.hash("k"), {"m": row(59)})
 
 
-def rule_puts_before_the_first_is_settled_go_with_the_last(c):
-    """Nobody knows whether others wrote between them."""
+def rule_puts_may_follow_each_other_before_the_first_is_settled(c):
     c.filled("k", 57, "v57")
-    put(c, 58, 57), put(c, 59, 58), put(c, 60, 59, "last")
+    put(c, 58, 57), put(c, 59, 58), put(c, 60, 59), put(c, 61, 60, "last")
     equal(c.invalidate("k", 58), "KEPT")
+    equal(c.invalidate("k", 61, "", "", "", "", 60, 2), "KEPT")
     equal(c.get("k")[:2], ["HIT", "last"])
-    equal(c.invalidate("k", 60, "", "", "", "", 59), "NEW")
-    equal(c.hash("k"), {"m": row(60)})
+    equal(c.hash("k")["o"], row(58))
+    put(c, 62, 61), put(c, 63, 62), put(c, 64, 63, "last")
+    equal(c.invalidate("k", 63, "", "", "", "", 62), "KEPT")
+    equal(c.invalidate("k", 64), "KEPT")
+    equal(c.get("k")[:2], ["HIT", "last"])
+
+
+def rule_someone_else_s_write_among_puts_ends_them(c):
+    def chain():
+        c.forget("k"), c.filled("k", 57, "v57")
+        put(c, 60, 57), put(c, 62, 60), put(c, 64, 62)
+    chain()
+    equal(c.invalidate("k", 64, "", "", "", "", 62, 3), "NEW", "58, 60 and 62 were told with it")
+    chain()
+    equal(c.invalidate("k", 64, "", "", "", "", 63, 2), "NEW")
+    for other in (58, 61, 63):
+        chain()
+        for version in sorted((60, 62, other)):
+            equal(c.invalidate("k", version), "KEPT", "the put is newer")
+        equal(c.invalidate("k", 64), "NEW", other)
+
+
+def rule_a_long_chain_of_puts_isn_t_remembered(c):
+    c.filled("k", 1, "v1")
+    for version in range(2, 50):
+        put(c, version, version - 1)
+    assert len(c.hash("k")["c"]) < 800
+    equal(c.invalidate("k", 49, "", "", "", "", 48, 47), "NEW")
 
 
 def rule_puts_may_follow_each_other_when_each_is_settled(c):

@@ -11,8 +11,16 @@ NO_ROW = b"no such row"  # what plain readers store for it
 
 
 class World:
-    """One row (id 1) in MariaDB, its key, and what readers and workers do, step by step."""
+    """A row in MariaDB (id 1, unless another is chosen), its key, and what readers and workers do, step by step."""
     key = "user:1"
+
+    @property
+    def id(self):
+        return int(self.key.split(":")[1])
+
+    def at(self, number):
+        self.key = f"user:{number}"
+        return self
 
     def __init__(self, t):
         self.t, self.client, self.db = t, t.redis, t.mysql.connect(t.db)
@@ -28,15 +36,15 @@ class World:
 
     # the application's writes, committed; nothing is told yet
     def write(self, version, name=None):
-        self.sql("REPLACE INTO users VALUES (1, %s, %s)", version, name or f"v{version}")
+        self.sql("REPLACE INTO users VALUES (%s, %s, %s)", self.id, version, name or f"v{version}")
 
     def remove(self):
-        self.sql("DELETE FROM users")
+        self.sql("DELETE FROM users WHERE id = %s", self.id)
 
     def row(self, connection=None):
         """What a loader reads: (version, bytes) or None."""
         with (connection or self.db).cursor() as cursor:
-            cursor.execute("SELECT ver, name FROM users WHERE id = 1")
+            cursor.execute("SELECT ver, name FROM users WHERE id = %s", self.id)
             row = cursor.fetchone()
         return row and (row[0], row[1].encode())
 
@@ -70,8 +78,12 @@ class Versioned(World):
     def tell(self, version, kind="row", *more):
         return self.cache.invalidate(self.key, version, kind, *more)
 
-    def populate(self, version):
-        return self.cache.populate(self.key, version, f"v{version}", HOUR)
+    def populate(self, version, name=None):
+        return self.cache.populate(self.key, version, name or f"v{version}", HOUR)
+
+    def repeat(self, version):
+        """What a worker sends of a change that may have been told before: a row is never written again."""
+        self.tell(version)
 
     def put(self, version, base):
         equal(self.cache.put(self.key, "writes", version, base, f"v{version}", HOUR, 1000, "id", 1, "name", f"v{version}")[0], "OK")
@@ -99,8 +111,10 @@ class Plain(World):
     def tell(self, version, kind="row", *more):
         self.client.delete(self.key)
 
-    def populate(self, version):
-        self.client.set(self.key, f"v{version}", px=HOUR)
+    def populate(self, version, name=None):
+        self.client.set(self.key, name or f"v{version}", px=HOUR)
+
+    repeat = populate
 
     def put(self, version, base):
         self.client.set(self.key, f"v{version}", px=HOUR), self.client.xadd("writes", {"id": 1, "name": f"v{version}"})
@@ -269,6 +283,97 @@ def race_put_and_evicted(w):
     w.end(slow)
 
 
+def race_old_event_late(w):
+    """an older event is told after a newer one, while the reader of the oldest row is slow"""
+    w.write(1)
+    slow = w.begin()
+    w.write(2), w.write(3), w.tell(3)
+    w.end(w.begin()), w.tell(2)
+    w.end(slow)
+
+
+def race_late_tombstone(w):
+    """the deletion is told when the row is there again and was read"""
+    w.write(1)
+    slow = w.begin()
+    w.remove(), w.write(3), w.tell(3)
+    w.end(w.begin()), w.tell(2, "deleted"), w.tell(1, "deleted")
+    w.end(slow)
+
+
+def race_primary_key_moves(w):
+    """a row's primary key changes; the halves come by two partitions, the new key's first, and readers of both keys are slow"""
+    w.write(1)
+    old = w.begin()
+    none = w.at(2).begin()
+    w.at(1).remove(), w.at(2).write(2)
+    w.tell(2), w.at(1).tell(1, "deleted")
+    w.end(old), w.at(2).end(none)
+    return w.is_stale() or w.at(1).is_stale()
+
+
+def race_dead_letter_replayed(w):
+    """an old event that was a dead letter is applied again, behind newer ones"""
+    w.write(1), w.write(2), w.tell(2), w.end(w.begin())
+    w.populate(1)
+
+
+def race_told_again_after_an_eviction(w):
+    """a worker died before it knew that its rows were in the cache; newer ones since, the key evicted"""
+    w.write(1), w.end(w.begin())
+    w.write(2), w.populate(2), w.write(3), w.populate(3), w.evict()
+    w.repeat(1), w.repeat(2)
+
+
+def race_two_templates(w):
+    """two versions of the application read the row under two keys during a deployment; the worker has both"""
+    w.write(1)
+    keys = ("user:1", "user:1:new")
+    slow = [(key, setattr(w, "key", key), w.begin())[::2] for key in keys]
+    w.write(2)
+    for w.key in keys:
+        w.tell(2)
+    stale = []
+    for w.key, reader in slow:
+        w.end(reader)
+        stale.append(w.is_stale())
+    return any(stale)
+
+
+def race_equal_version_with_wrong_data(w):
+    """what stands under the right version was wrong and is written anew; a reader of the wrong is slow"""
+    w.write(1, "wrong")
+    slow = w.begin()
+    w.write(1, "right"), w.populate(1, "right")
+    w.end(slow)
+
+
+def race_truncate_without_a_generation(w):
+    """the table is emptied and its keys are found by SCAN; a reader of a row before is slow"""
+    w.write(1)
+    slow = w.begin()
+    w.remove()
+    for key in w.client.scan_iter("user:*"):
+        w.at(key.decode().split(":")[1]).tell("")
+    w.end(slow)
+
+
+def race_mysql_loses_commits(w):
+    """MySQL fails over and loses a commit whose value the cache has seen; a reader of it is slow"""
+    w.write(1), w.write(2), w.tell(2)
+    slow = w.begin()
+    w.write(1), w.tell("")
+    w.end(slow)
+
+
+def race_positions_start_again(w):
+    """change events come from another server, whose positions start again: such events are told without a version"""
+    w.write(1), w.tell(2**40), w.end(w.begin())
+    slow = w.row()
+    w.write(1, "right"), w.tell("")
+    w.end(w.begin(slow))
+
+
 RACES = {name[5:]: race for name, race in list(globals().items()) if name.startswith("race_")}
 
 
@@ -322,6 +427,14 @@ def bounded_lag_beyond_the_marker(w):
     lagging = w.row()
     w.write(2), w.tell(2), w.evict()
     w.end(w.begin(lagging))
+
+
+def bounded_key_that_no_worker_knows(w):
+    """a new version of the application reads a key that the worker's templates don't have yet"""
+    w.key = "user:1:new"
+    w.write(1), w.end(w.begin())
+    w.write(2), w.at(1).tell(2)
+    w.key = "user:1:new"
 
 
 BOUNDED = {name[8:]: race for name, race in list(globals().items()) if name.startswith("bounded_")}

@@ -14,7 +14,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_get` | `KEY [lease=10000] [wait=100] [sample=0]` | `HIT payload version stamp` (payload nil: there is no such row); `STALE payload version stamp` (over its time, while another reader loads); `LOAD token floor` (you load); `WAIT ms` (another reader loads: ask again); `MISS` (load, but don't fill) |
 | `sluice_fill` | `KEY token version payload ttl [jitter=10] [stale_for=0]` | `OK`; `LEASE_LOST` (the key changed or vanished meanwhile, or it took longer than the lease); `OLD` (what was read is older than what is known) |
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
-| `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
+| `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before] [lower=1]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
 | `sluice_put` | `KEY STREAM version base payload ttl max_backlog group field value...` | `OK id` (the value is there, the write is in STREAM); `FULL lag` (nothing was done: more than max_backlog entries wait for group); `OLD version` (nothing was done: the entry knows of a version above base) |
 | `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
@@ -33,7 +33,7 @@ unversioned form: value, lease and marker are gone, and for `quarantine` nothing
 version in answers, floor: 20 digits and the kind, 1 a row, 2 deleted, so that text compares as time
 went: a deletion is above its row and below the row's next version.  All 0: none is known.
 kind: row or deleted; refused: a put write of this version will never be committed.  before: the highest
-version told together with it that is lower.  base: what the put value was computed from, as sluice_get gave
+version told together with it that is lower; lower: how many there are.  base: what the put value was computed from, as sluice_get gave
 its version (20 digits of it), or 0.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
 per cent.  marker, marker_absent: how long an invalidation is remembered where the key was there, or
 was not.  sample: about one in so many calls is reported to
@@ -42,7 +42,7 @@ caller that may not publish there reports nothing.  At OOM get, invalidate, drop
 
 The hash: p payload, n "no such row" instead, r their version, w their stamp (µs, another for every
 write), e over its time at, s not even stale after, m marker, t token, l lease until, q no fill before,
-b the version that was put and is not settled, c the one it was computed from ('' is below all), i its
+b the version that was put and is not settled, c what it was computed from ('': not known), i its
 id in the stream, o what the first of the settled ones in the value was computed from.
 The key's TTL is the longest of what it holds.  A payload that anyone may read without a function is
 in `p`; it may be over its time.
@@ -272,23 +272,34 @@ local function remove(key)
 	call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'b', 'c', 'i', 'o')
 end
 
--- A value that was put is kept when its write is committed and nobody else wrote in between: what was
--- told since is no higher than what it was computed from.
-local function settle(key, version, m, before, marker)
-	local base = call('HMGET', key, 'c')[1] or NONE
-	if higher(m, before) > base then
-		if remember(key, 'm', version) then
+-- c begins with what the oldest pending put was computed from; the versions of those before b follow it.
+-- What is left of it when this one is told, with so many lower ones of which `before` is the highest:
+-- nil where someone else may have written in between.
+local WIDTH = #NONE
+local function told_of_chain(c, b, version, m, before, lower)
+	local base, chain = sub(c, 1, WIDTH), sub(c, WIDTH + 1) .. b
+	local at = find(chain, version, 1, true)
+	if not at or (at - 1) % WIDTH ~= 0 or base == '' or (m or NONE) > base then return nil end
+	if at == 1 and (before or NONE) > base then return nil end
+	if at > 1 and (before ~= sub(chain, at - WIDTH, at - 1) or lower * WIDTH ~= at - 1) then return nil end
+	return sub(chain, at, -WIDTH - 1)
+end
+
+-- A value that was put is kept when its write is committed and nobody else wrote in between.
+local function settle(key, version, m, before, lower, marker)
+	local c, o = values(call('HMGET', key, 'c', 'o'))
+	local rest = told_of_chain(c or '', version, version, m, before, lower)
+	if remember(key, 'm', version) then
+		if not rest then
 			remove(key)
 			lasts(key, max(1, marker))
+			return NEW
 		end
-		return NEW
-	end
-	if remember(key, 'm', version) then
-		call('HSETNX', key, 'o', base)
+		if not o then call('HSET', key, 'o', sub(c, 1, WIDTH)) end
 		call('HDEL', key, 'b', 'c', 'i')
 		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
 	end
-	return KEPT
+	return rest and KEPT or NEW
 end
 
 -- Of several that are refused together the highest is told; a value that was put later was computed
@@ -329,6 +340,7 @@ local function invalidate(key, args)
 	if text == '' then return invalidate_unversioned(key, quarantine) end
 	local version = version_of(text, kind)
 	local before = args[6] and args[6] ~= '' and version_of(args[6], '1') or nil
+	local lower = whole(args[7], 1, 1e9, 'lower')
 	if args[2] == 'refused' then return refuse_put(key, version) end
 	local m, r, w, t, q, b, o = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o'))
 	if m then
@@ -340,7 +352,8 @@ local function invalidate(key, args)
 		if remember(key, 'm', version) then lasts(key, marker_absent) end
 		return NEW
 	end
-	if b == version then return settle(key, version, m, before, marker) end
+	if b == version then return settle(key, version, m, before, lower, marker) end
+	local rest = b and told_of_chain(call('HMGET', key, 'c')[1] or '', b, version, m, before, lower)
 	local absent = not (w or t or q) and is_absent(key, marker_absent)
 	if not remember(key, 'm', version) then return NEW end
 	if absent then
@@ -348,6 +361,7 @@ local function invalidate(key, args)
 		return NEW
 	end
 	if w and r and r >= version then
+		if rest then call('HSET', key, 'c', rest) end
 		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
 		return KEPT
 	end
@@ -446,10 +460,13 @@ local function backlog(stream, group)
 	return call('XLEN', stream)
 end
 
--- What a value that is put counts as computed from.  Behind one that isn't settled that is what the
--- first was.  Without a value nobody knows what was told and forgotten, but for one from nothing.
+-- What a value that is put counts as computed from, as told_of_chain wants it.  Without a value nobody
+-- knows what was told and forgotten, but for one from nothing.
 local function computed_from(base, w, b, c)
-	if b then return c or '' end
+	if b then
+		-- behind one that isn't settled; a longer chain isn't remembered
+		return c and #c > 0 and #c <= 32 * WIDTH and c .. b or ''
+	end
 	if w or sub(base, 1, 20) == sub(NONE, 1, 20) then return base end
 	return ''
 end
@@ -547,7 +564,7 @@ end
 offer('sluice_get', get, 3, 'allow-oom')
 offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
-offer('sluice_invalidate', invalidate, 6, 'allow-oom')
+offer('sluice_invalidate', invalidate, 7, 'allow-oom')
 offer('sluice_put', put, 1000, nil, 2)
 offer('sluice_populate', populate, 8)
 offer('sluice_refresh', refresh, 6)

@@ -169,6 +169,8 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	}
 	if (told->before > 0)
 		add_number(&call, told->before);
+	if (told->before > 0 && told->lower > 1)
+		add_number(&call, told->lower);
 	return round_send(r, &told_key, call.argc, call.argv, err);
 }
 
