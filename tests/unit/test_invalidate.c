@@ -210,7 +210,7 @@ a_versioned_entry_is_told_the_highest_version(void **state)
 	assert_int_equal(cache_rig_round(&f, &err), 1);
 	assert_string_equal(f.server.seen.data,
 	    "sluice_invalidate 1 user:8 58 deleted\n"
-	    "sluice_invalidate 1 user:7 18446744073709551615 row 60000 2000 5000 58\n");
+	    "sluice_invalidate 1 user:7 18446744073709551615 row 60000 2000 5000 58 2\n");
 	assert_int_equal(SEE(f.counters.invalidation_answers[0]), 2);
 	assert_int_equal(SEE(f.counters.invalidated), 2);
 	cache_rig_close(&f);
