@@ -338,7 +338,9 @@ kafka_look(struct source *source, struct lane *lane, const struct ledger_row *ro
 		    lane->stream, lane->partition, (long long)facts.offset);
 		return 0;
 	}
-	if (is_another(lane, row->identity, look) || look_for_rollback(kl, row, &facts, look))
+	kl->elsewhere =
+	    is_another(lane, row->identity, look) || look_for_rollback(kl, row, &facts, look);
+	if (kl->elsewhere)
 		return 0;
 	look_for_gap(kl, row, &facts, look);
 	if (lane->source->write && look_for_lost_commits(lane, row, &facts, look))
