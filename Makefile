@@ -104,7 +104,8 @@ have-lint-deps:
 # The packages' flags are read when make starts, so what may have fetched them starts another make.
 test: have-test-deps
 	@$(MAKE) WERROR=1 built-test
-built-test: all $(test_programs)
+test-programs: all $(test_programs)
+built-test: test-programs
 	SLUICE=$(B)/sluice VARIANT=$(VARIANT) tests/run
 demo: have-test-deps
 	@$(MAKE) built-demo
@@ -116,7 +117,7 @@ demo-cdc: have-test-deps
 built-demo-cdc: all $(kafka_tool)
 	SLUICE=$(B)/sluice tests/demo/cdc
 lint: have-lint-deps
-	@$(MAKE) WERROR=1 all $(test_programs)
+	@$(MAKE) WERROR=1 test-programs
 	SLUICE=$(B)/sluice tests/lint/run
 
 # Every unit test program; all run, the first failure is remembered.
@@ -177,7 +178,8 @@ install: all
 clean:
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name 'deps*' -exec rm -rf {} +; fi
 
-.PHONY: all have-deps deps have-test-deps have-lint-deps test built-test demo built-demo demo-cdc built-demo-cdc lint unit sim asan tsan \
+.PHONY: all have-deps deps have-test-deps have-lint-deps test test-programs built-test demo built-demo demo-cdc \
+	built-demo-cdc lint unit sim asan tsan \
 	valgrind cover fuzz built-fuzz bench built-bench zipf chaos matrix mutants install clean
 .SECONDARY:
 .DELETE_ON_ERROR:

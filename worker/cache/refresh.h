@@ -41,6 +41,11 @@ struct refresh_table_counters {
 	_Atomic uint64_t loaded;    /* keys written */
 	_Atomic uint64_t hot;	    /* keys above the threshold now */
 	_Atomic uint64_t stretched; /* of those, over their time now */
+	_Atomic int on;		    /* the table has refresh */
+	/* Its own, for what only the operator can mend: its key won't do, or MySQL refuses its query.
+	 * While it isn't closed the table's keys expire as without refresh, and the other tables'
+	 * are loaded. */
+	struct breaker load;
 };
 struct refresh_counters {
 	struct refresh_table_counters *tables; /* by place in config->tables */

@@ -66,6 +66,11 @@ bool refresh_cache_ready(struct refresh *r);
 bool refresh_mysql_ready(struct refresh *r);
 void refresh_mysql_failed(struct refresh *r, const struct err *err);
 
+/* The table's own breaker: what is wrong is the table's or its query's. */
+void refresh_table_refused(struct refresh *r, const struct refresh_table *t, const struct err *err);
+/* A SELECT of the table was answered. */
+void refresh_table_worked(struct refresh *r, const struct refresh_table *t);
+
 /* ---- refresh_reads.c ---- */
 /* Count what was read since the last call; bounded. */
 void refresh_reads(struct refresh *r);

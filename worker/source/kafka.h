@@ -30,7 +30,7 @@ struct kafka_lane {
 	struct position
 	    at;		 /* what was delivered up to here; where it flows: behind it comes next */
 	int64_t first;	 /* offset of the first record that is left, as of the last look */
-	int64_t end;	 /* the log ended here when it was read to its end; -1: not known */
+	int64_t end;	 /* the log ended here when it was read on from `at`; -1: not known */
 	int64_t told;	 /* what the notice board says; -1: nothing of ours */
 	int64_t read_ms; /* when the oldest record of the last delivery was written */
 };

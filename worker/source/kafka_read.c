@@ -106,6 +106,8 @@ let_flow(struct kafka *k, struct kafka_lane *kl)
 		kafka_complain(k, "seek_failed", kl->lane->stream, kl->lane->partition,
 		    rd_kafka_err2str(code));
 	rd_kafka_topic_partition_list_destroy(list);
+	if (position_compare(kl->at, kl->lane->cursor) != 0)
+		kl->end = -1; /* records may stand before it that are read again */
 	kl->at = kl->lane->cursor;
 	kl->flows = code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
@@ -256,7 +258,7 @@ hear(struct kafka *k, const rd_kafka_message_t *m)
 	const char *topic = m->rkt != NULL ? rd_kafka_topic_name(m->rkt) : NULL;
 
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-		if (kl != NULL)
+		if (kl != NULL && kl->flows) /* else what stood before it was dropped */
 			kl->end = m->offset;
 		return;
 	}
@@ -265,6 +267,7 @@ hear(struct kafka *k, const rd_kafka_message_t *m)
 		m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
 		m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) {
 		kl->lost = true;
+		kl->end = -1;
 		kl->truncated = m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION;
 		kl->lane->look_again = true;
 		kafka_pause(k, kl);
@@ -344,6 +347,16 @@ take_message(struct kafka *k, struct taking *t, rd_kafka_message_t *m)
 	return true;
 }
 
+/* A lane that was set back since it was asked for is not read on from where it was: it is sought anew. */
+static void
+stop_moved(struct kafka *k)
+{
+	for (size_t i = 0; i < k->lane_count; i++)
+		if (k->lanes[i]->flows &&
+		    position_compare(k->lanes[i]->at, k->lanes[i]->lane->cursor) != 0)
+			kafka_pause(k, k->lanes[i]);
+}
+
 int
 kafka_receive(struct source *source, struct delivery **delivery, struct err *err)
 {
@@ -356,6 +369,7 @@ kafka_receive(struct source *source, struct delivery **delivery, struct err *err
 	CHECK(k->requested);
 	*delivery = NULL;
 	t.tail = &t.d->first;
+	stop_moved(k);
 	eventfd_read(k->event, &unheard);
 	k->polled_ms = clock_ms();
 	for (int i = 0; room && i < DROPS_MAX && t.d->count < k->max_rows; i++) {
