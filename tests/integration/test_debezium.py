@@ -59,7 +59,7 @@ def insert(server, db, table, row):
 
 
 class Stack(Debezium):
-    """The connectors' databases are named like them; `plain` also takes d_…, those of the tests."""
+    """The connectors' databases are named like them; two of them also take d_…, those of the tests."""
 
     def __init__(self, directory):
         super().__init__(directory)
@@ -72,7 +72,7 @@ class Stack(Debezium):
         self.mysql.sql("GRANT INSERT, DELETE ON plain.signals TO debezium@'%'")
         self.ready()
         for name, more in CONNECTORS.items():
-            self.add(name, "plain,d_.*" if name == "plain" else name, **more)
+            self.add(name, f"{name},d_.*" if name in ("plain", "typed") else name, **more)
         self.connect.running(*CONNECTORS)
 
 
@@ -88,8 +88,8 @@ def stack(t):
 class Replica:
     """A database of the source with its tables here, and the sluice between them."""
 
-    def __init__(self, t, **ddl):
-        self.t, self.tables = t, list(ddl)
+    def __init__(self, t, connector="plain", **ddl):
+        self.t, self.connector, self.tables = t, connector, list(ddl)
         self.stack = stack(t)
         self.stack.mysql.sql(f"CREATE DATABASE {t.db}")
         for table, columns in ddl.items():
@@ -102,7 +102,7 @@ class Replica:
     def config(self, source=None, tables=None, **more):
         """A source for each table: only so it is known that no other topic brings changes of it."""
         config = settings(self.t, self.stack.kafka, "none", tables=self.tables, **more)
-        config["sources"] = [{"topics": f"plain.{self.t.db}.{table}", "format": "debezium", "tables": [table], **(source or {})}
+        config["sources"] = [{"topics": f"{self.connector}.{self.t.db}.{table}", "format": "debezium", "tables": [table], **(source or {})}
                              for table in self.tables]
         return merge(config, {"tables": tables or {}})
 
@@ -258,7 +258,8 @@ def test_a_truncated_table_is_emptied_where_allowed(t):
 
 @limit(120)
 def test_a_column_that_is_added_while_rows_change(t):
-    replica = Replica(t, items=ITEMS, late=ITEMS)
+    """With schemas in the events, which change with the table."""
+    replica = Replica(t, "typed", items=ITEMS, late=ITEMS)
     process = replica.run()
     for table in "items", "late":
         replica.source(f"INSERT INTO {table} SELECT seq, 'red', seq, 0 FROM seq_1_to_50")
