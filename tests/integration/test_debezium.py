@@ -11,7 +11,7 @@ from support import equal, limit, merge, text_of, wait_for
 CONNECTORS = {
     # Debezium's defaults: decimals and bytes in base64, -1 for 2^64-1, times by their columns' precision
     "plain": {"signal_data_collection": "plain.signals"},
-    "typed": {"value_converter_schemas_enable": "true", "key_converter_schemas_enable": "true", "bigint_unsigned_handling_mode": "precise",
+    "typed": {"value_converter_schemas_enable": "true", "key_converter_schemas_enable": "true", "topic_creation_default_partitions": "3", "bigint_unsigned_handling_mode": "precise",
               "time_precision_mode": "connect"},
     "iso": {"decimal_handling_mode": "string", "bigint_unsigned_handling_mode": "precise", "value_converter_decimal_format": "NUMERIC",
             "time_precision_mode": "isostring", "binary_handling_mode": "hex"},
