@@ -178,7 +178,8 @@ install: all
 clean:
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name 'deps*' -exec rm -rf {} +; fi
 
-.PHONY: all have-deps deps have-test-deps have-lint-deps test test-programs built-test demo built-demo demo-cdc built-demo-cdc lint unit sim asan tsan \
+.PHONY: all have-deps deps have-test-deps have-lint-deps test test-programs built-test demo built-demo demo-cdc \
+	built-demo-cdc lint unit sim asan tsan \
 	valgrind cover fuzz built-fuzz bench built-bench zipf chaos matrix mutants install clean
 .SECONDARY:
 .DELETE_ON_ERROR:
