@@ -64,6 +64,18 @@ kafka_client_of(const struct process *p)
 	return kafka_of(p->worker.source)->client;
 }
 
+void
+kafka_client_waits(const struct process *p, int64_t us)
+{
+	struct rd_kafka_s *c = p->worker.source != NULL ? kafka_client_of(p) : NULL;
+
+	if (c == NULL || !c->subscribed)
+		return;
+	c->silent_us += us;
+	if (c->silent_us > KAFKA_SILENT_US)
+		sim_fail("p%d does not poll, and would lose its membership", p->index);
+}
+
 static bool
 is_to_be_told(const rd_kafka_t *c)
 {
@@ -209,6 +221,7 @@ rd_kafka_consumer_poll(rd_kafka_t *c, int timeout_ms)
 
 	CHECK(timeout_ms == 0);
 	c->polled_us = world.now_us;
+	c->silent_us = 0;
 	hear(c);
 	for (unsigned i = 0; i < world.lanes; i++) {
 		unsigned l = (first + i) % world.lanes;

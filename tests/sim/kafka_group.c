@@ -146,7 +146,7 @@ give(void)
 {
 	unsigned mask[KAFKA_MEMBERS] = { 0 };
 
-	for (unsigned l = 0; l < world.lanes; l++) {
+	for (unsigned l = 0; l < sim_kafka.partitions; l++) {
 		int m;
 
 		if (sim_kafka.logs[l].owner >= 0 || (m = extreme(true, true)) < 0)
