@@ -55,6 +55,7 @@ struct kafka_commit {
 	int64_t offset[LANES_MAX];
 	char metadata[LANES_MAX][KAFKA_BOARD];
 	int64_t at_us;
+	unsigned joined;
 	bool answered;
 	rd_kafka_resp_err_t answer;
 };
@@ -78,7 +79,8 @@ struct rd_kafka_s {
 	void (*commit_cb)(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *,
 	    void *);
 	bool subscribed;
-	int member; /* -1: none */
+	int member;	 /* -1: none */
+	unsigned joined; /* which time: what was sent as an earlier member is refused */
 	int64_t polled_us, joins_us;
 	int64_t silent_us; /* of its process's own time, since it was polled */
 	struct kafka_assigned at[LANES_MAX];

@@ -412,7 +412,8 @@ rd_kafka_commit(rd_kafka_t *c, const rd_kafka_topic_partition_list_t *list, int 
 		return RD_KAFKA_RESP_ERR__QUEUE_FULL;
 	commit = &c->commits[c->commit_count++];
 	*commit = (struct kafka_commit){ .mask = kafka_mask_of(list),
-		.at_us = world.now_us + below(50000) };
+		.at_us = world.now_us + below(50000),
+		.joined = c->joined };
 	for (int i = 0; i < list->cnt; i++) {
 		const rd_kafka_topic_partition_t *one = &list->elems[i];
 

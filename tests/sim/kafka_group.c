@@ -43,6 +43,7 @@ coordinator_join(struct rd_kafka_s *c)
 			continue;
 		sim_kafka.members[m] = (struct kafka_member){ .there = true, .client = c };
 		c->member = m;
+		c->joined++;
 		trace("p%d joins the group as %d", c->process->index, m);
 		return;
 	}
@@ -212,12 +213,13 @@ static void
 take_commit(struct rd_kafka_s *c, struct kafka_commit *commit)
 {
 	bool lost = chance(sim_kafka.odds.commit_lost);
+	bool refused = c->member < 0 || commit->joined != c->joined;
 
 	commit->answered = true;
-	commit->answer = c->member < 0 ? RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID :
-	    lost		       ? RD_KAFKA_RESP_ERR__TIMED_OUT :
-					 RD_KAFKA_RESP_ERR_NO_ERROR;
-	if (c->member < 0 || (lost && below(2) == 0))
+	commit->answer = refused ? RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID :
+	    lost		 ? RD_KAFKA_RESP_ERR__TIMED_OUT :
+				   RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (refused || (lost && below(2) == 0))
 		return;
 	for (unsigned l = 0; l < world.lanes; l++) {
 		struct kafka_log *log = &sim_kafka.logs[l];
