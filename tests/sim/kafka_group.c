@@ -334,7 +334,7 @@ coordinator_print(void)
 bool
 coordinator_is_balanced(void)
 {
-	unsigned least = world.lanes, most = 0;
+	unsigned least = world.lanes, most = 0, sum = 0;
 
 	for (unsigned i = 0; i < world.processes; i++) {
 		const struct process *p = &world.process[i];
@@ -352,6 +352,7 @@ coordinator_is_balanced(void)
 		}
 		least = lanes < least ? lanes : least;
 		most = lanes > most ? lanes : most;
+		sum += lanes;
 	}
-	return most - least <= 1;
+	return sum == world.lanes && most - least <= 1;
 }
