@@ -42,7 +42,7 @@ apply_change(const struct change *c)
 static const char *
 resolve_entry(struct entry *e)
 {
-	if (format_decode(e, &model.arena) != 0)
+	if (format_decode(e, &model.arena, NULL) != 0)
 		return e->refusal.reason;
 	for (size_t i = 0; i < e->change_count; i++) {
 		e->changes[i].entry = e;
