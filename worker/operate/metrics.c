@@ -119,7 +119,8 @@ print_work(const struct snapshot *s, struct buf *out)
 		series_value(out, "sluice_dead_letters_open", "reason", dead_reason_name(i),
 		    t->dead_open_by_reason[i]);
 	series_gauge(out, "sluice_dead_letter_stream_entries",
-	    "Dead letters of sources with write: false, in the stream of `dead_letters`.",
+	    "Dead letters of sources with write: false, in the stream of `dead_letters`; of a "
+	    "topic its records, with those that say a letter is gone.",
 	    (double)s->dead_stream_entries);
 	series_counter(out, "sluice_dead_letters_replayed_total", "Dead letters applied.",
 	    t->replayed);
