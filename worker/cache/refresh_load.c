@@ -192,7 +192,7 @@ static void
 write_hash(struct refresh_step *s, struct refresh_item *i, const struct sql_result *result,
     size_t row)
 {
-	struct str *words = arena_alloc(&s->r->arena, (2 * result->columns + 9) * sizeof(*words));
+	struct str *words = arena_alloc(&s->r->arena, (2 * result->columns + 10) * sizeof(*words));
 	int count = 0;
 
 	words[count++] = STR("EVALSHA");
@@ -202,6 +202,7 @@ write_hash(struct refresh_step *s, struct refresh_item *i, const struct sql_resu
 	words[count++] = STR("hash");
 	words[count++] = i->stamp;
 	words[count++] = step_number(s, i->ttl_ms);
+	words[count++] = step_number(s, i->most_ms);
 	for (size_t c = 0; c < result->columns; c++) {
 		struct str cell = sql_cell(result, row, c);
 
@@ -232,7 +233,8 @@ write_row(struct refresh_step *s, struct refresh_item *i, const struct sql_resul
 	refresh_table_json(s->t, result, row, &value);
 	struct str json = { value.data, value.len };
 	if (!s->versioned)
-		step_call(s, i, "string", 3, (struct str[]){ i->stamp, ttl, json });
+		step_call(s, i, "string", 4,
+		    (struct str[]){ i->stamp, ttl, step_number(s, i->most_ms), json });
 	else if (i->fill)
 		step_call(s, i, "sluice_fill", 6,
 		    (struct str[]){ i->token, version, json, ttl, STR("0"), stale });
