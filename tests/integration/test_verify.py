@@ -73,6 +73,10 @@ def test_one_dropped_invalidation_in_a_thousand_is_named_with_its_change(t):
     line = sluice.logged("event=stale_key", f"entry={ids[500]}", "told_version=2")
     assert SECRET not in line + out + json.dumps(found), "no value"
     equal(t.command("status", f"http://127.0.0.1:{sluice.port()}")[1].count("verify 1/1: 2000 checks, 1 wrong, "), 1)
+    code, out, err = t.command("verify", sluice.argv[-1], "--for", "100ms")
+    equal(code, 2, "port 0: it wants the URL")
+    code, out, err = t.command("verify", f"http://127.0.0.1:{sluice.port()}", "--for", "100ms")
+    equal((code, "wrong:" in out), (5, False), "nothing new was compared in that time")
     # a walk finds the same without having seen the change
     code, out, err = t.command("verify", sluice.argv[-1], "--once")
     equal(code, 1, out + err)

@@ -124,6 +124,10 @@ add_chance(struct report *r)
 		    "not looked at: %.0f keys for want of room, %.0f looks because they came too "
 		    "late\n",
 		    dropped, page_number(v, "late"));
+	if (strcmp(page_text(v, "mysql"), "closed") != 0 ||
+	    strcmp(page_text(v, "cache"), "closed") != 0)
+		buf_printf(&r->out, "its breakers: mysql %s, cache %s\n", page_text(v, "mysql"),
+		    page_text(v, "cache"));
 	if (page_number(v, "not_comparable") > 0)
 		buf_printf(&r->out, "not comparable: %.0f looks\n",
 		    page_number(v, "not_comparable"));

@@ -117,6 +117,7 @@ struct snapshot_verify {
 	bool on;
 	uint64_t told, picked, ring, full, late, waiting; /* ring, full, late: not looked at */
 	uint64_t checks[VERIFY_LOOKS], wrong[VERIFY_LOOKS], unknown;
+	enum breaker_state mysql, cache; /* of its own connections */
 	struct verify_wrong keys[VERIFY_WRONG_KEPT];
 	size_t key_count;
 };

@@ -52,6 +52,8 @@ verify_page_take(struct snapshot *s, struct verify *verify)
 		table->not_comparable = SEE(c->tables[i].unknown);
 		out->unknown += table->not_comparable;
 	}
+	out->mysql = (enum breaker_state)SEE(c->mysql.state);
+	out->cache = (enum breaker_state)SEE(c->cache.state);
 	out->key_count = verify_wrong_keys(verify, out->keys);
 }
 
@@ -187,6 +189,8 @@ verify_page_status(const struct snapshot *s, struct json *j)
 	json_number(j, "dropped_full", v->full);
 	json_number(j, "late", v->late);
 	json_number(j, "not_comparable", v->unknown);
+	json_text(j, "mysql", breaker_state_name(v->mysql));
+	json_text(j, "cache", breaker_state_name(v->cache));
 	print_tables(s, j);
 	json_open(j, "wrong", '[');
 	for (size_t i = 0; i < v->key_count; i++)
