@@ -2,10 +2,10 @@
 Proof of consistency: keys that were invalidated are looked at again and compared with their rows; one invalidation that was
 dropped among a thousand is named with its change, and what can't be known is said.
 """
-import json, re, time
+import json, os, re, time
 from cache_functions import SOURCE, Cache, row
 from fault_proxy import TO_SERVER, FaultProxy
-from support import equal, stays, wait_for
+from support import equal, limit, wait_for
 
 SECRET = "nobody-sees-this"
 CHECK = {"sample": "1/1", "rate": 20000}
@@ -226,3 +226,24 @@ def test_a_walk_is_bounded_by_sample_rate_and_time(t):
     for words in (("--sample", "1/2"), ("--once",), (path, "--once", "--rate", "0"), (path, "--once", "--sample", "off"), (path, "--once", "--for", "x"),
                   (path, "--once", "--table", "nosuch")):
         equal(t.command("verify", *words)[0], 2, words)
+
+
+if os.environ.get("LOOKS"):  # five minutes
+    @limit(400)
+    def test_the_looks_after_a_minute_and_five_come_too_though_nothing_else_happens(t):
+        sluice = users(t, proxy=True)
+        sluice.port()
+        for n in (1, 2, 3):
+            t.user(n, name="a", _version=1)
+        t.settle()
+        fill(t, [1, 2, 3], 1)
+        t.proxy.replace(b":v:2\r\n", b":x:2\r\n", TO_SERVER)
+        for n in (1, 2, 3):
+            t.user(n, name="b", _version=2)
+        for within, seconds in (("1s", 10), ("1m", 75), ("5m", 290)):
+            wait_for(within, lambda: looks(sluice, within=within)["checks"] == 6, seconds, 0.5)
+        wrong = sluice.status()["verify"]["wrong"]
+        equal([(w["within"], w["what"], w["told_version"]) for w in wrong], [("5m", "older", "2")])
+        equal([sluice.status()["verify"][name] for name in ("late", "waiting")], [0, 0])
+        wait_for("a session that nobody needs ends", lambda: not t.mysql.sql(
+            "SELECT 1 FROM information_schema.processlist WHERE user = 'sluice' AND time >= 3 AND command = 'Sleep' AND db = %s", (t.db,)), 30)

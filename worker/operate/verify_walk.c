@@ -260,7 +260,7 @@ static bool
 report(struct walk *w)
 {
 	static const char *const heads[] = { "table", "template", "mode", "nines", "checks",
-		"wrong", "gone", "not comparable", "keys", NULL };
+		"wrong", "no value", "not comparable", "keys", NULL };
 	struct text_table table;
 	struct buf out = { 0 };
 	bool put;
