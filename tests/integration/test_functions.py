@@ -4,7 +4,7 @@ on Redis 8 and Valkey 8 where they can be had.
 """
 import os, random, re, shutil, subprocess
 import redis
-from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
+from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, readme_read, row
 from support import TOP, Skip, equal, limit, other_server, wait_for
 
 def refused(function, *arguments):
@@ -783,14 +783,6 @@ def test_the_readme_s_table_is_that_of_the_source(t):
 
 
 # --- the README's read path
-
-def readme_read():
-    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
-        code = re.search("<!-- read path -->\n```python\n(.*?)```", readme.read(), re.S)[1]
-    names = {"redis": redis}
-    exec(code, names)  # pylint: disable=exec-used
-    return names["read"]
-
 
 def test_the_readme_s_read_path(t):
     t.own_redis()

@@ -72,16 +72,24 @@ what_does_not_suit_the_mode_is_refused(void **state)
 	(void)state;
 	refuse(HEAD "    refresh: { key: \"x:{id}\" }\n",
 	    "8:5: tables.t.refresh: key is not a template of the table's invalidate of mode "
-	    "versioned, delete or none\n");
+	    "versioned, populate, delete or none\n");
 	refuse(HEAD "    refresh: { format: hash }\n",
 	    "8:5: tables.t.refresh: format hash is for plain keys; a versioned entry is a hash "
 	    "already\n");
 	refuse(HEAD "    refresh: { key: \"p:{id}\", on_invalidate: reload, stale_for: 1s }\n",
-	    "8:5: tables.t.refresh: on_invalidate: reload wants a key of mode versioned; a plain "
-	    "one is never written where it is absent\n"
-	    "8:5: tables.t.refresh: stale_for wants a key of mode versioned\n");
+	    "8:5: tables.t.refresh: on_invalidate: reload wants a key of mode versioned or "
+	    "populate; a plain one is never written where it is absent\n"
+	    "8:5: tables.t.refresh: stale_for wants a key of mode versioned or populate\n");
 	refuse(HEAD "    refresh: { load: \"SELECT 1\" }\n",
 	    "8:5: tables.t.refresh: load has no (:keys), as in WHERE id IN (:keys)\n");
+	refuse(HEAD "    refresh: { value: [a] }\n"
+		    "  u:\n"
+		    "    version: v\n"
+		    "    invalidate: [{ key: \"v:{id}\", mode: populate, ttl: 1h }]\n"
+		    "    refresh: { value: [a], stale_for: 1s }\n",
+	    "9:3: warning: table \"u\" is in no source's table or tables; nothing will write it\n"
+	    "12:5: tables.u.refresh: value is for other modes; populate writes all columns of the "
+	    "row\n");
 }
 
 static void

@@ -173,6 +173,10 @@ health_warnings(const struct snapshot *s, struct buf *warnings)
 	for (int i = 0; i < CACHE_WARNINGS; i++)
 		if (s->cache.warns[i])
 			reason(&r, "%s", s->cache.warnings[i]);
+	for (size_t i = 0; i < s->table_count; i++)
+		if (s->tables[i].refused != 0)
+			reason(&r, "table %s is not refreshed: %s", s->tables[i].name,
+			    s->tables[i].load.why);
 	if (s->refresh.stretched > 0)
 		reason(&r, "%llu popular values are served over their time",
 		    (unsigned long long)s->refresh.stretched);

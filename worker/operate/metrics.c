@@ -220,7 +220,7 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 			    dependency_name((enum dependency)i),
 			    s->breakers[i].state == BREAKER_CLOSED);
 	series_head(out, "sluice_breaker_workers", "gauge",
-	    "Workers whose breaker is in this state.");
+	    "Workers, the refresher and the monitor, whose breaker is in this state.");
 	for (int i = 0; i < DEPENDENCIES; i++)
 		for (int state = BREAKER_CLOSED; s->breakers[i].used && state <= BREAKER_HALF_OPEN;
 		    state++)
@@ -366,6 +366,9 @@ static const struct column_series table_series[] = {
 	{ "sluice_table_stretched_keys", "gauge",
 	    "Popular values that are served over their time, by table.",
 	    offsetof(struct snapshot_table, stretched) },
+	{ "sluice_table_loads_refused", "gauge",
+	    "1 while the table is not refreshed: its key or its query won't do, by table.",
+	    offsetof(struct snapshot_table, refused) },
 	{ "sluice_table_verify_checks_total", "counter", "Keys compared with their row, by table.",
 	    offsetof(struct snapshot_table, verified_all) },
 	{ "sluice_table_verify_wrong_total", "counter",
@@ -466,6 +469,7 @@ table_add(struct snapshot_table *to, const struct snapshot_table *from)
 	to->stretched += from->stretched;
 	to->verified_all += from->verified_all;
 	to->found_wrong_all += from->found_wrong_all;
+	to->refused += from->refused;
 }
 
 static void

@@ -27,15 +27,6 @@ struct snapshot_lane {
 	double oldest_pending_seconds;		    /* 0: nothing pending */
 };
 
-struct snapshot_table {
-	const char *name;
-	uint64_t changes, folded, older, dead, dead_open, invalidated;
-	uint64_t sampled, found, loaded, hot, stretched; /* of refresh */
-	/* of verify, by look and in all */
-	uint64_t verified[VERIFY_LOOKS], found_wrong[VERIFY_LOOKS];
-	uint64_t verified_all, found_wrong_all, verified_absent, not_comparable;
-};
-
 struct snapshot_histogram {
 	const double *bounds;
 	uint64_t counts[HISTOGRAM_BUCKETS]; /* each bucket by itself */
@@ -53,7 +44,7 @@ enum dependency {
 };
 const char *dependency_name(enum dependency dependency);
 
-/* A dependency as the workers see it together: the state is the worst of theirs (open before
+/* A dependency as the workers, the refresher and the monitor see it together: the state is the worst of theirs (open before
  * half-open before closed), since and why are of the worker that has it. */
 struct snapshot_breaker {
 	bool used; /* some worker depends on it */
@@ -64,6 +55,16 @@ struct snapshot_breaker {
 	uint64_t failures_total;
 	bool worked_ever; /* for every worker */
 	char why[256];
+};
+
+struct snapshot_table {
+	const char *name;
+	uint64_t changes, folded, older, dead, dead_open, invalidated;
+	uint64_t sampled, found, loaded, hot, stretched, refused; /* of refresh */
+	struct snapshot_breaker load; /* of its loads alone; used: it has refresh */
+	/* of verify, by look and in all */
+	uint64_t verified[VERIFY_LOOKS], found_wrong[VERIFY_LOOKS];
+	uint64_t verified_all, found_wrong_all, verified_absent, not_comparable;
 };
 
 struct snapshot_worker {

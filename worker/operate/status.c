@@ -60,6 +60,18 @@ print_lanes(const struct snapshot *s, struct json *j)
 }
 
 static void
+print_breaker(const struct snapshot_breaker *b, const char *name, struct json *j)
+{
+	json_open(j, name, '{');
+	json_text(j, "state", breaker_state_name(b->state));
+	json_time(j, "since", b->since_wall_ms);
+	json_number(j, "failures", b->failures);
+	json_number(j, "failures_total", b->failures_total);
+	json_text(j, "why", b->state == BREAKER_CLOSED ? NULL : b->why);
+	json_close(j, '}');
+}
+
+static void
 print_tables(const struct snapshot *s, struct json *j)
 {
 	json_open(j, "tables", '{');
@@ -79,6 +91,8 @@ print_tables(const struct snapshot *s, struct json *j)
 			json_number(j, "hot", table->hot);
 			json_number(j, "stretched", table->stretched);
 		}
+		if (table->load.used)
+			print_breaker(&table->load, "load", j);
 		json_close(j, '}');
 	}
 	json_close(j, '}');
@@ -88,18 +102,9 @@ static void
 print_breakers(const struct snapshot *s, struct json *j)
 {
 	json_open(j, "breakers", '{');
-	for (int i = 0; i < DEPENDENCIES; i++) {
-		const struct snapshot_breaker *b = &s->breakers[i];
-		if (!b->used)
-			continue;
-		json_open(j, dependency_name((enum dependency)i), '{');
-		json_text(j, "state", breaker_state_name(b->state));
-		json_time(j, "since", b->since_wall_ms);
-		json_number(j, "failures", b->failures);
-		json_number(j, "failures_total", b->failures_total);
-		json_text(j, "why", b->state == BREAKER_CLOSED ? NULL : b->why);
-		json_close(j, '}');
-	}
+	for (int i = 0; i < DEPENDENCIES; i++)
+		if (s->breakers[i].used)
+			print_breaker(&s->breakers[i], dependency_name((enum dependency)i), j);
 	json_close(j, '}');
 }
 
