@@ -82,6 +82,10 @@ enum sql_kind sql_column_kind(const struct sql_result *result, size_t column);
 /* The class of a server or client error code (design: retry, poison, fatal; unknown is retry). */
 enum err_class sql_class(int code);
 
+/* Is an error of this code the statement's own fault, whoever asks and whenever?  false: of the server's state
+ * (locks, limits, time-outs, read-only) or of the connection. */
+bool sql_is_statements_fault(int code);
+
 /* Quoted and escaped, for a session with character set utf8mb4 and backslash escapes on. */
 void sql_add_text(struct buf *b, struct str value);	 /* 'text' */
 void sql_add_binary(struct buf *b, struct str value);	 /* _binary'bytes' */

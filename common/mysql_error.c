@@ -140,6 +140,39 @@ static const short fatal_codes[] = {
  *	2013 CR_SERVER_LOST, 2055 CR_SERVER_LOST_EXTENDED
  */
 
+/* Among the retried: what says something of the server's state.  The others are of a statement. */
+static const short state_codes[] = {
+	1015, /* CANT_LOCK */
+	1016, /* CANT_OPEN_FILE */
+	1021, /* DISK_FULL */
+	1024, /* ERROR_ON_READ */
+	1030, /* GOT_ERRNO */
+	1034, /* NOT_KEYFILE */
+	1037, /* OUTOFMEMORY */
+	1038, /* OUT_OF_SORTMEMORY */
+	1040, /* CON_COUNT_ERROR */
+	1041, /* OUT_OF_RESOURCES */
+	1105, /* UNKNOWN_ERROR: what proxies say when the server is away */
+	1114, /* RECORD_FILE_FULL */
+	1135, /* CANT_CREATE_THREAD */
+	1194, /* CRASHED_ON_USAGE */
+	1203, /* TOO_MANY_USER_CONNECTIONS */
+	1205, /* LOCK_WAIT_TIMEOUT */
+	1206, /* LOCK_TABLE_FULL */
+	1213, /* LOCK_DEADLOCK */
+	1226, /* USER_LIMIT_REACHED */
+	1290, /* OPTION_PREVENTS_STATEMENT */
+	1297, /* GET_TEMPORARY_ERRMSG */
+	1317, /* QUERY_INTERRUPTED */
+	1412, /* TABLE_DEF_CHANGED */
+	1637, /* TOO_MANY_CONCURRENT_TRXS */
+	1792, /* CANT_EXECUTE_IN_READ_ONLY_TRANSACTION */
+	1836, /* READ_ONLY_MODE */
+	1969, /* M STATEMENT_TIMEOUT */
+	3024, /* O QUERY_TIMEOUT */
+	3572, /* O LOCK_NOWAIT */
+};
+
 static bool
 is_among(int code, const short *codes, size_t count)
 {
@@ -158,6 +191,13 @@ sql_class(int code)
 	if (is_among(code, fatal_codes, sizeof(fatal_codes) / sizeof(fatal_codes[0])))
 		return ERR_FATAL;
 	return ERR_RETRY;
+}
+
+bool
+sql_is_statements_fault(int code)
+{
+	return code != 0 && !sql_error_is_connection(code) &&
+	    !is_among(code, state_codes, sizeof(state_codes) / sizeof(state_codes[0]));
 }
 
 int

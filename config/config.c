@@ -159,6 +159,20 @@ config_has_mode(const struct config *config, enum config_mode mode)
 	return false;
 }
 
+const char *
+config_mode_name(enum config_mode mode)
+{
+	const struct option *option = option_find("tables.*.invalidate[]", STR("mode"));
+
+	return option_word_of(option, (int)mode);
+}
+
+bool
+config_is_checkable(const struct config_template *template)
+{
+	return template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE;
+}
+
 bool
 config_needs_functions(const struct config *config)
 {

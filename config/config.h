@@ -179,6 +179,13 @@ struct config_refreshing {
 	int failures, open_ms; /* of the breaker */
 };
 
+/* Looking again at what was invalidated. */
+struct config_verify {
+	int64_t sample; /* one key in so many; 0: none */
+	int64_t rate;	/* keys looked at in a second */
+	int waiting;	/* keys that may wait for their next look */
+};
+
 struct config_table {
 	const char *name;
 	enum config_version version;
@@ -226,6 +233,7 @@ struct config {
 	size_t table_count;
 
 	struct config_refreshing refresh;
+	struct config_verify verify;
 	int workers;
 	int64_t memory_bytes;
 	int64_t entry_max_bytes;
@@ -296,6 +304,12 @@ bool config_has_templates(const struct config *config);
 bool config_has_mode(const struct config *config, enum config_mode mode);
 /* Is any table's `refresh` set? */
 bool config_refreshes(const struct config *config);
+
+/* As it is written, "versioned". */
+const char *config_mode_name(enum config_mode mode);
+
+/* Can what its keys hold be compared with the row: modes versioned and populate? */
+bool config_is_checkable(const struct config_template *template);
 
 /* Does a template need the function library? */
 bool config_needs_functions(const struct config *config);

@@ -326,16 +326,17 @@ const struct option options[] = {
 	    .doc = "Load the most read keys of the table again before they expire." },
 	{ "tables.*.refresh", "key", OPTION_TEXT, AT(config_refresh, key), RANGE(1, 512),
 	    .doc = "Which template of invalidate, as written there; without it the first of mode "
-		   "versioned or delete.  It holds the whole primary key." },
+		   "versioned, populate or delete.  It holds the whole primary key." },
 	{ "tables.*.refresh", "ttl", OPTION_DURATION, AT(config_refresh, ttl_ms), .fallback = "1h",
 	    RANGE(SECOND, 14 * 24 * HOUR),
 	    .doc = "How long a value that was loaded lives, give or take 10 %." },
 	{ "tables.*.refresh", "stale_for", OPTION_DURATION, AT(config_refresh, stale_for_ms),
 	    .fallback = "0", RANGE(0, 24 * HOUR),
-	    .doc = "versioned: how long it may be served after that while somebody loads." },
+	    .doc =
+		"versioned, populate: how long it may be served after that while somebody loads." },
 	{ "tables.*.refresh", "value", OPTION_TEXTS, LIST(config_refresh, value, value_count),
 	    .example = "[id, name]", RANGE(1, 64),
-	    .doc = "The columns that the value holds; without it all." },
+	    .doc = "The columns that the value holds; without it all, as mode populate wants it." },
 	{ "tables.*.refresh", "format", OPTION_WORD, AT(config_refresh, format), .fallback = "json",
 	    .words = values,
 	    .doc = "json: one object; hash: a Redis hash of the columns (mode delete only)." },
@@ -345,8 +346,8 @@ const struct option options[] = {
 		   "the value (and the version's); without it the table's rows by primary key." },
 	{ "tables.*.refresh", "warm", OPTION_TEXT, AT(config_refresh, warm),
 	    .example = "\"SELECT id FROM users WHERE views > 1000\"", RANGE(1, 8192),
-	    .doc = "A query for primary keys that count as popular; those of mode versioned are "
-		   "loaded where they are absent." },
+	    .doc = "A query for primary keys that count as popular; those of mode versioned or "
+		   "populate are loaded where they are absent." },
 	{ "tables.*.refresh", "warm_every", OPTION_DURATION, AT(config_refresh, warm_every_ms),
 	    .fallback = "10m", RANGE(SECOND, 24 * HOUR),
 	    .doc = "How often that is asked, at start for the first time." },
@@ -361,7 +362,8 @@ const struct option options[] = {
 	    .doc = "How long popular values are kept over their time while MySQL can't be read." },
 	{ "tables.*.refresh", "on_invalidate", OPTION_BOOL, AT(config_refresh, on_invalidate),
 	    .fallback = "nothing", .words = on_invalidates,
-	    .doc = "versioned: reload loads a popular key again as soon as it was invalidated." },
+	    .doc = "versioned, populate: reload loads a popular key again as soon as it was "
+		   "invalidated." },
 	LATER("tables.*", "when"),
 	LATER("tables.*", "ttl"),
 	LATER("tables.*", "truncate"),
@@ -399,6 +401,20 @@ const struct option options[] = {
 	{ "refresh", "open_for", OPTION_DURATION, AT(config_refreshing, open_ms), .fallback = "1m",
 	    RANGE(100, HOUR),
 	    .doc = "How long it stays open before the next try, give or take 25 %." },
+
+	{ "", "verify", OPTION_SECTION, AT(config, verify), .shown = true,
+	    .doc = "Looks at keys again after their invalidation and compares them with their "
+		   "row: modes versioned and populate." },
+	{ "verify", "sample", OPTION_SAMPLE, AT(config_verify, sample), .fallback = "off",
+	    RANGE(1, 32), .doc = "Which of them: 1/1 all, 1/1000 one in a thousand." },
+	{ "verify", "rate", OPTION_COUNT, AT(config_verify, rate), .fallback = "200",
+	    RANGE(1, 1000000),
+	    .doc = "Keys that the process looks at in a second; each one three times, 1 s, 1 min "
+		   "and 5 min after." },
+	{ "verify", "waiting", OPTION_INT, AT(config_verify, waiting), .fallback = "10000",
+	    RANGE(100, 1000000),
+	    .doc = "Keys that wait for their next look, of 0.4 KB each; more of them are not "
+		   "looked at, and counted." },
 
 	{ "", "workers", OPTION_INT, AT(config, workers), .fallback = "1", RANGE(1, 64),
 	    .doc = "Threads, each with its lanes, its batch and its MySQL connection." },

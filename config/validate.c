@@ -363,6 +363,27 @@ check_announce(struct reader *r)
 	}
 }
 
+/* Without a row or a key that tells its version there is nothing to compare. */
+static void
+check_verify(struct reader *r)
+{
+	const struct config *config = r->config;
+	struct place at = r->given[index_of("", "verify")];
+
+	if (config->verify.sample == 0)
+		return;
+	if (!config->has_mysql)
+		problem_add(r->problems, at,
+		    "verify: without mysql there is no row to compare with");
+	for (size_t i = 0; i < config->table_count; i++)
+		for (size_t j = 0; j < config->tables[i].template_count; j++)
+			if (config_is_checkable(&config->tables[i].templates[j]))
+				return;
+	problem_warn(r->problems, at,
+	    "verify: no template has mode versioned or populate; keys of other modes don't tell "
+	    "their version");
+}
+
 void
 validate(struct reader *r, struct place top)
 {
@@ -390,4 +411,5 @@ validate(struct reader *r, struct place top)
 	check_announce(r);
 	validate_templates(r);
 	validate_refresh(r);
+	check_verify(r);
 }

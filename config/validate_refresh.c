@@ -5,11 +5,17 @@
 #include <string.h>
 
 static bool
+is_versioned(const struct config_template *template)
+{
+	return template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE;
+}
+
+static bool
 is_usable(const struct config_template *template)
 {
 	size_t holes = 0;
 
-	return (template->mode == MODE_VERSIONED || template->mode == MODE_DELETE ||
+	return (is_versioned(template) || template->mode == MODE_DELETE ||
 		   template->mode == MODE_NONE) &&
 	    braces_check(str_of(template->written), &holes, NULL) == 0 && holes > 0;
 }
@@ -47,13 +53,13 @@ check_refresh(struct reader *r, struct config_table *table)
 	if (f->template == NULL || !is_usable(f->template)) {
 		problem_add(r->problems, at,
 		    f->key != NULL ? "%s: key is not a template of the table's invalidate of mode "
-				     "versioned, delete or none" :
+				     "versioned, populate, delete or none" :
 				     "%s: the table has no template under invalidate of mode "
-				     "versioned or delete with a {column}",
+				     "versioned, populate or delete with a {column}",
 		    where);
 		return;
 	}
-	versioned = f->template->mode == MODE_VERSIONED;
+	versioned = is_versioned(f->template);
 	if (f->load != NULL && !holds(f->load, "(:keys)"))
 		problem_add(r->problems, at, "%s: load has no (:keys), as in WHERE id IN (:keys)",
 		    where);
@@ -63,16 +69,20 @@ check_refresh(struct reader *r, struct config_table *table)
 		    where);
 	if (!versioned && f->on_invalidate)
 		problem_add(r->problems, at,
-		    "%s: on_invalidate: reload wants a key of mode versioned; a plain one is never "
-		    "written where it is absent",
+		    "%s: on_invalidate: reload wants a key of mode versioned or populate; a plain "
+		    "one is never written where it is absent",
 		    where);
 	if (!versioned && f->warm != NULL)
 		problem_warn(r->problems, at,
 		    "%s: warm only keeps keys of mode delete that are there; absent ones are "
-		    "loaded with mode versioned",
+		    "loaded with mode versioned or populate",
 		    where);
+	if (f->template->mode == MODE_POPULATE && f->value_count > 0)
+		problem_add(r->problems, at,
+		    "%s: value is for other modes; populate writes all columns of the row", where);
 	if (!versioned && f->stale_for_ms > 0)
-		problem_add(r->problems, at, "%s: stale_for wants a key of mode versioned", where);
+		problem_add(r->problems, at,
+		    "%s: stale_for wants a key of mode versioned or populate", where);
 }
 
 void

@@ -92,6 +92,8 @@ resume_lane(struct worker *w, struct lane *lane, const struct lane_order *order,
 	if (tend_read_place(w, lane, &ours, err) != 0)
 		return -1;
 	/* given twice, or late: going back would apply again what follows it */
+	if (ours) /* what is on its way to the cache was read from another place */
+		worker_forget_invalidating(w, lane);
 	if (!ours ||
 	    (order->kind == ORDER_SKIP && position_compare(order->position, lane->position) < 0))
 		return 0;

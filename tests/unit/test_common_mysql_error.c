@@ -50,6 +50,22 @@ what_somebody_must_change_first_is_fatal(void **state)
 }
 
 static void
+what_is_wrong_with_a_query_is_told_from_the_servers_state(void **state)
+{
+	/* columns, syntax, rights, subqueries, collations */
+	const int own[] = { 1052, 1054, 1060, 1064, 1142, 1146, 1241, 1242, 1267, 1305, 1690 };
+	/* full, locked, limits, time-outs, read-only, connection, what a proxy says */
+	const int servers[] = { 1021, 1040, 1053, 1105, 1205, 1213, 1226, 1290, 1317, 1836, 1927,
+		1969, 2006, 2013, 3024, 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		assert_true(sql_is_statements_fault(own[i]));
+	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)
+		assert_false(sql_is_statements_fault(servers[i]));
+}
+
+static void
 a_lost_connection_is_told_from_a_refused_statement(void **state)
 {
 	(void)state;
@@ -168,6 +184,7 @@ main(void)
 		cmocka_unit_test(a_deadlock_is_retried_and_so_is_what_nobody_knows),
 		cmocka_unit_test(a_data_error_is_poison),
 		cmocka_unit_test(what_somebody_must_change_first_is_fatal),
+		cmocka_unit_test(what_is_wrong_with_a_query_is_told_from_the_servers_state),
 		cmocka_unit_test(a_lost_connection_is_told_from_a_refused_statement),
 		cmocka_unit_test(a_message_loses_its_value_and_keeps_its_names),
 		cmocka_unit_test(a_value_full_of_quotes_does_not_leak),

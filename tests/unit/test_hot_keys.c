@@ -107,11 +107,25 @@ the_top_hundred_of_a_zipf_load_are_found_with_a_thousand_counters(void **state)
 	free(sums);
 }
 
+/* How many of the top are of the first KEYS. */
+static unsigned
+old_in_top(struct hot_keys *h)
+{
+	struct hot_key *top[TOP];
+	size_t count = hot_keys_top(h, top, TOP);
+	unsigned old = 0;
+
+	for (size_t i = 0; i < count; i++)
+		old += id_of(top[i]) < KEYS;
+	return old;
+}
+
+/* A thousand reads a second for ten half-lives, then as many of other keys for two. */
 static void
 yesterdays_hot_keys_are_gone_within_two_half_lives(void **state)
 {
 	double *sums = zipf_sums();
-	struct hot_key *top[TOP];
+	unsigned one = 0, two;
 	struct hot_keys h;
 	struct random random;
 	char text[32];
@@ -119,29 +133,91 @@ yesterdays_hot_keys_are_gone_within_two_half_lives(void **state)
 	(void)state;
 	random_init(&random, 2);
 	hot_keys_init(&h, COUNTERS, HALF_LIFE_MS);
-	/* a thousand reads a second for ten half-lives, then as many of other keys for two */
 	for (int64_t ms = 0; ms < 12 * HALF_LIFE_MS; ms++) {
 		unsigned id = zipf_draw(sums, &random);
 
 		hot_keys_add(&h, key_of(ms < 10 * HALF_LIFE_MS ? id : KEYS + id, text), 1, ms);
+		if (ms % 1000 == 999)
+			hot_keys_forget(&h, ms);
+		if (ms == 10 * HALF_LIFE_MS - 1)
+			assert_int_equal(old_in_top(&h), TOP);
+		if (ms == 11 * HALF_LIFE_MS + HALF_LIFE_MS / 10)
+			one = old_in_top(&h);
 	}
-	size_t count = hot_keys_top(&h, top, TOP);
-	unsigned old = 0, old_above = 0;
-	for (size_t i = 0; i < count; i++) {
-		bool is_old = id_of(top[i]) < KEYS;
-
-		old += is_old;
-		/* of the rate it had, a quarter is left: 1000/12/4 reads a second for the hottest */
-		old_above += is_old && i < TOP / 10;
-	}
-	print_message("# of the top %d, two half-lives after the load moved: %u are of before, %u "
-		      "of "
-		      "them in the first tenth\n",
-	    TOP, old, old_above);
-	assert_true(old_above <= 3);
-	assert_true(old <= TOP * 35 / 100);
+	two = old_in_top(&h);
+	print_message("# of the top %d after the load moved: %u are of before at 1.1 half-lives, "
+		      "%u at two\n",
+	    TOP, one, two);
+	assert_int_equal(two, 0);
 	hot_keys_deinit(&h);
 	free(sums);
+}
+
+/* c had lost its counter before a's became free. */
+static void
+who_takes_the_counter_of_a_forgotten_key_has_not_fewer_reads_than_it_had(void **state)
+{
+	const int64_t now_ms = HALF_LIFE_MS;
+	struct hot_keys h;
+	struct hot_key *k;
+
+	(void)state;
+	hot_keys_init(&h, 2, HALF_LIFE_MS);
+	for (int i = 0; i < 100; i++)
+		hot_keys_add(&h, STR("a"), 1, 0);
+	hot_keys_add(&h, STR("b"), 4, now_ms);
+	hot_keys_add(&h, STR("c"), 3, now_ms);
+	hot_keys_add(&h, STR("b"), 1, now_ms);
+	assert_null(hot_keys_find(&h, STR("c")));
+	assert_int_equal(hot_keys_forget(&h, now_ms), 1);
+	k = hot_keys_add(&h, STR("c"), 1, now_ms);
+	assert_null(hot_keys_find(&h, STR("a")));
+	assert_non_null(hot_keys_find(&h, STR("b")));
+	assert_true(hot_key_count(&h, k, now_ms) > 4 - 1e-9);
+	assert_true(hot_key_count(&h, k, now_ms) - hot_key_error(&h, k, now_ms) < 4 + 1e-9);
+	hot_keys_deinit(&h);
+}
+
+static void
+what_is_told_of_seldom_but_steadily_is_not_forgotten(void **state)
+{
+	struct hot_key *top[2];
+	struct hot_keys h;
+
+	(void)state;
+	hot_keys_init(&h, 10, HALF_LIFE_MS);
+	/* a: one report for 1000 reads, each second half-life; b: one read each half-life */
+	for (int64_t ms = 0; ms < 40 * HALF_LIFE_MS; ms += HALF_LIFE_MS / 2) {
+		if (ms % (2 * HALF_LIFE_MS) == 0)
+			hot_keys_add(&h, STR("a"), 1000, ms);
+		if (ms % HALF_LIFE_MS == 0)
+			hot_keys_add(&h, STR("b"), 1, ms);
+		assert_int_equal(hot_keys_forget(&h, ms), 0);
+	}
+	assert_int_equal(hot_keys_top(&h, top, 2), 2);
+	hot_keys_deinit(&h);
+}
+
+static void
+a_key_that_missed_ten_reads_and_a_half_life_is_forgotten_and_may_come_back(void **state)
+{
+	int64_t now_ms = 20 * HALF_LIFE_MS;
+	struct hot_key *top[2], *k = NULL;
+	struct hot_keys h;
+
+	(void)state;
+	hot_keys_init(&h, 10, HALF_LIFE_MS);
+	for (int64_t ms = 0; ms <= now_ms; ms += HALF_LIFE_MS / 100)
+		k = hot_keys_add(&h, STR("a"), 1, ms);
+	assert_int_equal(hot_keys_forget(&h, now_ms + HALF_LIFE_MS - 1), 0);
+	assert_int_equal(hot_keys_forget(&h, now_ms + HALF_LIFE_MS), 1);
+	assert_int_equal(hot_keys_forget(&h, now_ms + HALF_LIFE_MS), 0);
+	assert_true(hot_key_rate(&h, k, now_ms + HALF_LIFE_MS) <= 0);
+	assert_int_equal(hot_keys_top(&h, top, 2), 0);
+	k = hot_keys_add(&h, STR("a"), 3, now_ms + 2 * HALF_LIFE_MS);
+	assert_true(fabs(hot_key_count(&h, k, now_ms + 2 * HALF_LIFE_MS) - 3) < 1e-9);
+	assert_int_equal(hot_keys_top(&h, top, 2), 1);
+	hot_keys_deinit(&h);
 }
 
 static void
@@ -225,6 +301,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_top_hundred_of_a_zipf_load_are_found_with_a_thousand_counters),
 		cmocka_unit_test(yesterdays_hot_keys_are_gone_within_two_half_lives),
+		cmocka_unit_test(
+		    who_takes_the_counter_of_a_forgotten_key_has_not_fewer_reads_than_it_had),
+		cmocka_unit_test(what_is_told_of_seldom_but_steadily_is_not_forgotten),
+		cmocka_unit_test(
+		    a_key_that_missed_ten_reads_and_a_half_life_is_forgotten_and_may_come_back),
 		cmocka_unit_test(a_count_is_halved_with_each_half_life),
 		cmocka_unit_test(the_rate_is_that_of_a_steady_reader),
 		cmocka_unit_test(memory_is_the_same_after_a_million_keys),

@@ -42,7 +42,7 @@ hot_keys_clear(struct hot_keys *h)
 {
 	memset(h->slots, 0, h->slot_count * sizeof(*h->slots));
 	h->used = 0;
-	h->total = 0;
+	h->total = h->floor = 0;
 }
 
 /* FNV-1a, its bits then mixed as splitmix64 does. */
@@ -155,11 +155,12 @@ rescale(struct hot_keys *h, int64_t now_ms)
 		h->keys[i].error /= scale;
 	}
 	h->total /= scale;
+	h->floor /= scale;
 	h->epoch_ms = now_ms;
 }
 
 /* The counter of a new key: a free one, or that of the key with the lowest count, which it inherits
- * as its error. */
+ * as its error; of one that was forgotten, what it may have had when it lost its own. */
 static struct hot_key *
 take_counter(struct hot_keys *h, struct str key, uint64_t hash)
 {
@@ -174,12 +175,15 @@ take_counter(struct hot_keys *h, struct str key, uint64_t hash)
 		h->used++;
 	} else {
 		k = &h->keys[h->heap[0]];
-		inherited = k->count;
+		if (k->count > h->floor)
+			h->floor = k->count;
+		inherited = h->floor;
 		slot_remove(h, slot_of(h, hot_key_text(k), k->hash));
 	}
 	k->state = (struct hot_state){ 0 };
 	k->hash = hash;
 	k->count = k->error = inherited;
+	k->read_ms = 0;
 	k->len = (uint16_t)key.len;
 	memcpy(k->text, key.data, key.len);
 	h->slots[slot_of(h, key, hash)] = (uint32_t)(k - h->keys) + 1;
@@ -211,6 +215,8 @@ hot_keys_add(struct hot_keys *h, struct str key, double weight, int64_t now_ms)
 	k = hot_keys_find(h, key);
 	if (k == NULL)
 		k = take_counter(h, key, hot_key_hash(key));
+	k->read_ms = now_ms;
+	k->weight = weight;
 	weight *= scale_at(h, now_ms);
 	k->count += weight;
 	h->total += weight;
@@ -238,6 +244,34 @@ hot_key_rate(const struct hot_keys *h, const struct hot_key *key, int64_t now_ms
 	return sure * M_LN2 * 1000 / (double)h->half_life_ms;
 }
 
+/* Its rate when it was last told of, not what is left of it. */
+static bool
+is_read_no_more(const struct hot_keys *h, const struct hot_key *k, int64_t now_ms)
+{
+	double quiet_ms = (double)(now_ms - k->read_ms);
+	double rate = hot_key_rate(h, k, k->read_ms) / 1000;
+
+	return k->count > 0 && quiet_ms >= (double)h->half_life_ms &&
+	    rate * quiet_ms >= HOT_KEY_MISSES * k->weight;
+}
+
+size_t
+hot_keys_forget(struct hot_keys *h, int64_t now_ms)
+{
+	size_t forgotten = 0;
+
+	for (size_t i = 0; i < h->used; i++) {
+		struct hot_key *k = &h->keys[i];
+
+		if (!is_read_no_more(h, k, now_ms))
+			continue;
+		k->count = k->error = 0;
+		heap_up(h, k->heap);
+		forgotten++;
+	}
+	return forgotten;
+}
+
 static int
 compare_sure(const void *a, const void *b)
 {
@@ -251,12 +285,15 @@ size_t
 hot_keys_top(struct hot_keys *h, struct hot_key **out, size_t max)
 {
 	struct hot_key **all = calloc(h->used > 0 ? h->used : 1, sizeof(struct hot_key *));
-	size_t count = h->used < max ? h->used : max;
+	size_t count = 0;
 
 	CHECK(all != NULL);
 	for (size_t i = 0; i < h->used; i++)
-		all[i] = &h->keys[i];
-	qsort(all, h->used, sizeof(struct hot_key *), compare_sure);
+		if (h->keys[i].count > 0)
+			all[count++] = &h->keys[i];
+	qsort(all, count, sizeof(struct hot_key *), compare_sure);
+	if (count > max)
+		count = max;
 	memcpy(out, all, count * sizeof(struct hot_key *));
 	free(all);
 	return count;

@@ -16,7 +16,12 @@
  * `error`, which is at most N/m, and never too low; a key whose true count is above N/m has a
  * counter.  A key that is read no more loses half of its count with each half-life.
  *
- * Memory: everything is allocated at once, about 270 bytes a counter.  Keys longer than HOT_KEY_BYTES
+ * Decay alone would keep what was read a lot among the top for long: two half-lives after all readers
+ * moved on, the old keys still hold a quarter of their counts, and the new ones three.  So what has
+ * missed a half-life and ten of its reads is forgotten (hot_keys_forget): its count is 0, and the
+ * above holds for the reads since then.
+ *
+ * Memory: everything is allocated at once, about 290 bytes a counter.  Keys longer than HOT_KEY_BYTES
  * are not counted.  Thread: its owner's.
  */
 enum { HOT_KEY_BYTES = 160 };
@@ -38,6 +43,8 @@ struct hot_key {
 	struct hot_state state;
 	uint64_t hash;
 	double count, error; /* in units of the scale */
+	int64_t read_ms;     /* when it was told last, */
+	double weight;	     /* and of how many reads */
 	uint32_t heap;	     /* its place there */
 	uint16_t len;
 	char text[HOT_KEY_BYTES];
@@ -51,6 +58,8 @@ struct hot_keys {
 	size_t slot_count;
 	int64_t half_life_ms, epoch_ms;
 	double total; /* of all weights, in units of the scale */
+	double
+	    floor; /* the highest count that a counter was taken with: no key without one has more */
 	uint64_t too_long;
 };
 
@@ -73,7 +82,13 @@ double hot_key_error(const struct hot_keys *h, const struct hot_key *key, int64_
  * half-life / ln 2. */
 double hot_key_rate(const struct hot_keys *h, const struct hot_key *key, int64_t now_ms);
 
-/* The counters with the highest sure counts, highest first; returns how many (at most max). */
+/* Set the counts of keys that are read no more to 0: not told of for a half-life, in which that would
+ * have happened HOT_KEY_MISSES times at the rate they had.  Returns how many.  A pass over all. */
+enum { HOT_KEY_MISSES = 10 };
+size_t hot_keys_forget(struct hot_keys *h, int64_t now_ms);
+
+/* The counters with the highest sure counts, highest first, none that is 0; returns how many (at most
+ * max). */
 size_t hot_keys_top(struct hot_keys *h, struct hot_key **out, size_t max);
 
 static inline struct str

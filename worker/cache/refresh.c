@@ -14,7 +14,7 @@
 
 /* Whoever waits for the end of the process waits so long for us at most. */
 enum { CACHE_PATIENCE_MS = 2000, MYSQL_PATIENCE_MS = 5000 };
-enum { TOP_EVERY_MS = 1000, DESCRIBE_AGAIN_MS = 30000, RETRY_MS = 1000 };
+enum { TOP_EVERY_MS = 1000, RETRY_MS = 1000 };
 
 /* ---- connections ---- */
 
@@ -27,11 +27,21 @@ refresh_cache_failed(struct refresh *r, const struct err *err)
 		    "nothing is loaded ahead until it answers", NULL);
 }
 
+static int
+load_script(struct refresh *r, struct arena *arena, const char *text, char sha[41], struct err *err)
+{
+	struct str script = str_of(text);
+	struct redis_reply *reply = redis_call(r->redis, arena, err, "SCRIPT LOAD %b", &script);
+
+	if (reply == NULL)
+		return -1;
+	snprintf(sha, 41, "%s", reply->text.data);
+	return 0;
+}
+
 bool
 refresh_cache_ready(struct refresh *r)
 {
-	struct str script = str_of(refresh_plain_script);
-	struct redis_reply *reply;
 	struct err err = { 0 };
 	struct arena arena;
 
@@ -42,10 +52,11 @@ refresh_cache_ready(struct refresh *r)
 	arena_init(&arena, 0);
 	if (redis_open(r->redis, &err) != 0 ||
 	    (r->needs_library && library_load(r->redis, &r->library, &arena, &err) != 0) ||
-	    (reply = redis_call(r->redis, &arena, &err, "SCRIPT LOAD %b", &script)) == NULL) {
+	    load_script(r, &arena, refresh_plain_script, r->script_sha, &err) != 0 ||
+	    (r->members_in_cache &&
+		load_script(r, &arena, refresh_members_script, r->members_sha, &err) != 0)) {
 		refresh_cache_failed(r, &err);
 	} else {
-		snprintf(r->script_sha, sizeof(r->script_sha), "%s", reply->text.data);
 		if (breaker_worked(&r->counters.cache))
 			log_event(LOG_INFO, "refresh_goes_on", "dependency", "%s", "cache", NULL);
 	}
@@ -92,6 +103,31 @@ refresh_mysql_ready(struct refresh *r)
 	return sql_is_open(r->sql);
 }
 
+static void
+mysql_worked(struct refresh *r)
+{
+	if (breaker_worked(&r->counters.mysql_read))
+		log_event(LOG_INFO, "refresh_goes_on", "dependency", "%s", "mysql_read", NULL);
+}
+
+void
+refresh_table_refused(struct refresh *r, const struct refresh_table *t, const struct err *err)
+{
+	mysql_worked(r); /* it answered */
+	if (breaker_failed(&r->counters.tables[t->index].load, err->text))
+		log_event(LOG_ERROR, "refresh_impossible", "table", "%s", t->table->name, "code",
+		    "%d", err->code, "error", "%s", err->text, "next", "%s",
+		    "its keys expire; it is tried again after open_for", NULL);
+}
+
+void
+refresh_table_worked(struct refresh *r, const struct refresh_table *t)
+{
+	mysql_worked(r);
+	if (breaker_worked(&r->counters.tables[t->index].load))
+		log_event(LOG_INFO, "refresh_goes_on", "table", "%s", t->table->name, NULL);
+}
+
 /* ---- the thread ---- */
 
 static void
@@ -102,23 +138,18 @@ describe_tables(struct refresh *r)
 	for (size_t i = 0; i < r->table_count; i++) {
 		struct refresh_table *t = &r->tables[i];
 
-		if (t->ready ||
-		    (t->described_ms != 0 && clock_ms() - t->described_ms < DESCRIBE_AGAIN_MS) ||
-		    !refresh_mysql_ready(r))
+		if (t->ready || !refresh_mysql_ready(r) ||
+		    !breaker_ready(&r->counters.tables[t->index].load))
 			continue;
 		if (refresh_table_describe(t, r->sql, &err) == 0) {
-			if (breaker_worked(&r->counters.mysql_read))
-				log_event(LOG_INFO, "refresh_goes_on", "dependency", "%s",
-				    "mysql_read", NULL);
+			refresh_table_worked(r, t);
 			continue;
 		}
 		if (!sql_is_open(r->sql)) {
 			refresh_mysql_failed(r, &err);
 			return;
 		}
-		t->described_ms = clock_ms();
-		log_event(LOG_ERROR, "refresh_impossible", "table", "%s", t->table->name, "error",
-		    "%s", err.text, NULL);
+		refresh_table_refused(r, t, &err);
 	}
 }
 
@@ -128,9 +159,12 @@ find_top(struct refresh *r)
 	if (r->top_ms != 0 && clock_ms() - r->top_ms < TOP_EVERY_MS)
 		return;
 	r->top_ms = clock_ms();
-	for (size_t i = 0; i < r->table_count; i++)
-		r->tables[i].top_count = hot_keys_top(&r->tables[i].read, r->tables[i].top,
-		    (size_t)r->tables[i].table->refresh.top);
+	for (size_t i = 0; i < r->table_count; i++) {
+		struct refresh_table *t = &r->tables[i];
+
+		hot_keys_forget(&t->read, r->top_ms);
+		t->top_count = hot_keys_top(&t->read, t->top, (size_t)t->table->refresh.top);
+	}
 }
 
 static void
@@ -210,6 +244,7 @@ refresh_thread(void *arg)
 		turn(r);
 		poll(&wake, 1, REFRESH_TICK_MS);
 	}
+	refresh_members_leave(r);
 	sql_close(r->sql);
 	redis_close(r->redis);
 	redis_close(r->listener);
@@ -244,7 +279,10 @@ make_tables(struct refresh *r)
 		if (!r->config->tables[i].refresh.on)
 			continue;
 		refresh_table_init(&r->tables[r->table_count++], r->config, i);
-		r->needs_library |= r->config->tables[i].refresh.template->mode == MODE_VERSIONED;
+		breaker_init_counting(&r->counters.tables[i].load, &r->random, 1,
+		    r->config->refresh.open_ms);
+		SHOW(r->counters.tables[i].on, 1);
+		r->needs_library |= refresh_is_versioned(&r->config->tables[i]);
 	}
 }
 
@@ -273,6 +311,7 @@ refresh_new(const struct config *config, size_t workers, struct err *err)
 
 	CHECK(r != NULL);
 	r->config = config;
+	r->members_in_cache = config_lanes_of_kind(config, true) == 0;
 	random_init(&r->random, random_seed());
 	pthread_mutex_init(&r->mutex, NULL);
 	arena_init(&r->arena, 256 * 1024);

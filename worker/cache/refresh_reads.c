@@ -93,9 +93,9 @@ listener_ready(struct refresh *r)
 
 	if (redis_is_open(r->listener))
 		return true;
-	if (r->listen_ms != 0 && clock_ms() - r->listen_ms < LISTEN_AGAIN_MS)
+	if (clock_ms() < r->listen_ms)
 		return false;
-	r->listen_ms = clock_ms();
+	r->listen_ms = clock_ms() + random_jitter(&r->random, LISTEN_AGAIN_MS);
 	arena_reset(&r->partial);
 	if (redis_open(r->listener, &err) != 0)
 		return false; /* the other connection to the same server says so */

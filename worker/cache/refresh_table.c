@@ -38,6 +38,14 @@ refresh_table_deinit(struct refresh_table *t)
 	t->top = NULL;
 }
 
+bool
+refresh_is_versioned(const struct config_table *table)
+{
+	enum config_mode mode = table->refresh.template->mode;
+
+	return mode == MODE_VERSIONED || mode == MODE_POPULATE;
+}
+
 /* ---- what the table is ---- */
 
 static int

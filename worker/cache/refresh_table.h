@@ -20,7 +20,7 @@ struct refresh_table {
 	struct hot_keys read, warm;
 	struct hot_key **top; /* the most read, as of the last look */
 	size_t top_count;
-	int64_t warm_due_ms, described_ms;
+	int64_t warm_due_ms;
 	double load_us; /* what a load takes, smoothed */
 
 	/* from information_schema */
@@ -33,6 +33,9 @@ struct refresh_table {
 
 void refresh_table_init(struct refresh_table *t, const struct config *config, size_t index);
 void refresh_table_deinit(struct refresh_table *t);
+
+/* Are its keys entries of the functions (modes versioned, populate)?  Else they are plain ones. */
+bool refresh_is_versioned(const struct config_table *table);
 
 /* Learn the primary key and compile the template.  FATAL: the table, its key or the template won't do,
  * and the sentence says why. */
@@ -60,7 +63,8 @@ bool refresh_table_row_key(const struct refresh_table *t, const struct sql_resul
 
 /* Is this column of the result part of the value? */
 bool refresh_table_has_value(const struct refresh_table *t, const char *column);
-/* The row as one JSON object: numbers as written, JSON as it is, bytes in base64. */
+/* The row as one JSON object: numbers as written, JSON as it is, bytes in base64.  What
+ * mode populate writes of a change (payload.h) are the same bytes. */
 void refresh_table_json(const struct refresh_table *t, const struct sql_result *result, size_t row,
     struct buf *out);
 

@@ -7,6 +7,9 @@
 /* A row lock may take lock_wait; what takes this much longer is no answer. */
 enum { ANSWER_MS = 3000 };
 
+/* So long a wrong key that `verify` found is a warning. */
+enum { WRONG_WARNS_MS = 3600 * 1000 };
+
 /* More lanes than this with something wrong are counted, not listed. */
 enum { LISTED_MAX = 50 };
 
@@ -170,8 +173,15 @@ health_warnings(const struct snapshot *s, struct buf *warnings)
 	for (int i = 0; i < CACHE_WARNINGS; i++)
 		if (s->cache.warns[i])
 			reason(&r, "%s", s->cache.warnings[i]);
+	for (size_t i = 0; i < s->table_count; i++)
+		if (s->tables[i].refused != 0)
+			reason(&r, "table %s is not refreshed: %s", s->tables[i].name,
+			    s->tables[i].load.why);
 	if (s->refresh.stretched > 0)
 		reason(&r, "%llu popular values are served over their time",
 		    (unsigned long long)s->refresh.stretched);
+	if (s->verify.key_count > 0 &&
+	    s->taken_wall_ms - s->verify.keys[0].seen_wall_ms < WRONG_WARNS_MS)
+		reason(&r, "keys were found that hold something else than their row: see `verify`");
 	return finish(&r);
 }

@@ -1,6 +1,7 @@
 #include "worker/operate/metrics.h"
 
 #include "worker/operate/series.h"
+#include "worker/operate/verify_page.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -220,7 +221,7 @@ print_dependencies(const struct snapshot *s, struct buf *out)
 			    dependency_name((enum dependency)i),
 			    s->breakers[i].state == BREAKER_CLOSED);
 	series_head(out, "sluice_breaker_workers", "gauge",
-	    "Workers whose breaker is in this state.");
+	    "Workers, the refresher and the monitor, whose breaker is in this state.");
 	for (int i = 0; i < DEPENDENCIES; i++)
 		for (int state = BREAKER_CLOSED; s->breakers[i].used && state <= BREAKER_HALF_OPEN;
 		    state++)
@@ -366,6 +367,14 @@ static const struct column_series table_series[] = {
 	{ "sluice_table_stretched_keys", "gauge",
 	    "Popular values that are served over their time, by table.",
 	    offsetof(struct snapshot_table, stretched) },
+	{ "sluice_table_loads_refused", "gauge",
+	    "1 while the table is not refreshed: its key or its query won't do, by table.",
+	    offsetof(struct snapshot_table, refused) },
+	{ "sluice_table_verify_checks_total", "counter", "Keys compared with their row, by table.",
+	    offsetof(struct snapshot_table, verified_all) },
+	{ "sluice_table_verify_wrong_total", "counter",
+	    "Those of them that held something else than their row, by table.",
+	    offsetof(struct snapshot_table, found_wrong_all) },
 };
 
 static uint64_t
@@ -459,6 +468,9 @@ table_add(struct snapshot_table *to, const struct snapshot_table *from)
 	to->loaded += from->loaded;
 	to->hot += from->hot;
 	to->stretched += from->stretched;
+	to->verified_all += from->verified_all;
+	to->found_wrong_all += from->found_wrong_all;
+	to->refused += from->refused;
 }
 
 static void
@@ -490,6 +502,7 @@ metrics_print(const struct snapshot *s, struct buf *out)
 	print_work(s, out);
 	print_invalidations(s, out);
 	print_refresh(s, out);
+	verify_page_metrics(s, out);
 	print_cache(s, out);
 	print_dependencies(s, out);
 	print_lanes(s, out);

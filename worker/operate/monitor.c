@@ -6,6 +6,7 @@
 #include "common/redis.h"
 #include "worker/operate/access.h"
 #include "worker/operate/backlog.h"
+#include "worker/operate/snapshot.h"
 #include "worker/source/kafka_record.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ struct monitor {
 	struct access_redis cache_access;
 	struct redis *cache;
 	struct cache_watch cache_watch;
-	int64_t cache_tried_ms;
+	struct random random;
 	struct monitor_view view;
 };
 
@@ -89,6 +90,28 @@ look_at_rates(struct monitor *m)
 		SHOW(m->view.rates_thousandths[i], (uint64_t)(a_second[i] * 1000 + 0.5));
 }
 
+/* Is the server there?  Only the breaker says when that is tried again. */
+static bool
+reach(struct redis *redis, struct breaker *breaker, enum dependency dependency)
+{
+	struct err err = { 0 };
+
+	if (redis_is_open(redis))
+		return true;
+	if (!breaker_ready(breaker))
+		return false;
+	if (redis_open(redis, &err) != 0) {
+		if (breaker_failed(breaker, err.text))
+			log_event(LOG_WARN, "probe_failed", "dependency", "%s",
+			    dependency_name(dependency), "error", "%s", err.text, NULL);
+		return false;
+	}
+	if (breaker_worked(breaker))
+		log_event(LOG_INFO, "probe_goes_on", "dependency", "%s",
+		    dependency_name(dependency), NULL);
+	return true;
+}
+
 static void
 look_at_redis(struct monitor *m)
 {
@@ -99,8 +122,6 @@ look_at_redis(struct monitor *m)
 	if (m->redis_asked_ms != 0 && clock_ms() - m->redis_asked_ms < REDIS_EVERY_MS)
 		return;
 	m->redis_asked_ms = clock_ms();
-	if (!redis_is_open(m->redis) && redis_open(m->redis, NULL) != 0)
-		return;
 
 	arena_init(&arena, 0);
 	reply = redis_call(m->redis, &arena, NULL, "INFO memory");
@@ -119,7 +140,7 @@ count_in_stream(struct monitor *m)
 	struct arena arena;
 	struct redis_reply *reply;
 
-	if (!redis_is_open(m->redis) && redis_open(m->redis, NULL) != 0)
+	if (!reach(m->redis, &m->view.redis, DEPENDENCY_REDIS))
 		return;
 	arena_init(&arena, 0);
 	reply = redis_call(m->redis, &arena, NULL, "XLEN %s", m->hasty.dead_stream);
@@ -154,19 +175,6 @@ look_at_dead_letters(struct monitor *m)
 		count_in_stream(m);
 }
 
-static void
-look_at_cache(struct monitor *m)
-{
-	if (!redis_is_open(m->cache)) {
-		if (m->cache_tried_ms != 0 && clock_ms() - m->cache_tried_ms < REDIS_EVERY_MS)
-			return;
-		m->cache_tried_ms = clock_ms();
-		if (redis_open(m->cache, NULL) != 0)
-			return;
-	}
-	cache_watch_turn(&m->cache_watch, m->cache);
-}
-
 /* While MySQL is away no worker looks at its lanes: somebody must see them grow. */
 static void
 look_at_backlog(struct monitor *m)
@@ -176,7 +184,8 @@ look_at_backlog(struct monitor *m)
 	for (size_t i = 0; i < m->watched->worker_count; i++)
 		away |= !m->watched->workers[i].invalidates &&
 		    atomic_load(&m->watched->workers[i].counters.mysql.state) != BREAKER_CLOSED;
-	if (!away || clock_ms() - m->backlog_asked_ms < BACKLOG_EVERY_MS)
+	if (!away || !redis_is_open(m->redis) ||
+	    clock_ms() - m->backlog_asked_ms < BACKLOG_EVERY_MS)
 		return;
 	m->backlog_asked_ms = clock_ms();
 	backlog_look(m->redis, &m->hasty, m->watched->lanes, config_lane_count(&m->hasty), NULL);
@@ -207,14 +216,16 @@ monitor_thread(void *arg)
 	pthread_setname_np(pthread_self(), "monitor");
 	do {
 		look_at_rates(m);
-		if (config_reads_streams(&m->hasty)) {
+		if (config_reads_streams(&m->hasty) &&
+		    reach(m->redis, &m->view.redis, DEPENDENCY_REDIS)) {
 			look_at_redis(m);
 			look_at_backlog(m);
 		}
 		if (config_invalidates(&m->hasty))
 			look_at_dead_letters(m);
-		if (config_has_templates(&m->hasty))
-			look_at_cache(m);
+		if (config_has_templates(&m->hasty) &&
+		    reach(m->cache, &m->view.cache, DEPENDENCY_CACHE))
+			cache_watch_turn(&m->cache_watch, m->cache);
 		log_flush_quiet();
 	} while (rest(m));
 	return NULL;
@@ -242,7 +253,10 @@ monitor_new(struct watched *watched, struct err *err)
 	access_hurry(&m->hasty.cache, PATIENCE_MS);
 	access_redis_init(&m->cache_access, &m->hasty.cache, "sluice-cache-watch");
 	m->cache = redis_new(&m->cache_access.options);
-	cache_watch_init(&m->cache_watch, watched, &m->view.cache);
+	cache_watch_init(&m->cache_watch, watched, &m->view.cache_view);
+	random_init(&m->random, random_seed());
+	breaker_init(&m->view.redis, &m->random);
+	breaker_init(&m->view.cache, &m->random);
 	watched->monitor = m;
 
 	int code = pthread_create(&m->thread, NULL, monitor_thread, m);

@@ -2,6 +2,7 @@
 #define WORKER_OPERATE_MONITOR_H
 
 #include "common/err.h"
+#include "worker/operate/breaker.h"
 #include "worker/operate/cache_watch.h"
 #include "worker/operate/watched.h"
 
@@ -10,10 +11,11 @@
 
 /*
  * The monitor: one thread that looks once a second, so that nothing on the data path has to.  It
- * keeps the rates of the last ten seconds, looks after the cache (cache_watch.h), asks Redis now and then how full it is and, while MySQL
- * is away and no worker looks, how much waits in the streams.  It has a connection of its own,
- * counts no failure anywhere and is never waited for: when Redis is away its last answer stands,
- * with the time it was given.
+ * keeps the rates of the last ten seconds, looks after the cache (cache_watch.h), asks Redis now and
+ * then how full it is and, while MySQL is away and no worker looks, how much waits in the streams.
+ * It has connections of its own and is never waited for: when a server is away its last answer
+ * stands, with the time it was given.  Each connection has a breaker of its own, so that an outage is
+ * seen while no worker has anything to do there.
  */
 enum rate { RATE_ENTRIES, RATE_CHANGES, RATE_ROWS, RATE_BATCHES, RATE_INVALIDATED, RATES };
 const char *rate_name(enum rate rate);
@@ -24,7 +26,8 @@ struct monitor_view {
 	_Atomic uint64_t redis_max_bytes;     /* maxmemory; 0: no limit, or not known */
 	_Atomic int64_t redis_seen_wall_ms;   /* 0: never */
 	_Atomic uint64_t dead_stream_entries; /* in the stream or topic of `dead_letters` */
-	struct cache_view cache;
+	struct cache_view cache_view;
+	struct breaker redis, cache; /* as the probes see them */
 };
 
 struct monitor;

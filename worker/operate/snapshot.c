@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/operate/verify_page.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -227,6 +228,10 @@ take_refresh(struct snapshot *s, struct refresh *refresh)
 		s->tables[i].loaded = SEE(c->tables[i].loaded);
 		s->tables[i].hot = SEE(c->tables[i].hot);
 		s->tables[i].stretched = SEE(c->tables[i].stretched);
+		if (SEE(c->tables[i].on) != 0)
+			take_breaker(&s->tables[i].load, &c->tables[i].load);
+		s->tables[i].refused =
+		    s->tables[i].load.used && s->tables[i].load.state != BREAKER_CLOSED;
 		out->hot += s->tables[i].hot;
 		out->stretched += s->tables[i].stretched;
 	}
@@ -267,7 +272,11 @@ take_monitor(struct snapshot *s, struct monitor *monitor)
 	if (monitor == NULL)
 		return;
 	struct monitor_view *view = monitor_view(monitor);
-	take_cache(&s->cache, &view->cache);
+	take_cache(&s->cache, &view->cache_view);
+	if (config_reads_streams(s->config))
+		take_breaker(&s->breakers[DEPENDENCY_REDIS], &view->redis);
+	if (config_has_templates(s->config))
+		take_breaker(&s->breakers[DEPENDENCY_CACHE], &view->cache);
 	for (int i = 0; i < RATES; i++)
 		s->rates[i] = (double)SEE(view->rates_thousandths[i]) / 1000;
 	s->redis_used_bytes = SEE(view->redis_used_bytes);
@@ -351,6 +360,7 @@ snapshot_take(struct snapshot *s, const struct watched *watched)
 		s->total.standby &= SEE(watched->workers[i].counters.standby) != 0;
 	}
 	take_refresh(s, watched->refresh);
+	verify_page_take(s, watched->verify);
 	take_monitor(s, watched->monitor);
 	s->resident_bytes = resident_bytes();
 	s->open_files = open_files();

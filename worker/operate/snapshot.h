@@ -2,6 +2,7 @@
 #define WORKER_OPERATE_SNAPSHOT_H
 
 #include "worker/cache/refresh.h"
+#include "worker/cache/verify.h"
 #include "worker/operate/monitor.h"
 #include "worker/operate/watched.h"
 
@@ -26,12 +27,6 @@ struct snapshot_lane {
 	double oldest_pending_seconds;		    /* 0: nothing pending */
 };
 
-struct snapshot_table {
-	const char *name;
-	uint64_t changes, folded, older, dead, dead_open, invalidated;
-	uint64_t sampled, found, loaded, hot, stretched; /* of refresh */
-};
-
 struct snapshot_histogram {
 	const double *bounds;
 	uint64_t counts[HISTOGRAM_BUCKETS]; /* each bucket by itself */
@@ -49,7 +44,7 @@ enum dependency {
 };
 const char *dependency_name(enum dependency dependency);
 
-/* A dependency as the workers see it together: the state is the worst of theirs (open before
+/* A dependency as the workers, the refresher and the monitor see it together: the state is the worst of theirs (open before
  * half-open before closed), since and why are of the worker that has it. */
 struct snapshot_breaker {
 	bool used; /* some worker depends on it */
@@ -60,6 +55,16 @@ struct snapshot_breaker {
 	uint64_t failures_total;
 	bool worked_ever; /* for every worker */
 	char why[256];
+};
+
+struct snapshot_table {
+	const char *name;
+	uint64_t changes, folded, older, dead, dead_open, invalidated;
+	uint64_t sampled, found, loaded, hot, stretched, refused; /* of refresh */
+	struct snapshot_breaker load; /* of its loads alone; used: it has refresh */
+	/* of verify, by look and in all */
+	uint64_t verified[VERIFY_LOOKS], found_wrong[VERIFY_LOOKS];
+	uint64_t verified_all, found_wrong_all, verified_absent, not_comparable;
 };
 
 struct snapshot_worker {
@@ -109,6 +114,15 @@ struct snapshot_refresh {
 	size_t key_count;
 };
 
+struct snapshot_verify {
+	bool on;
+	uint64_t told, picked, ring, full, late, waiting; /* ring, full, late: not looked at */
+	uint64_t checks[VERIFY_LOOKS], wrong[VERIFY_LOOKS], unknown;
+	enum breaker_state mysql, cache; /* of its own connections */
+	struct verify_wrong keys[VERIFY_WRONG_KEPT];
+	size_t key_count;
+};
+
 enum { BEAT_AGE_MAX_MS = 60000 };
 
 struct snapshot {
@@ -129,6 +143,7 @@ struct snapshot {
 
 	struct snapshot_cache cache;
 	struct snapshot_refresh refresh;
+	struct snapshot_verify verify;
 	double rates[RATES];
 	uint64_t redis_used_bytes, redis_max_bytes;
 	bool redis_memory_known;

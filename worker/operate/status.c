@@ -2,6 +2,7 @@
 
 #include "worker/operate/health.h"
 #include "worker/operate/json.h"
+#include "worker/operate/verify_page.h"
 
 #include <string.h>
 
@@ -59,6 +60,18 @@ print_lanes(const struct snapshot *s, struct json *j)
 }
 
 static void
+print_breaker(const struct snapshot_breaker *b, const char *name, struct json *j)
+{
+	json_open(j, name, '{');
+	json_text(j, "state", breaker_state_name(b->state));
+	json_time(j, "since", b->since_wall_ms);
+	json_number(j, "failures", b->failures);
+	json_number(j, "failures_total", b->failures_total);
+	json_text(j, "why", b->state == BREAKER_CLOSED ? NULL : b->why);
+	json_close(j, '}');
+}
+
+static void
 print_tables(const struct snapshot *s, struct json *j)
 {
 	json_open(j, "tables", '{');
@@ -78,6 +91,8 @@ print_tables(const struct snapshot *s, struct json *j)
 			json_number(j, "hot", table->hot);
 			json_number(j, "stretched", table->stretched);
 		}
+		if (table->load.used)
+			print_breaker(&table->load, "load", j);
 		json_close(j, '}');
 	}
 	json_close(j, '}');
@@ -87,18 +102,9 @@ static void
 print_breakers(const struct snapshot *s, struct json *j)
 {
 	json_open(j, "breakers", '{');
-	for (int i = 0; i < DEPENDENCIES; i++) {
-		const struct snapshot_breaker *b = &s->breakers[i];
-		if (!b->used)
-			continue;
-		json_open(j, dependency_name((enum dependency)i), '{');
-		json_text(j, "state", breaker_state_name(b->state));
-		json_time(j, "since", b->since_wall_ms);
-		json_number(j, "failures", b->failures);
-		json_number(j, "failures_total", b->failures_total);
-		json_text(j, "why", b->state == BREAKER_CLOSED ? NULL : b->why);
-		json_close(j, '}');
-	}
+	for (int i = 0; i < DEPENDENCIES; i++)
+		if (s->breakers[i].used)
+			print_breaker(&s->breakers[i], dependency_name((enum dependency)i), j);
 	json_close(j, '}');
 }
 
@@ -310,6 +316,7 @@ status_print(const struct snapshot *s, struct buf *out)
 	print_totals(s, &j);
 	print_scan(s, &j);
 	print_refresh(s, &j);
+	verify_page_status(s, &j);
 	print_cache(s, &j);
 	print_machine(s, &j);
 	json_close(&j, '}');

@@ -239,7 +239,7 @@ abandon(struct kafka *k)
 	rd_kafka_queue_destroy(k->queue);
 	rd_kafka_destroy_flags(k->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	for (size_t i = 0; i < k->lane_count; i++) {
-		k->lanes[i]->flows = false;
+		k->lanes[i]->flows = k->lanes[i]->settled = false;
 		k->lanes[i]->topic = NULL;
 	}
 	k->client = NULL;

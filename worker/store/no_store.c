@@ -204,6 +204,9 @@ no_move(struct store *store, struct lane *lane, struct position to, struct err *
 
 	(void)err;
 	p->position = p->done = to;
+	if (position_compare(lane->answered, lane->position) < 0 &&
+	    position_compare(lane->answered, to) < 0)
+		p->done = lane->answered;
 	return 0;
 }
 

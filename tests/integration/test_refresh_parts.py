@@ -1,0 +1,84 @@
+"""
+Refresh ahead, part by part: what is wrong with one table stops only that table, entries of mode populate are kept too, and an
+outage of a server is seen by the monitor where no worker has anything to do.
+"""
+import json
+from cache_functions import Cache, row
+from refreshing import articles, counters, key
+from support import Redis, equal, limit, stays, wait_for
+
+
+def test_a_wrong_query_stops_the_loads_of_its_table_alone_and_visibly(t):
+    settings = articles(t, warm="SELECT id FROM articles WHERE id <= 3")
+    t.sql("CREATE TABLE pages (id BIGINT UNSIGNED PRIMARY KEY, ver BIGINT)")
+    t.sql("INSERT INTO pages SELECT seq, 1 FROM seq_1_to_20")
+    settings["sources"].append({"streams": t.prefix + ":p", "table": "pages"})
+    settings["tables"]["pages"] = {"version": "ver", "invalidate": [{"key": t.prefix + ":p:{id}", "mode": "versioned"}],
+                                   "refresh": {"ttl": "2s", "warm": "SELECT id FROM pages WHERE id <= 3",
+                                               "load": "SELECT id, nothing_of_the_kind, ver FROM pages WHERE id IN (:keys)"}}
+    sluice = t.sluice(**settings)
+    wait_for("the other table is loaded", lambda: t.redis.exists(*[key(t, n) for n in (1, 2, 3)]) == 3)
+    wait_for("it is refused", lambda: sluice.status()["tables"]["pages"]["load"]["state"] == "open")
+    selects = counters(sluice)["selects"]
+    wait_for("the other table goes on", lambda: sluice.status()["tables"]["articles"]["loaded"] >= 9)
+    # warm is asked once and each SELECT after that was the other table's
+    shown = sluice.status()
+    assert shown["refresh"]["selects"] > selects and shown["tables"]["pages"]["load"]["failures_total"] == 1, shown["tables"]
+    equal(shown["breakers"]["mysql_read"]["state"], "closed")
+    equal(shown["breakers"]["mysql_read"]["failures_total"], 0)
+    assert shown["healthy"] and any("pages" in text and "nothing_of_the_kind" in text for text in shown["warnings"]), shown["warnings"]
+    equal(shown["tables"]["articles"]["load"]["state"], "closed")
+    equal(sluice.metric("sluice_table_loads_refused", table="pages"), 1)
+    equal(sluice.metric("sluice_table_loads_refused", table="articles"), 0)
+    equal(len(sluice.events("refresh_impossible")), 1)
+    equal(t.redis.exists(t.prefix + ":p:1"), 0)
+
+
+def test_a_query_that_was_mended_in_the_database_is_taken_up_again(t):
+    settings = articles(t, warm="SELECT id FROM articles WHERE id <= 3", load="SELECT id, title, ver FROM later WHERE id IN (:keys)")
+    settings["refresh"]["open_for"] = "1s"
+    sluice = t.sluice(**settings)
+    wait_for("it is refused", lambda: sluice.status()["tables"]["articles"]["load"]["state"] == "open")
+    t.sql("CREATE TABLE later AS SELECT * FROM articles")
+    wait_for("it is loaded", lambda: t.redis.exists(key(t, 1)))
+    wait_for("it says so", lambda: sluice.status()["tables"]["articles"]["load"]["state"] == "closed")
+    equal(sluice.status()["warnings"], [])
+
+
+def test_entries_of_mode_populate_are_loaded_ahead_in_the_form_that_populate_writes(t):
+    settings = articles(t)
+    t.sql("ALTER TABLE articles DROP COLUMN price, DROP COLUMN raw")
+    settings["tables"]["articles"]["invalidate"] = [{"key": t.prefix + ":a:{id}", "mode": "populate", "populate": "always", "ttl": "2s"}]
+    settings["tables"]["articles"]["refresh"]["warm"] = "SELECT id FROM articles WHERE id <= 3"
+    sluice = t.sluice(**settings)
+    wait_for("warm", lambda: t.redis.exists(*[key(t, n) for n in (1, 2, 3)]) == 3)
+    t.redis.xadd(t.prefix + ":a", {"id": 1, "title": "new", "views": 7, "_version": 2})
+    wait_for("populate", lambda: t.redis.hget(key(t, 1), "r") == row(2).encode())
+    equal(sluice.status()["totals"]["populated"], 1)
+    written = t.redis.hgetall(key(t, 1))
+    equal(json.loads(written[b"p"]), {"id": 1, "title": "new", "views": 7, "ver": 2})
+    wait_for("it is loaded ahead", lambda: t.redis.hget(key(t, 1), "w") != written[b"w"])
+    equal(t.redis.hget(key(t, 1), "p"), written[b"p"])
+    cache, loaded = Cache(t.redis, load=False), counters(sluice)["loaded"]
+    stays("no reader has to load", lambda: cache.get(key(t, 1))[0] == "HIT", 3)
+    assert counters(sluice)["loaded"] > loaded and counters(sluice)["older"] == 0, counters(sluice)
+
+
+def test_the_monitor_sees_an_outage_where_no_worker_has_anything_to_do(t):
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    t.users()
+    path = t.write_config(cache={"url": server.url}, tables={"users": {"invalidate": ["user:{id}"]}})
+    server.kill()
+    sluice = t.sluice(path)
+    away = wait_for("it is seen", lambda: [b for b in [sluice.status()["breakers"]["cache"]] if b["state"] == "open"], 20)[0]
+    assert away["why"] and away["since"], away
+    code, health = sluice.get("/healthz")
+    assert code == 503 and "cache is away" in health, health
+    sluice.logged("probe_failed", "cache")
+    # the stream is written meanwhile
+    t.user(1, name="a")
+    wait_for("the row", lambda: t.row("SELECT name FROM users WHERE id = 1") == ("a",))
+    server.up()
+    wait_for("it is back", lambda: sluice.status()["breakers"]["cache"]["state"] == "closed")
+    sluice.logged("probe_goes_on", "cache")
