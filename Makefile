@@ -148,7 +148,7 @@ built-fuzz: $(fuzzers)
 
 bench: have-test-deps
 	@$(MAKE) built-bench
-built-bench: all $(benches)
+built-bench: all $(benches) $(kafka_tool)
 	SLUICE=$(B)/sluice tests/bench/run
 # refresh ahead under a Zipf load of 100,000 keys with a TTL of 10 s, on against off
 zipf: have-test-deps

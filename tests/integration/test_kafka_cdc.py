@@ -1,15 +1,16 @@
 """Topics of change events on a real broker: dead letters in a topic, orders without MySQL, streams and topics at once, keys of other columns."""
 import json, re
-from change_events import debezium
-from kafka import settings, the_kafka
-from support import equal, limit, stays, wait_for
+from cache_functions import HOUR, Cache, row
+from change_events import ITEMS, debezium
+from kafka import QUICK, settings, the_kafka
+from support import Redis, equal, limit, stays, text_of, wait_for
 
 TYPES = {"id": "BIGINT", "code": "VARCHAR(20)"}
 
 
 def event(key, partition=0, **more):
-    row = {"id": key, "code": None, **more}
-    return (partition, {"id": key}, debezium("items", "u", row, row))
+    image = {"id": key, "code": None, **more}
+    return (partition, {"id": key}, debezium("items", "u", image, image))
 
 
 def poison(key, partition=0):
@@ -172,6 +173,173 @@ def test_orders_of_lanes_that_only_invalidate_need_no_mysql(t):
     process.start()
     process.logged("event=lane_owned", lane + "1")
     stays("an order is obeyed once", lambda: cached(t, (8, 9)) == [8, 9], 1.5)
+
+
+# --- streams and topics at once
+
+BOTH = """CREATE TABLE users (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(20), ver BIGINT UNSIGNED) CHARACTER SET utf8mb4"""
+
+
+def echo(before, after):
+    op = "c" if before is None else "u"
+    return (0, {"id": (after or before)["id"]}, debezium("users", op, before, after))
+
+
+def test_writes_and_their_events_of_one_table_meet_in_one_process(t):
+    """An application write is one row write; its echo does no harm; an UPDATE of somebody else always invalidates."""
+    t.sql(BOTH), t.sql(ITEMS), t.sql("CREATE TABLE writes (n BIGINT AUTO_INCREMENT PRIMARY KEY, id BIGINT)")
+    for what in "INSERT", "UPDATE":
+        t.sql(f"CREATE TRIGGER on_{what} AFTER {what} ON users FOR EACH ROW INSERT INTO writes (id) VALUES (NEW.id)")
+    t.mysql.grant(t.db, "writes")
+    kafka = the_kafka(t)
+    told, written = kafka.create(topic_of(t)[-50:] + ".users"), kafka.create(topic_of(t)[-50:] + ".items")
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    stream = t.prefix + ":users:{0..1}"
+    process = t.sluice(workers=2, cache={"url": server.url}, kafka={"brokers": kafka.brokers, "settings": QUICK}, sources=[
+        {"streams": stream, "table": "users"}, {"topics": told, "format": "debezium", "write": False, "tables": ["users"]},
+        {"topics": written, "format": "debezium", "tables": ["items"]}], tables={"users": {"version": "ver", "invalidate": [
+            "user:{id}", {"key": "card:{id}", "mode": "versioned"}]}, "items": {"invalidate": ["item:{id}"]}})
+    cache, client = Cache(server.client()), server.client()
+    writes = lambda: t.row("SELECT COUNT(*) FROM writes")[0]
+    equal(len({lane["worker"] for lane in wait_for("all lanes", lambda: taken(process, 4))}), 4)
+    rows = [{"id": 1, "name": name, "ver": ver} for ver, name in enumerate("abcd", 1)]
+    client.set("user:1", "old")
+    t.user(1, _version=1, name="a")
+    wait_for("written and invalidated", lambda: writes() == 1 and not client.exists("user:1"))
+    client.set("user:1", "new"), cache.filled("card:1", 1, "card a")
+    kafka.send(told, [echo(None, rows[0])])
+    wait_for("the echo", lambda: not client.exists("user:1"))
+    equal((writes(), cache.get("card:1")[:2]), (1, ["HIT", "card a"]))
+    # the next version and its echo, the echo first to be told
+    client.set("user:1", "old")
+    kafka.send(told, [echo(rows[0], rows[1])])
+    wait_for("the event", lambda: not client.exists("user:1"))
+    token, floor = cache.load("card:1")
+    equal((floor, cache.fill("card:1", token, 1, "card a", HOUR)), (row(2), "OLD"))
+    t.user(1, _version=2, name="b")
+    wait_for("written", lambda: t.row("SELECT name, ver FROM users") == ("b", 2))
+    equal(writes(), 2)
+    wait_for("answered", lambda: t.redis.xinfo_groups(t.stream(1))[0]["lag"] == 0)
+    wait_for("a fill of the new row", lambda: fills(cache, "card:1", 2, "card b"))
+    # somebody else writes, and forgets the version
+    t.sql("UPDATE users SET name = 'x' WHERE id = 1")
+    client.set("user:1", "b")
+    kafka.send(told, [echo(rows[1], {**rows[1], "name": "x"})])
+    wait_for("invalidated", lambda: not client.exists("user:1"))
+    wait_for("in the unversioned form", lambda: cache.get("card:1")[0] != "HIT")
+    # the third kind goes on beside them
+    client.set("item:1", "old")
+    kafka.send(written, [event(1, n=7)])
+    wait_for("an item", lambda: t.sql("SELECT id, n FROM items") == ((1, 7),) and not client.exists("item:1"))
+    equal((writes(), t.dead(), t.redis.xlen("sluice:default:dead")), (3, (), 0))
+
+
+def taken(process, count):
+    lanes = process.status()["lanes"]
+    return lanes if [lane["state"] for lane in lanes] == ["open"] * count else None
+
+
+def fills(cache, name, version, payload):
+    """When what it was invalidated by lets it be filled."""
+    answer = cache.get(name)
+    return answer[0] == "HIT" or (answer[0] == "LOAD" and cache.fill(name, answer[1], version, payload, HOUR) == "OK")
+
+
+# --- keys of other columns, and whole tables
+
+TEAMS = "CREATE TABLE members (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(20), team VARCHAR(20) DEFAULT 'none') CHARACTER SET utf8mb4"
+
+
+def members(t, kafka, topic, fmt, server, **source):
+    """Written from a topic, with keys of a column that no entry need have."""
+    config = settings(t, kafka, topic, fmt=fmt, tables=["members"], source=source, cache={"url": server.url})
+    config["tables"] = {"users": None, "members": {"invalidate": ["team:{team}", {"key": "name:{id}", "when": ["name"]}]}}
+    return t.sluice(**config)
+
+
+def done(t, topic):
+    return [text_of(row["done"]) for row in t.own_table("sluice_ledger") if topic in text_of(row["lane"])]
+
+
+def test_keys_that_only_mysql_knows_go_after_a_crash_by_the_outbox(t):
+    t.sql(TEAMS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    process = members(t, kafka, topic, "json", server, table="members")
+    send = lambda **fields: kafka.send(topic, [(0, None, {"id": 1, **fields})])
+    send(team="red", name="a")
+    wait_for("done", lambda: done(t, topic) == ["0"])
+    fill_keys(server, "team:red", "team:none", "name:1")
+    send(team="red", name="a")
+    wait_for("done", lambda: done(t, topic) == ["1"])
+    equal(left(server), ["name:1", "team:none"], "the column of the key is named, and nothing of `when` changed")
+    server.kill()
+    send(team="blue")
+    wait_for("the commit", lambda: t.row("SELECT team FROM members") == ("blue",))
+    process.kill()
+    rows = t.own_table("sluice_outbox")
+    assert b"team:red" in rows[0]["cache_keys"] and b"team:blue" in rows[0]["cache_keys"] and text_of(rows[0]["position"]) == "2", rows
+    server.up()
+    fill_keys(server, "team:red", "team:blue", "team:green", "name:1")
+    process.start()
+    wait_for("done", lambda: done(t, topic) == ["2"])
+    equal(left(server), ["name:1", "team:green"])
+    wait_for("an outbox without rows", lambda: not t.own_table("sluice_outbox"))
+
+
+def test_keys_come_from_both_images_of_an_event_and_when_compares_them(t):
+    t.sql(TEAMS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    members(t, kafka, topic, "debezium", server)
+    old = {"id": 1, "name": "a", "team": "red"}
+    change = lambda op, before, after: kafka.send(topic, [(0, {"id": 1}, debezium("members", op, before, after))])
+    change("c", None, old)
+    wait_for("done", lambda: done(t, topic) == ["0"])
+    fill_keys(server, "team:red", "team:blue", "team:none", "name:1")
+    change("u", old, {**old, "team": "blue"})
+    wait_for("done", lambda: done(t, topic) == ["1"])
+    equal(left(server), ["name:1", "team:none"])
+    equal((t.own_table("sluice_outbox"), t.row("SELECT team FROM members")), ((), ("blue",)))
+    change("u", {**old, "team": "blue"}, {**old, "name": "b", "team": "blue"})
+    wait_for("done", lambda: done(t, topic) == ["2"])
+    equal(left(server), ["team:none"])
+
+
+def fill_keys(server, *keys):
+    server.client().mset({name: "old" for name in keys})
+
+
+def left(server):
+    return sorted(name.decode() for name in server.client().keys("*"))
+
+
+def test_a_truncated_table_is_emptied_where_its_topic_has_one_partition(t):
+    t.sql(ITEMS), t.sql(TEAMS)
+    kafka = the_kafka(t)
+    one, two = kafka.create(topic_of(t)[-50:] + ".items"), kafka.create(topic_of(t)[-50:] + ".members", 2)
+    config = settings(t, kafka, one)
+    config["sources"] = [{"topics": topic, "format": "debezium", "truncate": "allow", "tables": [table]} for topic, table in ((one, "items"), (two, "members"))]
+    config["tables"] = {"users": None, "items": {}, "members": {}}
+    t.sluice(**config)
+    truncate = lambda table: (0, None, json.dumps({"op": "t", "source": {"db": "shop", "table": table}}))
+    kafka.send(one, [event(1, n=1), event(2, n=2), truncate("items"), event(2, n=22)])
+    kafka.send(two, [(0, {"id": 1}, debezium("members", "c", None, {"id": 1, "name": "a", "team": "b"})), truncate("members")])
+    wait_for("emptied in its place", lambda: t.sql("SELECT id, n FROM items") == ((2, 22),))
+    wait_for("a letter", lambda: t.reasons() == ["truncate"])
+    assert "2 lanes" in t.dead()[0]["message"], t.dead()
+    equal(t.row("SELECT COUNT(*) FROM members"), (1,))
+    # with another partition its order is gone
+    kafka.tool("grow", one, 2)
+    t.sluices[-1].logged("event=lane_alarm", "why=partitions", seconds=40)
+    kafka.send(one, [truncate("items")])
+    wait_for("another letter", lambda: t.reasons() == ["truncate"] * 2)
+    equal(t.sql("SELECT id, n FROM items"), ((2, 22),))
 
 
 # whichever is first starts the broker, which takes its time on a machine that is busy

@@ -257,19 +257,23 @@ static bool
 look_for_rollback(struct kafka_lane *kl, const struct ledger_row *row, const struct facts *facts,
     struct source_look *look)
 {
-	char at[POSITION_TEXT];
+	char at[POSITION_TEXT], gone[120];
+	long long next = position_next_offset(row->position);
 
+	snprintf(gone, sizeof(gone), "records from offset %lld to %lld are gone",
+	    (long long)facts->end, next - 1);
+	if (facts->end >= next)
+		snprintf(gone, sizeof(gone), "some of its last records were replaced");
 	if (facts->end >= position_next_offset(row->position) && !kl->truncated)
 		return false;
 	look->result = LOOK_ROLLBACK;
 	snprintf(look->text, sizeof(look->text),
-	    "topic %s partition %d: the log ends at offset %lld, and the ledger is at %s: records "
-	    "that "
-	    "were written to MySQL are gone, and new ones get their offsets; `sluice lane resume "
-	    "NAME "
-	    "--start OFFSET` reads on behind that offset",
+	    "topic %s partition %d: the log ends at offset %lld, and %s is at %s: %s, so new ones "
+	    "get offsets that were read already; `sluice lane resume NAME --start OFFSET` reads on "
+	    "behind that offset",
 	    kl->lane->stream, kl->lane->partition, (long long)facts->end - 1,
-	    position_text(row->position, at));
+	    kl->lane->source->write ? "the ledger" : "the lane", position_text(row->position, at),
+	    gone);
 	return true;
 }
 
