@@ -70,13 +70,24 @@ local function fail(text)
 	error(error_reply('ERR sluice: ' .. text))
 end
 
+-- Numbers that come again and again, by their text; forgotten when there are many.
+local numbers, numbers_left = {}, 0
+
+local function number_of(text)
+	local n = #text <= 15 and find(text, '^%d+$') and number(text)
+	if not n then return nil end
+	if numbers_left == 0 then numbers, numbers_left = {}, 200 end
+	numbers[text], numbers_left = n, numbers_left - 1
+	return n
+end
+
 -- A whole number, no longer than what a double holds exactly.
 local function whole(text, default, most, name)
 	if text == nil or text == '' then
 		if default == nil then fail(name .. ' is missing') end
 		return default
 	end
-	local n = #text <= 15 and find(text, '^%d+$') and number(text)
+	local n = numbers[text] or number_of(text)
 	if not n or n > most then
 		fail(name .. ' is not a whole number up to ' .. format('%.0f', most))
 	end
@@ -122,6 +133,13 @@ end
 
 local function lasts(key, ms)
 	call('PEXPIRE', key, digits(ms))
+end
+
+-- Text is written once for the numbers that come again and again.
+local texts = { [60000] = '60000', [2000] = '2000' }
+
+local function marker_lasts(key, marker, ...)
+	call('PEXPIRE', key, texts[marker] or digits(max(1, marker)), ...)
 end
 
 -- The common arguments of what writes a value, from argument i on.
@@ -267,8 +285,17 @@ end
 
 local kinds = { row = '1', deleted = '2', refused = '1', [''] = '1' }
 
-local function remove(key)
-	call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'b', 'c', 'i')
+-- What is there of a value, w, of a lease, t, and of a write that is pending, b.
+local function remove(key, w, t, b)
+	if b then
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'b', 'c', 'i')
+	elseif not w then
+		call('HDEL', key, 't', 'l')
+	elseif t then
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l')
+	else
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's')
+	end
 end
 
 -- A value that was put is kept when its write is committed and nobody else wrote in between: what was
@@ -277,21 +304,21 @@ local function settle(key, version, m, before, marker)
 	local base = call('HMGET', key, 'c')[1] or NONE
 	if higher(m, before) > base then
 		if remember(key, 'm', version) then
-			remove(key)
-			lasts(key, max(1, marker))
+			remove(key, true, true, true)
+			marker_lasts(key, marker)
 		end
 		return NEW
 	end
 	if remember(key, 'm', version) then
 		call('HDEL', key, 'b', 'c', 'i')
-		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
+		marker_lasts(key, marker, 'GT')
 	end
 	return KEPT
 end
 
 local function refuse_put(key, version)
 	if call('HMGET', key, 'b')[1] ~= version then return SAME end
-	remove(key)
+	remove(key, true, true, true)
 	return NEW
 end
 
@@ -313,20 +340,20 @@ local function invalidate(key, args)
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
-		if remember(key, 'm', version) then lasts(key, marker_absent) end
+		if remember(key, 'm', version) then marker_lasts(key, marker_absent) end
 		return NEW
 	end
 	if b == version then return settle(key, version, m, before, marker) end
 	if not remember(key, 'm', version) then return NEW end
 	if w and r and r >= version then
-		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
+		marker_lasts(key, marker, 'GT')
 		return KEPT
 	end
-	if w or t then remove(key) end
+	if w or t then remove(key, w, t, b) end
 	if q then
 		marker = max(marker, number(q) - floor(now_us() / 1000))
 	end
-	lasts(key, max(1, marker))
+	marker_lasts(key, marker)
 	return NEW
 end
 
