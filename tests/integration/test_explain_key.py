@@ -106,6 +106,19 @@ def test_every_form_and_a_key_that_is_nobodys(t):
     equal(t.command("explain", "row", t.sluices[-1].argv[-1], "users")[0], 2)
 
 
+def test_partitions_are_told_as_the_ledger_has_them(t):
+    users(t).port()
+    path = t.write_config(kafka={"brokers": "127.0.0.1:1"}, tables={"users": {"invalidate": [t.prefix + ":p:{id}"]}},
+                          sources=[{"topics": ["shop.users"], "tables": ["users"], "format": "debezium"}])
+    t.sql("INSERT INTO sluice_ledger (lane, position, done, updated_at) VALUES ('default/kafka/shop.users/3', '41', '40', NOW()),"
+          " ('default/kafka/other/0', '7', '7', NOW())")
+    code, out, err = t.command("explain", "key", path, t.prefix + ":p:7")
+    equal(code, 0, out + err)
+    holds(out, r"^  lane +topics shop.users: their records are not looked into$",
+          r"^  lane +default/kafka/shop.users/3: written up to 41, told up to 40$")
+    assert "other" not in out, out
+
+
 def test_without_mysql_a_lane_that_only_invalidates_has_its_cache_told(t):
     path = t.write_config(mysql=None, tables={"users": {"key": ["id"], "types": {"id": "bigint"}, "invalidate": [t.prefix + ":p:{id}"]}},
                           sources=[{"streams": t.prefix + ":i", "table": "users", "write": False, "format": "fields", "operations": ["invalidate"]}])

@@ -101,6 +101,22 @@ def test_what_nobody_can_know_is_said_with_its_reason(t):
     equal((code, "only invalidates" in err), (5, True), err)
 
 
+def test_a_partition_is_waited_for_by_its_offset(t):
+    versioned(t, 1).port()
+    path = t.write_config(kafka={"brokers": "127.0.0.1:1"}, tables={"users": {"version": "ver"}}, sources=[
+        {"topics": ["shop.users", "^more\\..*"], "tables": ["users"], "format": "debezium"}])
+    t.sql("INSERT INTO sluice_ledger (lane, position, done, updated_at) VALUES ('default/kafka/shop.users/3', '41', '40', NOW())")
+    for name in ("shop.users/3", "default/kafka/shop.users/3"):
+        equal(wait(t, "--entry", "41", "--stream", name, path=path)[0], 0, name)
+    code, _, err = wait(t, "--entry", "42", "--stream", "shop.users/3", "--timeout", "50ms", path=path)
+    equal((code, "written up to 41" in err), (3, True), err)
+    for words in (("--entry", "41"), ("--entry", "41", "--stream", "other/3"), ("--entry", "41", "--stream", "shop.users"),
+                  ("--entry", "41-0", "--stream", "shop.users/3")):
+        equal(wait(t, *words, path=path)[0], 2, words)
+    code, _, err = wait(t, "--entry", "0", "--stream", "more.users/0", "--timeout", "50ms", path=path)
+    equal((code, "no row in the ledger yet" in err), (3, True), err)
+
+
 def test_wrong_words_are_named_and_a_mysql_that_is_away_is_69(t):
     versioned(t, 1).port()
     for words in (("id=7",), ("id=7", "--version", "x"), ("--version", "1"), ("id=7", "--version", "1", "--entry", "1-0"), ("id=7", "--entry", "1-0"),

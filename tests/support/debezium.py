@@ -86,8 +86,8 @@ class Debezium:
         self.kafka = Kafka(os.path.join(directory, "kafka"))
         self.connect = Connect(os.path.join(directory, "connect"), self.kafka.brokers, *parts[1:])
         self.mysql = MariaDB(directory, *BINLOG, name=None)
+        self.connect.start()  # it waits for the broker
         self.kafka.up()
-        self.connect.start()
         self.mysql.up()
         self.mysql.sql(f"CREATE USER debezium@'%' IDENTIFIED BY '{PASSWORD}'")
         self.mysql.sql("GRANT SELECT, RELOAD, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT, BINLOG MONITOR, LOCK TABLES "

@@ -71,13 +71,24 @@ local function fail(text)
 	error(error_reply('ERR sluice: ' .. text))
 end
 
+-- Numbers that come again and again, by their text; forgotten when there are many.
+local numbers, numbers_left = {}, 0
+
+local function number_of(text)
+	local n = #text <= 15 and find(text, '^%d+$') and number(text)
+	if not n then return nil end
+	if numbers_left == 0 then numbers, numbers_left = {}, 200 end
+	numbers[text], numbers_left = n, numbers_left - 1
+	return n
+end
+
 -- A whole number, no longer than what a double holds exactly.
 local function whole(text, default, most, name)
 	if text == nil or text == '' then
 		if default == nil then fail(name .. ' is missing') end
 		return default
 	end
-	local n = #text <= 15 and find(text, '^%d+$') and number(text)
+	local n = numbers[text] or number_of(text)
 	if not n or n > most then
 		fail(name .. ' is not a whole number up to ' .. format('%.0f', most))
 	end
@@ -123,6 +134,13 @@ end
 
 local function lasts(key, ms)
 	call('PEXPIRE', key, digits(ms))
+end
+
+-- Text is written once for the numbers that come again and again.
+local texts = { [60000] = '60000', [2000] = '2000' }
+
+local function marker_lasts(key, marker, ...)
+	call('PEXPIRE', key, texts[marker] or digits(max(1, marker)), ...)
 end
 
 -- The common arguments of what writes a value, from argument i on.
@@ -268,8 +286,17 @@ end
 
 local kinds = { row = '1', deleted = '2', refused = '1', [''] = '1' }
 
-local function remove(key)
-	call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'b', 'c', 'i', 'o')
+-- What is there of a value, w, of a lease, t, and of a write that is pending, b.
+local function remove(key, w, t, b)
+	if b then
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'b', 'c', 'i', 'o')
+	elseif not w then
+		call('HDEL', key, 't', 'l')
+	elseif t then
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'o')
+	else
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'o')
+	end
 end
 
 -- c begins with what the oldest pending put was computed from; the versions of those before b follow it.
@@ -291,13 +318,13 @@ local function settle(key, version, m, before, lower, marker)
 	local rest = told_of_chain(c or '', version, version, m, before, lower)
 	if remember(key, 'm', version) then
 		if not rest then
-			remove(key)
-			lasts(key, max(1, marker))
+			remove(key, true, true, true)
+			marker_lasts(key, marker)
 			return NEW
 		end
 		if not o then call('HSET', key, 'o', sub(c, 1, WIDTH)) end
 		call('HDEL', key, 'b', 'c', 'i')
-		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
+		marker_lasts(key, marker, 'GT')
 	end
 	return rest and KEPT or NEW
 end
@@ -307,7 +334,7 @@ end
 local function refuse_put(key, version)
 	local b = call('HMGET', key, 'b')[1]
 	if b and b <= version then
-		remove(key)
+		remove(key, true, true, true)
 		return NEW
 	end
 	if b then call('HSET', key, 'c', '') end
@@ -321,7 +348,7 @@ local function is_late(key, version, b, o)
 		call('HSET', key, 'c', '')
 		return OLD
 	end
-	remove(key)
+	remove(key, true, true, true)
 	return NEW
 end
 
@@ -349,7 +376,7 @@ local function invalidate(key, args)
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
-		if remember(key, 'm', version) then lasts(key, marker_absent) end
+		if remember(key, 'm', version) then marker_lasts(key, marker_absent) end
 		return NEW
 	end
 	if b == version then return settle(key, version, m, before, lower, marker) end
@@ -362,14 +389,14 @@ local function invalidate(key, args)
 	end
 	if w and r and r >= version then
 		if rest then call('HSET', key, 'c', rest) end
-		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
+		marker_lasts(key, marker, 'GT')
 		return KEPT
 	end
-	if w or t then remove(key) end
+	if w or t then remove(key, w, t, b) end
 	if q then
 		marker = max(marker, number(q) - floor(now_us() / 1000))
 	end
-	lasts(key, max(1, marker))
+	marker_lasts(key, marker)
 	return NEW
 end
 

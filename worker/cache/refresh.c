@@ -27,11 +27,21 @@ refresh_cache_failed(struct refresh *r, const struct err *err)
 		    "nothing is loaded ahead until it answers", NULL);
 }
 
+static int
+load_script(struct refresh *r, struct arena *arena, const char *text, char sha[41], struct err *err)
+{
+	struct str script = str_of(text);
+	struct redis_reply *reply = redis_call(r->redis, arena, err, "SCRIPT LOAD %b", &script);
+
+	if (reply == NULL)
+		return -1;
+	snprintf(sha, 41, "%s", reply->text.data);
+	return 0;
+}
+
 bool
 refresh_cache_ready(struct refresh *r)
 {
-	struct str script = str_of(refresh_plain_script);
-	struct redis_reply *reply;
 	struct err err = { 0 };
 	struct arena arena;
 
@@ -42,10 +52,11 @@ refresh_cache_ready(struct refresh *r)
 	arena_init(&arena, 0);
 	if (redis_open(r->redis, &err) != 0 ||
 	    (r->needs_library && library_load(r->redis, &r->library, &arena, &err) != 0) ||
-	    (reply = redis_call(r->redis, &arena, &err, "SCRIPT LOAD %b", &script)) == NULL) {
+	    load_script(r, &arena, refresh_plain_script, r->script_sha, &err) != 0 ||
+	    (r->members_in_cache &&
+		load_script(r, &arena, refresh_members_script, r->members_sha, &err) != 0)) {
 		refresh_cache_failed(r, &err);
 	} else {
-		snprintf(r->script_sha, sizeof(r->script_sha), "%s", reply->text.data);
 		if (breaker_worked(&r->counters.cache))
 			log_event(LOG_INFO, "refresh_goes_on", "dependency", "%s", "cache", NULL);
 	}
@@ -215,9 +226,14 @@ turn(struct refresh *r)
 	find_top(r);
 	refresh_warm(r);
 	refresh_take_rings(r);
-	for (size_t i = 0; i < r->table_count; i++)
-		if (r->tables[i].ready)
-			refresh_load(r, &r->tables[i]);
+	/* who is first may take all of a small budget */
+	r->turns++;
+	for (size_t i = 0; i < r->table_count; i++) {
+		struct refresh_table *t = &r->tables[(r->turns + i) % r->table_count];
+
+		if (t->ready)
+			refresh_load(r, t);
+	}
 	show_keys(r);
 }
 
@@ -230,9 +246,13 @@ refresh_thread(void *arg)
 	pthread_setname_np(pthread_self(), "refresh");
 	sql_thread_start();
 	while (atomic_load(&r->stop) == 0) {
+		int64_t from_us = clock_us();
+
 		turn(r);
+		r->turn_us = quick_to_rise(r->turn_us, clock_us() - from_us);
 		poll(&wake, 1, REFRESH_TICK_MS);
 	}
+	refresh_members_leave(r);
 	sql_close(r->sql);
 	redis_close(r->redis);
 	redis_close(r->listener);
@@ -299,6 +319,7 @@ refresh_new(const struct config *config, size_t workers, struct err *err)
 
 	CHECK(r != NULL);
 	r->config = config;
+	r->members_in_cache = config_lanes_of_kind(config, true) == 0;
 	random_init(&r->random, random_seed());
 	pthread_mutex_init(&r->mutex, NULL);
 	arena_init(&r->arena, 256 * 1024);

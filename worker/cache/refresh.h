@@ -19,8 +19,9 @@
  *
  * Which keys: what the read stream, sluice_get's reports and the `warm` query name, counted in a
  * sketch a table (hot_keys.h).  Of the processes of a pool each loads the keys that rendezvous hashing
- * gives it (Thaler and Ravishankar, 1998) among the members in sluice_worker; while that changes two
- * may load one key, which is harmless and counted.
+ * gives it (Thaler and Ravishankar, 1998) among the members in sluice_worker, or, in a pool that writes
+ * no stream, in a key of the cache; while that changes two may load one key, which is harmless and
+ * counted.
  *
  * How: a lease on the entry (or, of a plain key, what it holds), one SELECT for many keys, then the
  * values, each only where nothing else came in between.  What an invalidation overtook is thrown away

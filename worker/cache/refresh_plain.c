@@ -1,6 +1,10 @@
 #include "worker/cache/refresh_work.h"
 
-/* Plain keys: what is there is known by its hash, so that nothing large goes over the wire. */
+/*
+ * Plain keys: what is there is known by its hash, so that nothing large goes over the wire.  A value
+ * with more time than it had to be due was written meanwhile, be it the same.
+ *	see most | stretch ms | string stamp ttl most value | hash stamp ttl most field value...
+ */
 const char refresh_plain_script[] =
     "local key, what = KEYS[1], ARGV[1]\n"
     "local function seen()\n"
@@ -23,12 +27,12 @@ const char refresh_plain_script[] =
     "  if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', key, ARGV[2]) end\n"
     "  return {'OK'}\n"
     "end\n"
-    "if seen() ~= ARGV[2] then return {'CHANGED'} end\n"
+    "if left == -1 or left > tonumber(ARGV[4]) or seen() ~= ARGV[2] then return {'CHANGED'} end\n"
     "if what == 'string' then\n"
-    "  redis.call('SET', key, ARGV[4], 'PX', ARGV[3])\n"
+    "  redis.call('SET', key, ARGV[5], 'PX', ARGV[3])\n"
     "  return {'OK'}\n"
     "end\n"
     "redis.call('UNLINK', key)\n"
-    "for i = 4, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end\n"
+    "for i = 5, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end\n"
     "redis.call('PEXPIRE', key, ARGV[3])\n"
     "return {'OK'}\n";

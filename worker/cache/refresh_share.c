@@ -41,41 +41,68 @@ is_new(const struct refresh_share *share, const char *process)
 	return true;
 }
 
-static void
-take_members(struct refresh *r, const struct membership *members)
+void
+refresh_share_set(struct refresh *r, const char (*processes)[MEMBER_PROCESS_MAX], size_t count)
 {
 	struct refresh_share *share = &r->share;
 
 	free(share->others);
-	share->others = calloc(members->count + 1, sizeof(*share->others));
+	share->others = calloc(count + 1, sizeof(*share->others));
 	CHECK(share->others != NULL);
 	share->other_count = 0;
-	memcpy(share->self, members->process, sizeof(share->self));
-	for (size_t i = 0; i < members->count; i++)
-		if (is_new(share, members->list[i].process))
-			memcpy(share->others[share->other_count++], members->list[i].process,
+	for (size_t i = 0; i < count; i++)
+		if (is_new(share, processes[i]))
+			memcpy(share->others[share->other_count++], processes[i],
 			    sizeof(*share->others));
+	share->unknown = false;
 	atomic_store_explicit(&r->counters.members, share->other_count + 1, memory_order_relaxed);
+}
+
+void
+refresh_members_unknown(struct refresh *r, const struct err *err)
+{
+	if (!r->share.unknown)
+		log_event(LOG_WARN, "refresh_members_unknown", "error", "%s", err->text, "next",
+		    "%s", "popular keys are shared with whom we knew", NULL);
+	r->share.unknown = true;
+}
+
+/* Workers that write streams are in sluice_worker. */
+static void
+look_in_mysql(struct refresh *r, struct membership *members)
+{
+	char(*list)[MEMBER_PROCESS_MAX];
+	struct err err = { 0 };
+
+	if (!refresh_mysql_ready(r))
+		return; /* who was there last shares with us */
+	if (membership_look(members, r->sql, &err) != 0) {
+		if (sql_is_open(r->sql))
+			refresh_members_unknown(r, &err);
+		else
+			refresh_mysql_failed(r, &err);
+		return;
+	}
+	arena_reset(&r->arena);
+	list = arena_alloc(&r->arena, (members->count + 1) * sizeof(*list));
+	for (size_t i = 0; i < members->count; i++)
+		memcpy(list[i], members->list[i].process, sizeof(*list));
+	refresh_share_set(r, list, members->count);
 }
 
 void
 refresh_share_look(struct refresh *r)
 {
 	struct membership members;
-	struct err err = { 0 };
 
 	if (r->share_ms != 0 && clock_ms() - r->share_ms < LOOK_EVERY_MS)
 		return;
-	if (!refresh_mysql_ready(r))
-		return; /* who was there last shares with us */
 	r->share_ms = clock_ms();
 	membership_init(&members, r->config, 0, "");
-	if (membership_look(&members, r->sql, &err) == 0)
-		take_members(r, &members);
-	else if (!sql_is_open(r->sql))
-		refresh_mysql_failed(r, &err);
+	memcpy(r->share.self, members.process, sizeof(r->share.self));
+	if (r->members_in_cache)
+		refresh_members_look(r);
 	else
-		log_event(LOG_WARN, "refresh_members_unknown", "error", "%s", err.text, "next",
-		    "%s", "all keys are taken for ours", NULL);
+		look_in_mysql(r, &members);
 	membership_deinit(&members);
 }

@@ -13,7 +13,8 @@
 
 /*
  * The refresher from inside: refresh.c runs the thread, refresh_reads.c learns what is read,
- * refresh_load.c loads and writes, refresh_share.c knows which keys are ours.  Thread: the
+ * refresh_load.c loads and writes, refresh_share.c knows which keys are ours (refresh_members.c: and in a
+ * pool without lanes that write, with whom).  Thread: the
  * refresher's, but for what is marked.
  */
 enum { REFRESH_TICK_MS = 50, REFRESH_BATCH_MAX = 200, REFRESH_FLOOR_MS = 300 };
@@ -22,6 +23,7 @@ struct refresh_share {
 	char self[MEMBER_PROCESS_MAX];
 	char (*others)[MEMBER_PROCESS_MAX];
 	size_t other_count;
+	bool unknown; /* it couldn't be asked, which was told */
 };
 
 struct refresh {
@@ -34,6 +36,7 @@ struct refresh {
 	size_t ring_count;
 	pthread_t thread;
 	bool started, needs_library;
+	bool members_in_cache; /* nobody of the pool is in sluice_worker */
 	struct random random;
 
 	struct access_redis access, listen_access;
@@ -41,10 +44,12 @@ struct refresh {
 	struct access_mysql mysql_access;
 	struct sql *sql;
 	struct library library;
-	char script_sha[41];
+	char script_sha[41], members_sha[41];
 	char read_id[48]; /* where the read stream goes on */
 	int64_t top_ms, share_ms, shown_ms, retry_ms, listen_ms;
 	struct pace pace;
+	size_t turns;
+	double turn_us; /* what a turn takes, as load_us */
 	struct refresh_share share;
 	struct arena arena;   /* of one step */
 	struct arena partial; /* of the listener: a message may be half there */
@@ -91,6 +96,16 @@ extern const char refresh_plain_script[];
 /* ---- refresh_share.c ---- */
 /* Ask who is there, where it is time to. */
 void refresh_share_look(struct refresh *r);
+/* These are the pool, ourselves among them or not. */
+void refresh_share_set(struct refresh *r, const char (*processes)[MEMBER_PROCESS_MAX],
+    size_t count);
+void refresh_members_unknown(struct refresh *r, const struct err *err);
 bool refresh_is_ours(const struct refresh_share *share, uint64_t key_hash);
+
+/* ---- refresh_members.c: the members of a pool that writes no stream, in the cache ---- */
+void refresh_members_look(struct refresh *r);
+/* The others needn't wait until we are missed. */
+void refresh_members_leave(struct refresh *r);
+extern const char refresh_members_script[];
 
 #endif

@@ -187,6 +187,28 @@ static const struct command commands[] = {
 			     "the row before had these, whatever MySQL holds" },
 		{ "--delete", NULL, "the row is deleted" } },
 	    .run = command_explain },
+	{ .name = "verify",
+	    .usage = "verify [FILE | URL] [--table NAME] [--for DURATION]\n"
+		     "       sluice verify FILE --once [--table NAME] [--sample 1/n] [--rate N] "
+		     "[--for DURATION]",
+	    .summary = "how often the cache held what its row does",
+	    .help =
+		"Without --once it asks a running sluice that has `verify: { sample: 1/n }` what "
+		"it\n"
+		"found when it looked at invalidated keys again, 1 s, 1 min and 5 min after.\n"
+		"With --once it walks over the keys that are in the cache now and compares them "
+		"with\n"
+		"their rows.  Changes nothing.\n"
+		"Exit code: 0 nothing wrong; 1 wrong keys; 5 nothing was compared; 69 nobody "
+		"answers.\n",
+	    .words_max = 1,
+	    .options = { { "--once", NULL, "walk over the cache" },
+		{ "--table", "NAME", "this table alone" },
+		{ "--sample", "1/n", "with --once: one key in so many; without it all" },
+		{ "--rate", "N", "with --once: keys looked at in a second; without it 1000" },
+		{ "--for", "DURATION",
+		    "what is found from now on, for so long; with --once: how long at most" } },
+	    .run = command_verify },
 	{ .name = "version",
 	    .usage = "version",
 	    .summary = "print the version",

@@ -75,6 +75,7 @@ int command_dead(const struct command_line *line);
 int command_wait(const struct command_line *line);
 int command_explain(const struct command_line *line);
 int command_explain_key(const struct command_line *line);
+int command_verify(const struct command_line *line);
 int command_functions(const struct command_line *line);
 int command_version(const struct command_line *line);
 int command_help(const struct command_line *line);

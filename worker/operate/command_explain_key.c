@@ -220,21 +220,6 @@ say_row(struct explain_key *x, const struct key_holes *holes, const struct str *
 
 /* ---- templates ---- */
 
-static const char *
-mode_name(enum config_mode mode)
-{
-	static const char *const names[] = { [MODE_DELETE] = "delete",
-		[MODE_VERSIONED] = "versioned",
-		[MODE_GENERATION] = "generation",
-		[MODE_TAG] = "tag",
-		[MODE_TABLE] = "table",
-		[MODE_SCAN] = "scan",
-		[MODE_POPULATE] = "populate",
-		[MODE_NONE] = "none" };
-
-	return names[mode];
-}
-
 static bool
 say_template(struct explain_key *x, const struct config_table *table,
     const struct config_template *template)
@@ -249,7 +234,7 @@ say_template(struct explain_key *x, const struct config_table *table,
 	matches = key_holes_match(&holes, x->key, &x->arena, values);
 	if (matches) {
 		buf_printf(&x->out, "table %s: template %s, mode %s\n", table->name,
-		    template->written, mode_name(template->mode));
+		    template->written, config_mode_name(template->mode));
 		for (size_t i = 0; i < holes.count && template->mode != MODE_SCAN; i++)
 			buf_printf(&x->out, "  %-8s = %.*s\n", holes.names[i], STR_ARGS(values[i]));
 		if (x->mysql_open && say_row(x, &holes, values, table, &err) != 0)

@@ -138,6 +138,33 @@ look_at_stream(struct explain_lanes *l, struct lane *lane, const struct place *p
 	}
 }
 
+/* Partitions that the ledger knows; their records aren't looked into. */
+static void
+say_topics(struct explain_lanes *l, const struct config_source *source,
+    const struct ledger_listed *list, size_t count)
+{
+	char head[LANE_NAME_MAX + 1], topic[TOPIC_NAME_MAX + 1];
+	int len = snprintf(head, sizeof(head), "%s/%s/", l->config->pool, l->config->kafka.name);
+
+	buf_printf(l->out, "  lane     topics %s: their records are not looked into\n",
+	    source->written);
+	for (size_t i = 0; i < count; i++) {
+		struct place place = { .listed = &list[i] };
+		const char *slash = strrchr(list[i].name, '/');
+		struct lane lane = { .source = source };
+
+		if (strncmp(list[i].name, head, (size_t)len) != 0 || slash < list[i].name + len)
+			continue;
+		snprintf(topic, sizeof(topic), "%.*s", (int)(slash - list[i].name - len),
+		    list[i].name + len);
+		if (config_source_of_topic(l->config, topic) != source)
+			continue;
+		memcpy(lane.name, list[i].name, sizeof(lane.name));
+		say_place(l, &lane, &place);
+		buf_add_char(l->out, '\n');
+	}
+}
+
 static void
 look_at_source(struct explain_lanes *l, const struct config_source *source,
     const struct ledger_listed *list, size_t count)
@@ -160,7 +187,7 @@ look_at_source(struct explain_lanes *l, const struct config_source *source,
 		look_at_stream(l, &lane, &place);
 	}
 	if (source->topic_count > 0)
-		buf_printf(l->out, "  lane     topics %s: not looked into\n", source->written);
+		say_topics(l, source, list, count);
 }
 
 int

@@ -26,6 +26,7 @@ struct kafka_lane {
 	bool flows;		       /* not paused, and sought */
 	bool lost;	/* the place to fetch from isn't in the log: to be looked at */
 	bool truncated; /* the log ended before it: librdkafka saw another leader epoch */
+	bool elsewhere; /* its place isn't in the log that is there, until an order says where */
 	bool settled;	/* its row is there: the notice board may speak of it */
 	struct position
 	    at;		 /* what was delivered up to here; where it flows: behind it comes next */
