@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "worker/cache/refresh_pace.h"
+#include "worker/operate/breaker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -83,9 +84,77 @@ no_more_is_loaded_than_the_limit(void **state)
 		move(10);
 		taken += pace_take(&p, 50);
 	}
-	assert_in_range(taken, 990, 1000);
+	assert_in_range(taken, 900, 1000);
 	move(3600000);
 	assert_int_equal(pace_take(&p, 1000), 100);
+	pace_give(&p, 40);
+	assert_int_equal(pace_take(&p, 1000), 40);
+}
+
+/* Loads that are quick, slow or fail at random, as the refresher makes them: the breaker and the pace
+ * together, minute by minute for hours. */
+enum { TURNS = 40000, LIMIT = 200, FAILURES = 5, OPEN_MS = 60000 };
+
+static struct {
+	int64_t at_ms;
+	size_t count;
+} loads[TURNS];
+
+static size_t
+loads_of_the_last_second(int last)
+{
+	size_t sum = 0;
+
+	for (int i = last; i >= 0 && loads[i].at_ms > now_ms - 1000; i--)
+		sum += loads[i].count;
+	return sum;
+}
+
+static void
+no_order_of_failures_passes_the_cap_or_the_breaker(void **state)
+{
+	unsigned in_a_row = 0, opened = 0, closed = 0, probes = 0, mood = 0;
+	int64_t opened_ms = 0;
+	struct random random;
+	struct breaker b;
+	struct pace p;
+
+	(void)state;
+	random_init(&random, 4711);
+	breaker_init_counting(&b, &random, FAILURES, OPEN_MS);
+	pace_init(&p, LIMIT, 200000);
+	for (int i = 0; i < TURNS; i++) {
+		bool was_open = b.state == BREAKER_OPEN;
+
+		move((int64_t)random_below(&random, 100) + 1);
+		if (random_below(&random, 400) == 0)
+			mood = (unsigned)random_below(&random, 3); /* well, slow, away */
+		loads[i].at_ms = now_ms;
+		if (!breaker_ready(&b)) {
+			assert_true(was_open && now_ms - opened_ms <= OPEN_MS * 5 / 4);
+			continue;
+		}
+		assert_true(!was_open || now_ms - opened_ms >= OPEN_MS * 3 / 4);
+		probes += was_open;
+		if (mood == 2 && random_below(&random, 4) != 0) {
+			bool news = breaker_failed(&b, "away");
+
+			assert_int_equal(news, ++in_a_row == FAILURES);
+			assert_int_equal(b.state == BREAKER_OPEN, in_a_row >= FAILURES);
+			opened += news;
+			opened_ms = now_ms;
+			continue;
+		}
+		loads[i].count = pace_take(&p, random_below(&random, 300));
+		assert_true(loads_of_the_last_second(i) <= LIMIT);
+		pace_loaded(&p, mood == 1 ? 500000 : 5000);
+		assert_true(p.rate >= 1 && p.rate <= LIMIT);
+		assert_int_equal(breaker_worked(&b), in_a_row >= FAILURES);
+		closed += in_a_row >= FAILURES;
+		assert_int_equal(b.state, BREAKER_CLOSED);
+		in_a_row = 0;
+	}
+	assert_true(opened > 3 && probes > opened && closed >= opened - 1);
 }
 
 static void
@@ -132,6 +201,8 @@ main(void)
 		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_more_is_loaded_than_the_limit, set_up,
 		    tear_down),
+		cmocka_unit_test_setup_teardown(no_order_of_failures_passes_the_cap_or_the_breaker,
+		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(slow_loads_halve_and_quick_ones_bring_it_back,
 		    set_up, tear_down),
 	};

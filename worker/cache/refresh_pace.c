@@ -37,31 +37,34 @@ ttl_jitter_ms(struct random *random, int64_t ttl_ms)
 void
 pace_init(struct pace *p, double limit, int64_t slow_us)
 {
-	*p = (struct pace){ .limit = limit,
-		.rate = limit,
-		.tokens = limit,
-		.filled_ms = clock_ms(),
-		.slow_us = slow_us };
+	*p = (struct pace){
+		.limit = limit, .rate = limit, .slot = clock_ms() / PACE_SLOT_MS, .slow_us = slow_us
+	};
 }
 
 size_t
 pace_take(struct pace *p, size_t wanted)
 {
-	int64_t now_ms = clock_ms();
+	int64_t slot = clock_ms() / PACE_SLOT_MS, ahead = slot - p->slot;
+	size_t most = p->rate < 1 ? 1 : (size_t)p->rate, taken = 0, count;
 
-	p->tokens += p->rate * (double)(now_ms - p->filled_ms) / 1000;
-	p->filled_ms = now_ms;
-	if (p->tokens > p->rate)
-		p->tokens = p->rate < 1 ? 1 : p->rate;
-	size_t count = p->tokens >= (double)wanted ? wanted : (size_t)p->tokens;
-	p->tokens -= (double)count;
+	for (int64_t i = 1; i <= ahead && i <= PACE_SLOTS; i++)
+		p->taken[(p->slot + i) % PACE_SLOTS] = 0;
+	p->slot = ahead > 0 ? slot : p->slot;
+	for (size_t i = 0; i < PACE_SLOTS; i++)
+		taken += p->taken[i];
+	count = taken >= most ? 0 : most - taken;
+	count = count < wanted ? count : wanted;
+	p->taken[p->slot % PACE_SLOTS] += count;
 	return count;
 }
 
 void
 pace_give(struct pace *p, size_t count)
 {
-	p->tokens += (double)count;
+	size_t *taken = &p->taken[p->slot % PACE_SLOTS];
+
+	*taken -= *taken < count ? *taken : count;
 }
 
 void

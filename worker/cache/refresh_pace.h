@@ -15,8 +15,8 @@
  * ln(r * delta / E) before the expiry, E exponentially distributed with mean 1.  That is drawn here
  * for the one who loads, so a key is loaded once and at a time that its readers would have chosen.
  *
- * Loads are a token bucket of one second.  A slow load halves its rate, any other lets it grow by a
- * tenth up to the limit.  Thread: the refresher's.
+ * In no second more is loaded than the rate.  A slow load halves it, any other lets it grow by a tenth
+ * up to the limit.  Thread: the refresher's.
  */
 
 /* How long before the expiry, in ms: at least `floor_ms` more than the load itself takes, at most half
@@ -30,15 +30,17 @@ double quick_to_rise(double known_us, int64_t took_us);
 /* ttl ± 10 %. */
 int64_t ttl_jitter_ms(struct random *random, int64_t ttl_ms);
 
+enum { PACE_SLOT_MS = 10, PACE_SLOTS = 101 };
 struct pace {
-	double limit, rate, tokens; /* keys a second, and left now */
-	int64_t filled_ms;
+	double limit, rate;	  /* keys a second, at most and now */
+	size_t taken[PACE_SLOTS]; /* of the last second, in a ring of slots of its time */
+	int64_t slot;		  /* the newest */
 	int64_t slow_us;
 };
 void pace_init(struct pace *p, double limit, int64_t slow_us);
 /* So many of `wanted` may be loaded now. */
 size_t pace_take(struct pace *p, size_t wanted);
-/* Some that were taken weren't loaded. */
+/* Some of those just taken weren't loaded. */
 void pace_give(struct pace *p, size_t count);
 void pace_loaded(struct pace *p, int64_t took_us);
 
