@@ -153,7 +153,7 @@ built-bench: all $(benches) $(kafka_tool)
 # refresh ahead under a Zipf load of 100,000 keys with a TTL of 10 s, on against off
 zipf: have-test-deps
 	@$(MAKE) all
-	ZIPF_KEYS=100000 ZIPF_TTL=10 ZIPF_SECONDS=60 ZIPF_READS=2000 SLUICE=$(B)/sluice tests/run integration zipf
+	ZIPF_KEYS=100000 ZIPF_TTL=10 ZIPF_SECONDS=60 ZIPF_READS=2000 SLUICE=$(B)/sluice tests/run integration zipf a_slow_database
 chaos: have-test-deps
 	@$(MAKE) all
 	SLUICE=$(B)/sluice tests/chaos/run

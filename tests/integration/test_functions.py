@@ -310,11 +310,84 @@ def rule_a_put_is_evicted_when_someone_else_wrote_in_between(c):
         equal(c.hash("k"), {"m": row(59)})
 
 
-def rule_puts_may_follow_each_other(c):
+def rule_puts_before_the_first_is_settled_go_with_the_last(c):
+    """Nobody knows whether others wrote between them."""
+    c.filled("k", 57, "v57")
     put(c, 58, 57), put(c, 59, 58), put(c, 60, 59, "last")
     equal(c.invalidate("k", 58), "KEPT")
-    equal(c.invalidate("k", 60, "", "", "", "", 59), "KEPT")
     equal(c.get("k")[:2], ["HIT", "last"])
+    equal(c.invalidate("k", 60, "", "", "", "", 59), "NEW")
+    equal(c.hash("k"), {"m": row(60)})
+
+
+def rule_puts_may_follow_each_other_when_each_is_settled(c):
+    c.filled("k", 57, "v57")
+    for version in (58, 59, 60):
+        put(c, version, version - 1, "last")
+        equal(c.invalidate("k", version), "KEPT")
+    equal(c.get("k")[:2], ["HIT", "last"])
+
+
+def rule_a_put_where_nothing_was_is_kept_only_when_it_came_from_nothing(c):
+    """What was told before the key was evicted isn't known."""
+    put(c, 59, 57)
+    equal(c.get("k")[1], "put")
+    equal(c.invalidate("k", 59), "NEW")
+    for base in (0, NONE):
+        c.forget("k")
+        put(c, 59, base)
+        equal(c.invalidate("k", 59), "KEPT")
+
+
+def rule_a_settled_put_goes_when_someone_else_s_write_is_told_late(c):
+    c.filled("k", 57, "v57")
+    put(c, 59, 57)
+    equal(c.invalidate("k", 59), "KEPT")
+    equal(c.invalidate("k", 57), "OLD", "it was computed from that")
+    equal(c.get("k")[0], "HIT")
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.hash("k"), {"m": row(59)})
+    c.forget("k"), c.filled("k", 57, "v57")
+    put(c, 59, 57)
+    equal(c.invalidate("k", 59), "KEPT")
+    put(c, 60, 59)
+    equal(c.invalidate("k", 58), "OLD", "one that is pending is settled later")
+    equal(c.invalidate("k", 60), "NEW")
+    c.filled("k", 61)
+    equal(c.invalidate("k", 58), "OLD", "a loaded value has it")
+    equal(c.get("k")[0], "HIT")
+
+
+def rule_a_put_computed_from_a_refused_one_goes(c):
+    c.filled("k", 57, "v57")
+    put(c, 58, 57), put(c, 59, 58)
+    equal(c.invalidate("k", 58, "refused"), "SAME")
+    equal(c.invalidate("k", 59), "NEW")
+
+
+def rule_of_several_refused_the_highest_is_told(c):
+    c.filled("k", 57, "v57")
+    put(c, 58, 57)
+    equal(c.invalidate("k", 59, "refused"), "NEW")
+    equal(c.get("k")[0], "LOAD")
+
+
+def rule_a_put_ends_no_quarantine(c):
+    c.filled("k", 57, "v57")
+    equal(c.invalidate("k", ""), "NEW")
+    put(c, 58, 57)
+    equal(c.get("k")[1], "put")
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.get("k"), ["MISS"])
+
+
+def rule_a_marker_of_an_absent_key_stays_short_and_nothing_is_populated_over_it(c):
+    equal(c.invalidate("k", 57), "NEW")
+    equal(c.invalidate("k", 58), "NEW")
+    assert 0 < c.client.pttl("k") <= 2000
+    equal(c.populate("k", 59, "x", HOUR), "ABSENT")
+    equal(c.hash("k"), {"m": row(59)})
+    assert 0 < c.client.pttl("k") <= 2000
 
 
 def rule_a_put_from_an_old_value_or_behind_a_backlog_does_nothing(c):

@@ -64,6 +64,19 @@ def test_entries_of_mode_populate_are_loaded_ahead_in_the_form_that_populate_wri
     assert counters(sluice)["loaded"] > loaded and counters(sluice)["older"] == 0, counters(sluice)
 
 
+def test_where_the_budget_is_too_small_for_all_none_starves(t):
+    settings = articles(t, ttl="1s", stale_max="1h", warm="SELECT id FROM articles WHERE id <= 3", warm_every="1h")
+    settings["refresh"]["max_loads_per_second"] = 1
+    sluice, seen = t.sluice(**settings), {n: set() for n in (1, 2, 3)}
+
+    def each_three_times():
+        for n in seen:
+            seen[n].add(t.redis.hget(key(t, n), "w"))
+        return all(len(stamps - {None}) >= 3 for stamps in seen.values())
+    wait_for("each was loaded three times", each_three_times, 20)
+    assert counters(sluice)["over_budget"] > 0 and counters(sluice)["stretches"] > 0, counters(sluice)
+
+
 def test_the_monitor_sees_an_outage_where_no_worker_has_anything_to_do(t):
     server = Redis(t.dir).up()
     t.own.append(server)

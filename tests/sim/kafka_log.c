@@ -290,14 +290,14 @@ place_of(unsigned lane)
 	return world.ledger[lane].position;
 }
 
-/* Whoever compared the table with the log knows what of it was applied. */
+/* Whoever compared the table with the log knows what of it was applied; keys are told again. */
 static struct position
 before_new(unsigned lane)
 {
 	const struct stream *s = &world.streams[lane];
 
-	for (unsigned i = s->trimmed; i < s->added && !world.invalidates; i++)
-		if (is_visible(s, i) && !is_settled(&s->entries[i]))
+	for (unsigned i = s->trimmed; i < s->added; i++)
+		if (is_visible(s, i) && (world.invalidates || !is_settled(&s->entries[i])))
 			return position_of_offset((int64_t)s->entries[i].id.major - 1);
 	return position_of_offset(sim_kafka.logs[lane].end - 1);
 }

@@ -105,10 +105,27 @@ slow_loads_halve_and_quick_ones_bring_it_back(void **state)
 	assert_true(p.rate == 1000);
 }
 
+static void
+what_became_slow_is_known_at_once_and_forgotten_slowly(void **state)
+{
+	double known_us = quick_to_rise(0, 1000);
+
+	(void)state;
+	assert_true(known_us == 1000);
+	known_us = quick_to_rise(known_us, 500000);
+	assert_true(known_us == 500000);
+	known_us = quick_to_rise(known_us, 1000);
+	assert_true(known_us > 400000 && known_us < 401000);
+	for (int i = 0; i < 40; i++)
+		known_us = quick_to_rise(known_us, 1000);
+	assert_true(known_us < 1100);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_became_slow_is_known_at_once_and_forgotten_slowly),
 		cmocka_unit_test_setup_teardown(a_slower_load_and_a_hotter_key_begin_earlier,
 		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_lead_covers_the_load_and_never_half_of_the_ttl,

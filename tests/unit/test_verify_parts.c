@@ -226,6 +226,35 @@ a_second_look_comes_two_seconds_later_and_the_longest_due_first(void **state)
 }
 
 static void
+what_was_looked_at_twice_keeps_its_place_among_the_next_looks(void **state)
+{
+	struct verify_told a = told_at(0, "a"), b = told_at(1500, "b"), c = told_at(2500, "c");
+	struct verify_item *items[10];
+	struct verify_wait w;
+	uint64_t late = 0;
+
+	(void)state;
+	verify_wait_init(&w, 4);
+	assert_true(verify_wait_add(&w, &a) && verify_wait_add(&w, &b) && verify_wait_add(&w, &c));
+	assert_int_equal(due(&w, 1000, items, &late), 1);
+	verify_wait_again(&w, items[0], 1000);
+	assert_int_equal(due(&w, 2600, items, &late), 1);
+	verify_wait_looked(&w, items[0]); /* b */
+	assert_int_equal(due(&w, 3000, items, &late), 1);
+	verify_wait_looked(&w, items[0]); /* a, behind it */
+	assert_int_equal(due(&w, 3500, items, &late), 1);
+	verify_wait_looked(&w, items[0]); /* c */
+	assert_int_equal(due(&w, 60000, items, &late), 1);
+	assert_true(str_equal(items[0]->told.key, STR("a")));
+	assert_int_equal(due(&w, 61500, items, &late), 1);
+	assert_true(str_equal(items[0]->told.key, STR("b")));
+	assert_int_equal(due(&w, 62500, items, &late), 1);
+	assert_true(str_equal(items[0]->told.key, STR("c")));
+	assert_int_equal(late, 0);
+	verify_wait_deinit(&w);
+}
+
+static void
 a_key_s_last_invalidation_is_known_as_long_as_it_waits(void **state)
 {
 	struct verify_told a = told_at(0, "a"), b = told_at(1, "b"), later = told_at(2, "a");
@@ -302,6 +331,7 @@ main(void)
 		cmocka_unit_test(a_key_is_looked_at_three_times_and_then_makes_room),
 		cmocka_unit_test(a_look_that_comes_too_late_is_left_out_and_the_next_one_follows),
 		cmocka_unit_test(a_second_look_comes_two_seconds_later_and_the_longest_due_first),
+		cmocka_unit_test(what_was_looked_at_twice_keeps_its_place_among_the_next_looks),
 		cmocka_unit_test(a_key_s_last_invalidation_is_known_as_long_as_it_waits),
 		cmocka_unit_test(a_full_ring_drops_and_counts_and_so_does_a_long_key),
 		cmocka_unit_test(a_sample_picks_about_its_part),

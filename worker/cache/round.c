@@ -188,7 +188,8 @@ send_refused(struct round *r, const struct expected *expected, struct str key, u
 	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
-/* The new row, where the newest change holds all of it; else it is told as with mode versioned. */
+/* The new row, where the newest change holds all of it; else it is told as with mode versioned.  So is a
+ * repeat: there may have been newer ones since. */
 static int
 send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
     struct err *err)
@@ -197,7 +198,7 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	struct call call = { 0 };
 
 	buf_reset(&r->message);
-	if (told->unversioned || told->deleted || told->newest == NULL ||
+	if (told->unversioned || told->deleted || told->repeat || told->newest == NULL ||
 	    !payload_of(told->newest, &r->message))
 		return send_versioned(r, expected, key, told, err);
 	expected->what = EXPECT_POPULATE;

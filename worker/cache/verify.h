@@ -47,7 +47,7 @@ void verify_told_counts(const struct verify *verify, uint64_t *told, uint64_t *p
 
 /* A wrong key, as people see it: no value of the row. */
 struct verify_wrong {
-	uint64_t serial; /* of the key's last invalidation; found wrong again it keeps its place */
+	uint64_t serial; /* of the key's last invalidation that is known; it stands there once */
 	const struct config_table *table;
 	const struct config_template *template;
 	char key[VERIFY_KEY_MAX + 1]; /* a hash of it unless show_keys */
@@ -61,7 +61,7 @@ struct verify_wrong {
 	int64_t told_wall_ms, seen_wall_ms;
 };
 enum { VERIFY_WRONG_KEPT = 20 };
-/* A copy of the last ones, the newest first. */
+/* A copy of the last ones, the newest found first. */
 size_t verify_wrong_keys(struct verify *verify, struct verify_wrong out[VERIFY_WRONG_KEPT]);
 
 #endif

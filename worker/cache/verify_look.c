@@ -237,24 +237,13 @@ take_rows(struct looking *l, const struct sql_result *result)
 		buf_reset(&key);
 		if (!key_template_render(&l->template->holes.template, values, &key))
 			continue;
+		/* a key that stands there twice has the row where it stands last */
 		of = map_get(&by_key, key.data, key.len);
 		if (of != NULL)
 			take_row(l, result, row, (size_t)(of - l->seen));
 	}
 	map_deinit(&by_key);
 	buf_deinit(&key);
-}
-
-/* The same key may stand there twice. */
-static void
-take_repeated(struct looking *l)
-{
-	for (size_t n = 1; n < l->count; n++)
-		for (size_t m = 0; m < n && !l->seen[n].row_there; m++)
-			if (l->seen[m].row_there && str_equal(l->keys[n], l->keys[m])) {
-				l->seen[n] = l->seen[m];
-				l->contents[n] = l->contents[m];
-			}
 }
 
 static int
@@ -271,7 +260,6 @@ look_at_rows(struct looking *l)
 	if (session_send(l->eye->rows.sql, &select, &result, l->err) != 0)
 		return session_end(l->eye->rows.sql, -1, l->err);
 	take_rows(l, &result);
-	take_repeated(l);
 	sql_result_free(&result);
 	return session_end(l->eye->rows.sql, 0, l->err);
 }
@@ -357,9 +345,9 @@ look_at_entries(struct looking *l)
 	return 0;
 }
 
-int
-verify_eye_look(struct verify_eye *eye, const struct verify_template *template,
-    const struct str *keys, size_t count, struct verify_seen *seen, struct err *err)
+static int
+look_at(struct verify_eye *eye, const struct verify_template *template, const struct str *keys,
+    size_t count, struct verify_seen *seen, struct err *err)
 {
 	struct looking l = { .eye = eye,
 		.template = template,
@@ -385,4 +373,18 @@ verify_eye_look(struct verify_eye *eye, const struct verify_template *template,
 		return -1;
 	}
 	return look_at_entries(&l);
+}
+
+int
+verify_eye_look(struct verify_eye *eye, const struct verify_template *template,
+    const struct str *keys, size_t count, struct verify_seen *seen, struct err *err)
+{
+	if (look_at(eye, template, keys, count, seen, err) != 0)
+		return -1;
+	/* the entry says something of a row that wasn't among the results under this key */
+	for (size_t n = 0; count > 1 && n < count; n++)
+		if (!seen[n].other && !seen[n].row_there && (seen[n].value || seen[n].none) &&
+		    look_at(eye, template, &keys[n], 1, &seen[n], err) != 0)
+			return -1;
+	return 0;
 }

@@ -40,8 +40,7 @@ struct verify_template *verify_eye_find(struct verify_eye *eye, struct str key);
 
 /*
  * What is there, for at most VERIFY_BATCH_MAX keys of that template.  Both connections must be open.
- * Where only one key is asked for its row is found by MySQL's own equality; else a row whose key has
- * another spelling counts as not there, which a second look, of one key, puts right.
+ * Rows are found by MySQL's own equality: a key whose row has another spelling is asked for alone.
  * -1: something is away; the connection that failed is closed.
  */
 int verify_eye_look(struct verify_eye *eye, const struct verify_template *template,

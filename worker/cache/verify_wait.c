@@ -40,15 +40,20 @@ verify_wait_deinit(struct verify_wait *w)
 	w->items = NULL;
 }
 
+/* Nearly always the last one; what was looked at a second time comes between those before it. */
 static void
-append(struct verify_queue *queue, struct verify_item *item)
+insert(struct verify_queue *queue, struct verify_item *item)
 {
-	item->next = NULL;
-	if (queue->last != NULL)
-		queue->last->next = item;
-	else
-		queue->first = item;
-	queue->last = item;
+	struct verify_item **at = &queue->first;
+
+	if (queue->last != NULL && queue->last->due_ms <= item->due_ms)
+		at = &queue->last->next;
+	while (*at != NULL && (*at)->due_ms <= item->due_ms)
+		at = &(*at)->next;
+	item->next = *at;
+	*at = item;
+	if (item->next == NULL)
+		queue->last = item;
 }
 
 static struct verify_item *
@@ -79,7 +84,7 @@ verify_wait_add(struct verify_wait *w, const struct verify_told *told)
 	item->told.key.data = item->key;
 	item->due_ms = told->at_ms + looks[0].ms;
 	w->used++;
-	append(&w->queues[0], item);
+	insert(&w->queues[0], item);
 	return true;
 }
 
@@ -89,7 +94,7 @@ verify_wait_looked(struct verify_wait *w, struct verify_item *item)
 	item->confirms = false;
 	if (++item->look < VERIFY_LOOKS) {
 		item->due_ms = item->told.at_ms + looks[item->look].ms;
-		append(&w->queues[item->look], item);
+		insert(&w->queues[item->look], item);
 		return;
 	}
 	item->serial = 0;
@@ -115,7 +120,7 @@ verify_wait_again(struct verify_wait *w, struct verify_item *item, int64_t now_m
 {
 	item->confirms = true;
 	item->due_ms = now_ms + VERIFY_CONFIRM_MS;
-	append(&w->queues[SECOND_LOOKS], item);
+	insert(&w->queues[SECOND_LOOKS], item);
 }
 
 static bool
@@ -126,7 +131,7 @@ is_late(const struct verify_item *item, int64_t now_ms)
 	return late_ms > (item->confirms ? CONFIRM_LATE_MS : LATE_MS + looks[item->look].ms / 10);
 }
 
-/* What each queue holds comes due in its order, but for workers that told it at the same time. */
+/* What each queue holds comes due in its order. */
 static struct verify_queue *
 most_due(struct verify_wait *w, int64_t now_ms)
 {

@@ -164,6 +164,15 @@ health_healthy(const struct snapshot *s, struct buf *reasons)
 	return finish(&r);
 }
 
+static bool
+found_wrong(const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->verify.key_count; i++)
+		if (s->taken_wall_ms - s->verify.keys[i].seen_wall_ms < WRONG_WARNS_MS)
+			return true;
+	return false;
+}
+
 bool
 health_warnings(const struct snapshot *s, struct buf *warnings)
 {
@@ -180,8 +189,7 @@ health_warnings(const struct snapshot *s, struct buf *warnings)
 	if (s->refresh.stretched > 0)
 		reason(&r, "%llu popular values are served over their time",
 		    (unsigned long long)s->refresh.stretched);
-	if (s->verify.key_count > 0 &&
-	    s->taken_wall_ms - s->verify.keys[0].seen_wall_ms < WRONG_WARNS_MS)
+	if (found_wrong(s))
 		reason(&r, "keys were found that hold something else than their row: see `verify`");
 	return finish(&r);
 }

@@ -161,7 +161,7 @@ print_refresh(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_refresh_absent_total", "Popular keys without a row.",
 	    r->absent);
 	series_counter(out, "sluice_refresh_stretches_total",
-	    "Times that a popular value was kept for three more seconds.", r->stretches);
+	    "Times that a popular value was kept for some more seconds.", r->stretches);
 	series_counter(out, "sluice_refresh_over_budget_total",
 	    "Keys that were due and had to wait for max_loads_per_second or a slow MySQL.",
 	    r->over_budget);

@@ -120,20 +120,21 @@ count(struct walk *w, const struct verify_template *t, struct str key, enum veri
 		add_wrong(w, t, key, seen);
 }
 
-/* Each by itself, so that MySQL says whose the row is. */
 static int
 look_again(struct walk *w, const struct verify_template *t, const struct str *keys,
     const struct verify_seen *first, size_t count_of)
 {
-	struct verify_seen seen;
+	struct verify_seen seen[VERIFY_BATCH_MAX];
 
-	rest(count_of > 0 ? VERIFY_CONFIRM_MS : 0);
-	for (size_t i = 0; i < count_of; i++) {
-		if (verify_eye_look(&w->eye, t, &keys[i], 1, &seen, &w->err) != 0)
-			return -1;
-		keep_rate(w, 1);
-		count(w, t, keys[i], verify_confirm(t->template->mode, &first[i], &seen), &seen);
-	}
+	if (count_of == 0)
+		return 0;
+	rest(VERIFY_CONFIRM_MS);
+	if (verify_eye_look(&w->eye, t, keys, count_of, seen, &w->err) != 0)
+		return -1;
+	keep_rate(w, count_of);
+	for (size_t i = 0; i < count_of; i++)
+		count(w, t, keys[i], verify_confirm(t->template->mode, &first[i], &seen[i]),
+		    &seen[i]);
 	return 0;
 }
 

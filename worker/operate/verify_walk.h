@@ -7,8 +7,7 @@
 
 /*
  * `sluice verify --once`: a walk over the keys that are in the cache now (SCAN), those of modes versioned
- * and populate compared with their rows, at a bounded rate.  What is in doubt is looked at again, alone,
- * when the rest of its page is done and VERIFY_CONFIRM_MS are over.  Nothing is known of the changes that
+ * and populate compared with their rows, at a bounded rate.  What is in doubt is looked at again when the rest of its page is done and VERIFY_CONFIRM_MS are over.  Nothing is known of the changes that
  * should have fixed a wrong key.
  */
 struct verify_walk_options {
