@@ -19,7 +19,7 @@
  * Letters in a topic of librdkafka's own mock brokers.  Its threads can't be seen by the thread
  * sanitizer, so there nothing of this is tried.
  */
-enum { DEADLINE_MS = 20000 };
+enum { DEADLINE_MS = 20000, PRODUCE = 0 /* the request's number */ };
 
 static struct {
 	rd_kafka_t *client; /* has the brokers */
@@ -237,6 +237,24 @@ without_its_topic_nothing_counts_as_kept(void **state)
 }
 
 static void
+what_the_broker_refuses_is_not_kept_and_comes_again(void **state)
+{
+	struct entry e = entry(2, STR("b"));
+	struct err err = { 0 };
+	unsigned written;
+
+	(void)state;
+	keep(1, STR("a"));
+	rd_kafka_mock_push_request_errors(rig.brokers, PRODUCE, 1,
+	    RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+	assert_int_equal(rig.home->ops->write(rig.home, &e, &written, &err), -1);
+	assert_int_equal(err.class, ERR_RETRY);
+	assert_int_equal(count_letters(), 1);
+	keep(2, STR("b"));
+	assert_int_equal(count_letters(), 2);
+}
+
+static void
 ids_name_partition_and_offset(void **state)
 {
 	int64_t offset;
@@ -266,6 +284,7 @@ main(void)
 		TEST(a_letter_is_gone_until_it_is_kept_anew),
 		TEST(a_letter_larger_than_a_record_is_put_together),
 		TEST(without_its_topic_nothing_counts_as_kept),
+		TEST(what_the_broker_refuses_is_not_kept_and_comes_again),
 		cmocka_unit_test(ids_name_partition_and_offset),
 	};
 
