@@ -153,7 +153,7 @@ built-bench: all $(benches)
 # refresh ahead under a Zipf load of 100,000 keys with a TTL of 10 s, on against off
 zipf: have-test-deps
 	@$(MAKE) all
-	ZIPF_KEYS=100000 ZIPF_TTL=10 ZIPF_SECONDS=60 ZIPF_READS=2000 SLUICE=$(B)/sluice tests/run integration zipf
+	ZIPF_KEYS=100000 ZIPF_TTL=10 ZIPF_SECONDS=60 ZIPF_READS=2000 SLUICE=$(B)/sluice tests/run integration zipf a_slow_database
 chaos: have-test-deps
 	@$(MAKE) all
 	SLUICE=$(B)/sluice tests/chaos/run
@@ -178,7 +178,8 @@ install: all
 clean:
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name 'deps*' -exec rm -rf {} +; fi
 
-.PHONY: all have-deps deps have-test-deps have-lint-deps test test-programs built-test demo built-demo demo-cdc built-demo-cdc lint unit sim asan tsan \
+.PHONY: all have-deps deps have-test-deps have-lint-deps test test-programs built-test demo built-demo demo-cdc \
+	built-demo-cdc lint unit sim asan tsan \
 	valgrind cover fuzz built-fuzz bench built-bench zipf chaos matrix mutants install clean
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -283,6 +283,27 @@ config_writes(const struct config *config)
 	return false;
 }
 
+bool
+config_invalidates(const struct config *config)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		if (!config->sources[i].write)
+			return true;
+	return false;
+}
+
+bool
+config_keeps_in_topic(const struct config *config)
+{
+	return config->dead_topic != NULL && config_invalidates(config);
+}
+
+const struct config_redis *
+config_orders_server(const struct config *config)
+{
+	return config->has_redis ? &config->redis : &config->cache;
+}
+
 size_t
 config_lanes_of_kind(const struct config *config, bool write)
 {

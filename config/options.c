@@ -167,6 +167,11 @@ const struct option options[] = {
 	    .doc = "Stream of redis that holds the dead letters of sources with write: false; "
 		   "without it sluice:POOL:dead.  It is never trimmed by sluice." },
 
+	{ "dead_letters", "topic", OPTION_TEXT, AT(config, dead_topic),
+	    .example = "\"sluice.default.dead\"", RANGE(1, 249),
+	    .doc = "Topic of kafka instead of a stream; it has to be there, and should be "
+		   "compacted." },
+
 	{ "", "http", OPTION_SECTION, .shown = true, .doc = NULL },
 	{ "http", "listen", OPTION_LISTEN, .fallback = "\"127.0.0.1:9180\"",
 	    .doc = "Address for health, metrics and status: 127.0.0.1:9180, [::]:9180, :9180 (all "

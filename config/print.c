@@ -268,6 +268,8 @@ is_silent(const struct option *option, const void *base)
 		return true;
 	if (option->parent[0] == '\0' && strcmp(option->name, "mysql") == 0)
 		return !((const struct config *)base)->has_mysql;
+	if (option->parent[0] == '\0' && strcmp(option->name, "redis") == 0)
+		return !((const struct config *)base)->has_redis;
 	if (option->type == OPTION_REFRESH)
 		return !((const struct config_table *)base)->refresh.on;
 	if (option->type == OPTION_VERSION)

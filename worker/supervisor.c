@@ -141,7 +141,7 @@ read_streams(struct supervisor *s, size_t index, bool writes, size_t slot, size_
 		worker->source = redis_stream_new(s->config, (int)index);
 		worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
 	} else {
-		home = letter_stream_new(s->config, (int)index);
+		home = letter_home_new(s->config, (int)index);
 		worker->source = redis_group_new(s->config, (int)index);
 		worker->store = no_store_new(s->config, &home);
 	}
@@ -151,7 +151,7 @@ static void
 read_topics(struct supervisor *s, size_t index, bool writes)
 {
 	struct worker *worker = &s->workers[index];
-	struct letter_home *home = writes ? NULL : letter_stream_new(s->config, (int)index);
+	struct letter_home *home = writes ? NULL : letter_home_new(s->config, (int)index);
 
 	make_worker(s, index);
 	worker->lanes = s->lanes_of[index] = rows_of(WORKER_LANES_MAX, sizeof(struct lane *));

@@ -2,10 +2,10 @@
 The cache functions by themselves, on real servers: every rule is played on Redis 7 as functions and as a script, and
 on Redis 8 and Valkey 8 where they can be had.
 """
-import os, random, re, shutil, subprocess
+import os, random, re, subprocess
 import redis
-from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, readme_read, row
-from support import TOP, Skip, equal, limit, other_server, wait_for
+from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
+from support import TOP, equal, limit, other_server, wait_for
 
 def refused(function, *arguments):
     try:
@@ -780,61 +780,6 @@ def test_the_readme_s_table_is_that_of_the_source(t):
     equal(table, "".join(line + "\n" for line in SOURCE.splitlines() if line.startswith("|")))
     for name in re.findall(r"offer\('(\w+)'", SOURCE):
         assert f"| `{name}` |" in table, name
-
-
-# --- the README's read path
-
-def test_the_readme_s_read_path(t):
-    t.own_redis()
-    read, loads = readme_read(), []
-
-    def load(row=(57, b"pay")):
-        loads.append(row)
-        return row
-    equal(read(t.redis, "user:1", load), b"pay", "without the library")
-    cache = Cache(t.redis)
-    for _ in range(3):
-        equal(read(t.redis, "user:1", load), b"pay")
-    equal(len(loads), 2, "one filled")
-    equal(cache.invalidate("user:1", 58), "NEW")
-    equal(read(t.redis, "user:1", lambda: load((58, b"new"))), b"new")
-    equal(read(t.redis, "user:1", load), b"new")
-    for _ in range(2):
-        equal(read(t.redis, "user:2", lambda: load(None)), None)
-    equal(len(loads), 4, "no such row was filled too")
-    cache.load("user:3")
-    equal(read(t.redis, "user:3", load, patience=0.05), b"pay", "WAIT ran out")
-    equal(len(loads), 5)
-    t.redis_server.kill()
-    equal(read(t.redis, "user:1", load), b"pay", "Redis is down")
-
-
-def test_the_readme_s_read_path_in_node(t):
-    if not shutil.which("node"):
-        raise Skip("no node")
-    t.own_redis()
-    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
-        code = re.search("<!-- read path node -->\n```js\n(.*?)```", readme.read(), re.S)[1]
-    node = subprocess.Popen(["node", os.path.join(TOP, "tests/support/read_path.js"), code, str(t.redis_server.port)],
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def read(key, version="57", payload="pay", patience=1000):
-        print(key, version, payload, patience, file=node.stdin, flush=True)
-        return node.stdout.readline().split()
-    try:
-        equal(read("user:1"), ["pay", "1"], "without the library")
-        cache = Cache(t.redis)
-        equal([read("user:1") for _ in range(3)], [["pay", "2"]] * 3, "one filled")
-        equal(cache.invalidate("user:1", 58), "NEW")
-        equal(read("user:1", 58, "new"), ["new", "3"])
-        equal(read("user:1"), ["new", "3"])
-        equal([read("user:2", "-", "-") for _ in range(2)], [["null", "4"]] * 2, "no such row was filled too")
-        cache.load("user:3")
-        equal(read("user:3", patience=50), ["pay", "5"], "WAIT ran out")
-        t.redis_server.kill()
-        equal(read("user:1"), ["pay", "6"], "Redis is down")
-    finally:
-        node.kill(), node.wait()
 
 
 def test_the_readme_s_words_for_redis_cli(t):

@@ -336,7 +336,8 @@ def test_mysql_may_be_away_longer_than_the_group_waits_for_a_poll(t):
 def test_events_only_invalidate_without_mysql_and_the_group_knows_how_far(t):
     kafka = the_kafka(t)
     topic = kafka.create(topic_of(t), 2)
-    config = settings(t, kafka, topic, source={"write": False}, tables=["items"], mysql=None)
+    config = settings(t, kafka, topic, source={"write": False}, tables=["items"])
+    config["mysql"] = None
     config["redis"] = {"url": t.redis_server.url}
     config["tables"]["items"] = {"key": ["id"], "types": {"id": "BIGINT"}, "invalidate": [t.prefix + ":item:{id}"]}
     for key in range(200):

@@ -222,8 +222,14 @@ def test_a_zipf_load_with_refresh_has_no_miss_at_expiry(t):
         t.redis.unlink(name)
     sluice = t.sluice(**settings)
     wait_for("the refresher", lambda: counters(sluice)["members"] >= 1)
+    cold = range(ZIPF["keys"] - 199, ZIPF["keys"] + 1)
+    filled(t, cold, ttl=1000 * ZIPF["ttl"])
+    before = {number: t.redis.hget(key(t, number), "w") for number in cold}
     on = zipf_load(t)
     shown = counters(sluice)
+    now_ms, entries = 1000 * t.redis.time()[0], {number: t.redis.hmget(key(t, number), "w", "e") for number in cold}
+    # whoever reads a cold one fills it anew, which is another write
+    equal([number for number, (w, e) in entries.items() if w == before[number] and int(e) > now_ms], [], "what is seldom read expires")
     # a key that was above the threshold all the time is loaded once a TTL
     per_key = max([shown["loaded"] / max(1, shown["hot"]) / (ZIPF["seconds"] / ZIPF["ttl"])])
     print(f"# zipf, refresh off: hit rate {off['hits'] / off['reads']:.3f} of {off['reads']}, {off['database']} database reads, {off['at_expiry']} misses of {off['hot']} "

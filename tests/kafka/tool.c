@@ -1,7 +1,8 @@
 /*
  * kafka_tool BROKERS [property=value ...] COMMAND ...: what the tests do to a Kafka.
  *
- *	create TOPIC PARTITIONS | delete TOPIC | grow TOPIC PARTITIONS | trim TOPIC PARTITION OFFSET
+ *	create TOPIC PARTITIONS [property=value ...] | delete TOPIC | grow TOPIC PARTITIONS
+ *	trim TOPIC PARTITION OFFSET | commit GROUP TOPIC PARTITION OFFSET (of a group without members)
  *	produce TOPIC		lines from stdin: partition TAB key TAB value [TAB header=value]...
  *				\N is no key or no value, \x41ff are bytes; with transactional.id also
  *				lines COMMIT, ABORT
@@ -78,6 +79,11 @@ create(rd_kafka_t *client, char **words)
 
 	if (topic == NULL)
 		die("create", why);
+	for (char **word = words + 2; *word != NULL; word++) {
+		char *value = *word, *name = strsep(&value, "=");
+
+		rd_kafka_NewTopic_set_config(topic, name, value);
+	}
 	rd_kafka_CreateTopics(client, &topic, 1, NULL, queue);
 	list =
 	    rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(wait_for(queue,
@@ -147,6 +153,18 @@ committed(rd_kafka_t *client, char **words)
 		printf("%d %lld %.*s\n", list->elems[i].partition, (long long)list->elems[i].offset,
 		    (int)list->elems[i].metadata_size,
 		    list->elems[i].metadata != NULL ? (char *)list->elems[i].metadata : "");
+}
+
+static void
+commit(rd_kafka_t *client, char **words)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_resp_err_t code;
+
+	rd_kafka_topic_partition_list_add(list, words[1], atoi(words[2]))->offset = atoll(words[3]);
+	code = rd_kafka_commit(client, list, 0);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		die("commit", rd_kafka_err2str(code));
 }
 
 /* ---- records ---- */
@@ -308,7 +326,7 @@ main(int argc, char **argv)
 		transactions |= strcmp(argv[at], "transactional.id") == 0;
 	}
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-	asks = at + 1 < argc && strcmp(argv[at], "committed") == 0;
+	asks = at + 1 < argc && strncmp(argv[at], "commit", 6) == 0;
 	reads = at + 1 < argc && strcmp(argv[at], "read") == 0;
 	if (asks || reads)
 		set(conf, "group.id", argv[at + 1]);
@@ -328,6 +346,8 @@ main(int argc, char **argv)
 		grow(client, argv + at + 1);
 	else if (at + 3 < argc && strcmp(argv[at], "trim") == 0)
 		trim(client, argv + at + 1);
+	else if (at + 4 < argc && strcmp(argv[at], "commit") == 0)
+		commit(client, argv + at + 1);
 	else if (at + 3 < argc && asks)
 		committed(client, argv + at + 1);
 	else if (at + 2 < argc && reads)

@@ -24,7 +24,8 @@ enum {
 	KAFKA_MEMBERS = 64,
 	KAFKA_COMMITS = 16,
 	KAFKA_FD = 400, /* and the process: see is_ready */
-	KAFKA_BOARD = 64
+	KAFKA_BOARD = 64,
+	KAFKA_SILENT_US = 3000000
 };
 #define KAFKA_TOPIC "t"
 
@@ -54,6 +55,7 @@ struct kafka_commit {
 	int64_t offset[LANES_MAX];
 	char metadata[LANES_MAX][KAFKA_BOARD];
 	int64_t at_us;
+	unsigned joined;
 	bool answered;
 	rd_kafka_resp_err_t answer;
 };
@@ -77,8 +79,10 @@ struct rd_kafka_s {
 	void (*commit_cb)(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *,
 	    void *);
 	bool subscribed;
-	int member; /* -1: none */
+	int member;	 /* -1: none */
+	unsigned joined; /* which time: what was sent as an earlier member is refused */
 	int64_t polled_us, joins_us;
+	int64_t silent_us; /* of its process's own time, since it was polled */
 	struct kafka_assigned at[LANES_MAX];
 	/* what the group says, one thing at a time */
 	bool told;  /* and the client has not heard it */
@@ -96,8 +100,11 @@ struct sim_kafka {
 	struct kafka_log logs[LANES_MAX];
 	struct kafka_member members[KAFKA_MEMBERS];
 	unsigned topic_life; /* how often the topic was made */
-	int64_t anew_us;     /* when it will be; 0: never */
-	int64_t session_us;  /* a member that is silent for so long is out */
+	unsigned partitions; /* that it has; from grows_us on as many as the world has lanes */
+	int64_t grows_us;
+	bool tell_growth, told_growth; /* an alarm must be raised; it was */
+	int64_t anew_us;	       /* when it will be; 0: never */
+	int64_t session_us;	       /* a member that is silent for so long is out */
 	struct {
 		unsigned move, kick, retain, forget, commit_lost, read, fatal;
 	} odds;
@@ -143,6 +150,8 @@ void coordinator_print(void);
 /* ---- kafka_log.c ---- */
 void logs_number(void);
 void logs_add_due(void);
+/* Time passes for this process: however long it waits for others, it polls. */
+void kafka_client_waits(const struct process *p, int64_t us);
 void logs_tick(void);
 const char *log_identity(void);
 /* The first record at or behind the offset; NULL: none yet. */

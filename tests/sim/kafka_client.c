@@ -64,6 +64,18 @@ kafka_client_of(const struct process *p)
 	return kafka_of(p->worker.source)->client;
 }
 
+void
+kafka_client_waits(const struct process *p, int64_t us)
+{
+	struct rd_kafka_s *c = p->worker.source != NULL ? kafka_client_of(p) : NULL;
+
+	if (c == NULL || !c->subscribed)
+		return;
+	c->silent_us += us;
+	if (c->silent_us > KAFKA_SILENT_US)
+		sim_fail("p%d does not poll, and would lose its membership", p->index);
+}
+
 static bool
 is_to_be_told(const rd_kafka_t *c)
 {
@@ -209,6 +221,7 @@ rd_kafka_consumer_poll(rd_kafka_t *c, int timeout_ms)
 
 	CHECK(timeout_ms == 0);
 	c->polled_us = world.now_us;
+	c->silent_us = 0;
 	hear(c);
 	for (unsigned i = 0; i < world.lanes; i++) {
 		unsigned l = (first + i) % world.lanes;
@@ -399,7 +412,8 @@ rd_kafka_commit(rd_kafka_t *c, const rd_kafka_topic_partition_list_t *list, int 
 		return RD_KAFKA_RESP_ERR__QUEUE_FULL;
 	commit = &c->commits[c->commit_count++];
 	*commit = (struct kafka_commit){ .mask = kafka_mask_of(list),
-		.at_us = world.now_us + below(50000) };
+		.at_us = world.now_us + below(50000),
+		.joined = c->joined };
 	for (int i = 0; i < list->cnt; i++) {
 		const rd_kafka_topic_partition_t *one = &list->elems[i];
 

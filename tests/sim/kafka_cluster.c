@@ -19,7 +19,7 @@ rd_kafka_metadata(rd_kafka_t *c, int all, rd_kafka_topic_t *only,
 	m = kafka_object_new(sizeof(*m) + sizeof(*m->topics));
 	m->topics = (struct rd_kafka_metadata_topic *)(m + 1);
 	m->topic_cnt = only != NULL;
-	m->topics[0].partition_cnt = (int)world.lanes;
+	m->topics[0].partition_cnt = (int)sim_kafka.partitions;
 	*out = m;
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }

@@ -43,6 +43,7 @@ coordinator_join(struct rd_kafka_s *c)
 			continue;
 		sim_kafka.members[m] = (struct kafka_member){ .there = true, .client = c };
 		c->member = m;
+		c->joined++;
 		trace("p%d joins the group as %d", c->process->index, m);
 		return;
 	}
@@ -146,7 +147,7 @@ give(void)
 {
 	unsigned mask[KAFKA_MEMBERS] = { 0 };
 
-	for (unsigned l = 0; l < world.lanes; l++) {
+	for (unsigned l = 0; l < sim_kafka.partitions; l++) {
 		int m;
 
 		if (sim_kafka.logs[l].owner >= 0 || (m = extreme(true, true)) < 0)
@@ -212,12 +213,13 @@ static void
 take_commit(struct rd_kafka_s *c, struct kafka_commit *commit)
 {
 	bool lost = chance(sim_kafka.odds.commit_lost);
+	bool refused = c->member < 0 || commit->joined != c->joined;
 
 	commit->answered = true;
-	commit->answer = c->member < 0 ? RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID :
-	    lost		       ? RD_KAFKA_RESP_ERR__TIMED_OUT :
-					 RD_KAFKA_RESP_ERR_NO_ERROR;
-	if (c->member < 0 || (lost && below(2) == 0))
+	commit->answer = refused ? RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID :
+	    lost		 ? RD_KAFKA_RESP_ERR__TIMED_OUT :
+				   RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (refused || (lost && below(2) == 0))
 		return;
 	for (unsigned l = 0; l < world.lanes; l++) {
 		struct kafka_log *log = &sim_kafka.logs[l];
@@ -332,7 +334,7 @@ coordinator_print(void)
 bool
 coordinator_is_balanced(void)
 {
-	unsigned least = world.lanes, most = 0;
+	unsigned least = world.lanes, most = 0, sum = 0;
 
 	for (unsigned i = 0; i < world.processes; i++) {
 		const struct process *p = &world.process[i];
@@ -350,6 +352,7 @@ coordinator_is_balanced(void)
 		}
 		least = lanes < least ? lanes : least;
 		most = lanes > most ? lanes : most;
+		sum += lanes;
 	}
-	return most - least <= 1;
+	return sum == world.lanes && most - least <= 1;
 }

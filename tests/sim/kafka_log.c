@@ -109,8 +109,8 @@ logs_add_due(void)
 	for (unsigned l = 0; l < world.lanes; l++) {
 		struct stream *s = &world.streams[l];
 
-		while (s->added < s->count && s->entries[s->added].at_us <= world.now_us &&
-		    !log_is_held(l)) {
+		while (l < sim_kafka.partitions && s->added < s->count &&
+		    s->entries[s->added].at_us <= world.now_us && !log_is_held(l)) {
 			struct stream_entry *e = &s->entries[s->added++];
 
 			e->added_tick = ++world.ticks;
@@ -235,9 +235,21 @@ make_anew(void)
 	trace("the topic is deleted and made anew: %s", log_identity());
 }
 
+/* Whoever has read it before is to tell that keys may go elsewhere now. */
+static void
+grow(void)
+{
+	trace("the topic has %u partitions", world.lanes);
+	for (unsigned l = 0; l < sim_kafka.partitions; l++)
+		sim_kafka.tell_growth |= world.ledger[l].found;
+	sim_kafka.partitions = world.lanes;
+}
+
 void
 logs_tick(void)
 {
+	if (sim_kafka.partitions < world.lanes && world.now_us >= sim_kafka.grows_us)
+		grow();
 	if (world.ending || world.calm)
 		return;
 	if (sim_kafka.anew_us != 0 && world.now_us >= sim_kafka.anew_us)

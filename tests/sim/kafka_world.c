@@ -61,7 +61,6 @@ kafka_choose(void)
 {
 	unsigned span_us = (unsigned)(world.calm_us - world.now_us);
 
-	memset(&sim_kafka, 0, sizeof(sim_kafka));
 	coordinator_reset();
 	world.config = *config_of(world.invalidates, below(4) == 0, below(2) == 0);
 	world.lanes = 1 + below(LANES_MAX);
@@ -79,6 +78,11 @@ kafka_choose(void)
 			sim_kafka.logs[l].cut_us = world.now_us + below(span_us);
 	if (below(8) == 0)
 		sim_kafka.anew_us = world.now_us + below(span_us);
+	sim_kafka.partitions = world.lanes;
+	if (world.lanes > 1 && below(6) == 0) {
+		sim_kafka.partitions = 1 + below(world.lanes - 1);
+		sim_kafka.grows_us = world.now_us + below(span_us);
+	}
 	return !world.invalidates && below(3) == 0;
 }
 
@@ -112,7 +116,6 @@ home_orders(struct letter_home *home, struct lane **lanes, size_t count, struct 
     struct err *err)
 {
 	(void)home, (void)err;
-	hear_alarms(process_running());
 	for (size_t i = 0; i < count; i++) {
 		struct lane_order *order = &world.ledger[lanes[i]->index].order;
 
@@ -160,6 +163,25 @@ wrap_source(struct source *source)
 	source->ops = &wrapped;
 }
 
+/* Nothing is written where an alarm is raised, and another may take its place at once. */
+static int
+mark(struct store *store, struct lane *lane, struct err *err)
+{
+	(void)store, (void)lane, (void)err;
+	hear_alarms(process_running());
+	return 0;
+}
+
+static void
+wrap_store(struct store *store)
+{
+	static struct store_ops wrapped;
+
+	wrapped = *store->ops;
+	wrapped.mark = mark;
+	store->ops = &wrapped;
+}
+
 void
 kafka_process_start(struct process *p)
 {
@@ -181,8 +203,10 @@ kafka_process_start(struct process *p)
 	p->worker.source_breaker = &p->worker.counters.kafka;
 	p->worker.invalidates = world.invalidates;
 	fake_store_init(p);
-	if (world.invalidates)
+	if (world.invalidates) {
 		p->worker.store = no_store_new(&world.config, &home);
+		wrap_store(p->worker.store);
+	}
 	p->worker.source = kafka_new(&world.config, 0, !world.invalidates);
 	wrap_source(p->worker.source);
 	fake_cache_init(p);

@@ -163,6 +163,7 @@ void
 world_set_up(enum played played, uint64_t seed, bool traced)
 {
 	memset(&world, 0, sizeof(world));
+	memset(&sim_kafka, 0, sizeof(sim_kafka));
 	world.seed = seed;
 	world.trace = traced;
 	random_init(&world.random, seed);

@@ -191,6 +191,8 @@ pass(int64_t us)
 {
 	world.now_us += us;
 	clock_fake(world.now_us);
+	if (running != NULL && running->running && world.kafka)
+		kafka_client_waits(running, us);
 	if (!world.calm && world.now_us >= world.calm_us) {
 		world.calm = true;
 		trace("nothing goes wrong from now on");
@@ -473,6 +475,8 @@ is_quiet(void)
 		if (world.sessions[i].tx.open)
 			return false;
 	}
+	if (sim_kafka.tell_growth && !sim_kafka.told_growth)
+		return false;
 	/* it is yet to go back */
 	return !world.snapshot.taken && letters_rest();
 }

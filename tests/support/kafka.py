@@ -107,8 +107,8 @@ log.retention.hours=-1
             raise OSError(done.stderr)
         return done.stdout
 
-    def create(self, topic, partitions=1):
-        self.tool("create", topic, partitions)
+    def create(self, topic, partitions=1, *properties):
+        self.tool("create", topic, partitions, *properties)
         return topic
 
     def send(self, topic, records, *properties):

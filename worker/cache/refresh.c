@@ -226,9 +226,14 @@ turn(struct refresh *r)
 	find_top(r);
 	refresh_warm(r);
 	refresh_take_rings(r);
-	for (size_t i = 0; i < r->table_count; i++)
-		if (r->tables[i].ready)
-			refresh_load(r, &r->tables[i]);
+	/* who is first may take all of a small budget */
+	r->turns++;
+	for (size_t i = 0; i < r->table_count; i++) {
+		struct refresh_table *t = &r->tables[(r->turns + i) % r->table_count];
+
+		if (t->ready)
+			refresh_load(r, t);
+	}
 	show_keys(r);
 }
 
@@ -241,7 +246,10 @@ refresh_thread(void *arg)
 	pthread_setname_np(pthread_self(), "refresh");
 	sql_thread_start();
 	while (atomic_load(&r->stop) == 0) {
+		int64_t from_us = clock_us();
+
 		turn(r);
+		r->turn_us = quick_to_rise(r->turn_us, clock_us() - from_us);
 		poll(&wake, 1, REFRESH_TICK_MS);
 	}
 	refresh_members_leave(r);

@@ -5,7 +5,7 @@
 #include "worker/cache/refresh_step.h"
 #include "worker/operate/counters.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LEASE_MS = 5000 };
@@ -37,12 +37,31 @@ add_item(struct refresh_step *s, struct hot_keys *of, struct hot_key *k, int64_t
 	s->count++;
 }
 
+struct due {
+	struct hot_key *k;
+	struct hot_keys *of;
+};
+
+static int
+compare_due(const void *a, const void *b)
+{
+	const struct due *x = a, *y = b;
+	int64_t first_ms = x->k->state.due_ms, second_ms = y->k->state.due_ms;
+
+	return first_ms < second_ms ? -1 : first_ms > second_ms ? 1 : 0;
+}
+
+/* What has been due for longest comes first: where the budget isn't enough for all, the most popular
+ * would otherwise be loaded over and over and the others never. */
 static void
 collect(struct refresh_step *s)
 {
 	struct refresh_table *t = s->t;
+	struct due *due =
+	    arena_alloc(&s->r->arena, (t->top_count + t->warm.used + 1) * sizeof(*due));
 	int64_t now_ms = clock_ms();
 	uint64_t hot = 0, stretched = 0;
+	size_t count = 0;
 
 	for (size_t n = 0; n < t->top_count + t->warm.used; n++) {
 		bool read = n < t->top_count;
@@ -53,10 +72,13 @@ collect(struct refresh_step *s)
 			continue;
 		hot++;
 		stretched += k->state.lent_ms > now_ms && k->state.expires_ms < now_ms;
-		if (s->count < REFRESH_BATCH_MAX && k->state.due_ms <= now_ms &&
+		if (k->state.due_ms <= now_ms &&
 		    (k->state.reload || refresh_is_ours(&s->r->share, k->hash)))
-			add_item(s, of, k, now_ms);
+			due[count++] = (struct due){ k, of };
 	}
+	qsort(due, count, sizeof(*due), compare_due);
+	for (size_t n = 0; n < count && s->count < REFRESH_BATCH_MAX; n++)
+		add_item(s, due[n].of, due[n].k, now_ms);
 	SHOW(s->r->counters.tables[t->index].hot, hot);
 	SHOW(s->r->counters.tables[t->index].stretched, stretched);
 }
@@ -179,10 +201,7 @@ send_select(struct refresh_step *s, struct sql_result *result)
 	SHOW(s->r->counters.last_load_us, (uint64_t)s->took_us);
 	pace_loaded(&s->r->pace, s->took_us);
 	SHOW(s->r->counters.rate_limit, (uint64_t)s->r->pace.rate);
-	/* quick to learn that it became slow, slow to forget */
-	s->t->load_us = (double)s->took_us > s->t->load_us ?
-	    (double)s->took_us :
-	    0.8 * s->t->load_us + 0.2 * (double)s->took_us;
+	s->t->load_us = quick_to_rise(s->t->load_us, s->took_us);
 	return status;
 }
 
@@ -413,6 +432,7 @@ refresh_load(struct refresh *r, struct refresh_table *t)
 	arena_reset(&r->arena);
 	s.versioned = refresh_is_versioned(t->table);
 	s.items = arena_alloc(&r->arena, REFRESH_BATCH_MAX * sizeof(*s.items));
+	step_bring_forward(&s);
 	collect(&s);
 	if (!breaker_ready(&r->counters.tables[t->index].load) || !refresh_cache_ready(r))
 		return;

@@ -21,6 +21,13 @@ xfetch_lead_ms(struct random *random, double load_ms, double reads_a_second, int
 	return (int64_t)lead_ms;
 }
 
+double
+quick_to_rise(double known_us, int64_t took_us)
+{
+	return (double)took_us > known_us ? (double)took_us :
+					    0.8 * known_us + 0.2 * (double)took_us;
+}
+
 int64_t
 ttl_jitter_ms(struct random *random, int64_t ttl_ms)
 {

@@ -24,6 +24,9 @@
 int64_t xfetch_lead_ms(struct random *random, double load_ms, double reads_a_second,
     int64_t floor_ms, int64_t ttl_ms);
 
+/* What something takes, smoothed: quick to learn that it became slow, slow to forget. */
+double quick_to_rise(double known_us, int64_t took_us);
+
 /* ttl ± 10 %. */
 int64_t ttl_jitter_ms(struct random *random, int64_t ttl_ms);
 

@@ -14,15 +14,45 @@ refresh_is_hot(const struct refresh_table *t, const struct hot_keys *h, const st
 
 /* ---- when ---- */
 
+/* What is due waits for the turn that goes on: of other tables, of who is there. */
+static int64_t
+floor_ms(const struct refresh_step *s)
+{
+	int64_t sixteenth = s->t->table->refresh.ttl_ms / 16;
+
+	return (sixteenth < REFRESH_FLOOR_MS ? sixteenth : REFRESH_FLOOR_MS) +
+	    (int64_t)(s->r->turn_us / 1000);
+}
+
 int64_t
 step_lead_ms(struct refresh_step *s, const struct refresh_item *i, int64_t ttl_ms)
 {
-	struct refresh_table *t = s->t;
-	int64_t sixteenth = t->table->refresh.ttl_ms / 16;
+	return xfetch_lead_ms(&s->r->random, s->t->load_us / 1000,
+	    hot_key_rate(i->of, i->k, clock_ms()), floor_ms(s), ttl_ms);
+}
 
-	return xfetch_lead_ms(&s->r->random, t->load_us / 1000,
-	    hot_key_rate(i->of, i->k, clock_ms()),
-	    sixteenth < REFRESH_FLOOR_MS ? sixteenth : REFRESH_FLOOR_MS, ttl_ms);
+static void
+bring_forward(struct hot_state *state, int64_t least_ms)
+{
+	if (state->expires_ms != 0 && state->due_ms > state->expires_ms - least_ms)
+		state->due_ms = state->expires_ms - least_ms;
+}
+
+void
+step_bring_forward(struct refresh_step *s)
+{
+	struct refresh_table *t = s->t;
+	int64_t least_ms = (int64_t)(t->load_us / 1000) + floor_ms(s);
+
+	if (least_ms > t->table->refresh.ttl_ms / 2)
+		least_ms = t->table->refresh.ttl_ms / 2;
+	if (least_ms > 2 * t->least_ms && t->least_ms != 0) {
+		for (size_t n = 0; n < t->top_count; n++)
+			bring_forward(&t->top[n]->state, least_ms);
+		for (size_t n = 0; n < t->warm.used; n++)
+			bring_forward(&t->warm.keys[n].state, least_ms);
+	}
+	t->least_ms = least_ms;
 }
 
 void

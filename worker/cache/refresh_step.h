@@ -33,6 +33,8 @@ struct refresh_step {
 /* ---- when ---- */
 /* How long before its expiry this key is to be loaded, of a TTL of ttl_ms. */
 int64_t step_lead_ms(struct refresh_step *s, const struct refresh_item *i, int64_t ttl_ms);
+/* Loads became much slower: what was to be loaded just before its expiry is so earlier. */
+void step_bring_forward(struct refresh_step *s);
 /* So much is left of its value: when to load it again. */
 void step_set_expiry(struct refresh_step *s, struct refresh_item *i, int64_t left_ms);
 void item_look_again(struct refresh_item *i, int64_t in_ms);

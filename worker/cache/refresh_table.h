@@ -21,7 +21,8 @@ struct refresh_table {
 	struct hot_key **top; /* the most read, as of the last look */
 	size_t top_count;
 	int64_t warm_due_ms;
-	double load_us; /* what a load takes, smoothed */
+	double load_us;	  /* what a load takes, smoothed */
+	int64_t least_ms; /* before its expiry a key is due, at the last look */
 
 	/* from information_schema */
 	bool ready;

@@ -48,6 +48,8 @@ struct refresh {
 	char read_id[48]; /* where the read stream goes on */
 	int64_t top_ms, share_ms, shown_ms, retry_ms, listen_ms;
 	struct pace pace;
+	size_t turns;
+	double turn_us; /* what a turn takes, as load_us */
 	struct refresh_share share;
 	struct arena arena;   /* of one step */
 	struct arena partial; /* of the listener: a message may be half there */

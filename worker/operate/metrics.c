@@ -120,7 +120,8 @@ print_work(const struct snapshot *s, struct buf *out)
 		series_value(out, "sluice_dead_letters_open", "reason", dead_reason_name(i),
 		    t->dead_open_by_reason[i]);
 	series_gauge(out, "sluice_dead_letter_stream_entries",
-	    "Dead letters of sources with write: false, in the stream of `dead_letters`.",
+	    "Dead letters of sources with write: false, in the stream of `dead_letters`; of a "
+	    "topic its records, with those that say a letter is gone.",
 	    (double)s->dead_stream_entries);
 	series_counter(out, "sluice_dead_letters_replayed_total", "Dead letters applied.",
 	    t->replayed);
@@ -160,7 +161,7 @@ print_refresh(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_refresh_absent_total", "Popular keys without a row.",
 	    r->absent);
 	series_counter(out, "sluice_refresh_stretches_total",
-	    "Times that a popular value was kept for three more seconds.", r->stretches);
+	    "Times that a popular value was kept for some more seconds.", r->stretches);
 	series_counter(out, "sluice_refresh_over_budget_total",
 	    "Keys that were due and had to wait for max_loads_per_second or a slow MySQL.",
 	    r->over_budget);

@@ -221,18 +221,27 @@ is_another(const struct lane *lane, const char *before, struct source_look *look
 	return true;
 }
 
-/* Where nobody told us otherwise, what is beyond `done` wasn't read. */
+/* What comes behind a place; where we were told that the log ended there, what is between holds no
+ * records. */
+static int64_t
+next_behind(struct position place, const struct facts *facts)
+{
+	int64_t next = position_next_offset(place);
+
+	return facts->ours && facts->offset > next && position_compare(facts->told, place) == 0 ?
+	    facts->offset :
+	    next;
+}
+
+/* What is written is safe; where nothing is written, what is answered. */
 static void
 look_for_gap(struct kafka_lane *kl, const struct ledger_row *row, const struct facts *facts,
     struct source_look *look)
 {
-	int64_t next = position_next_offset(row->position), done = position_next_offset(row->done);
+	int64_t written = next_behind(row->position, facts);
+	int64_t next = kl->lane->source->write ? written : next_behind(kl->lane->answered, facts);
 
-	/* we were told that the log ended there: what is between holds no records */
-	if (facts->ours && facts->offset > next &&
-	    position_compare(facts->told, row->position) == 0)
-		next = facts->offset;
-	look->nothing_left = facts->first >= next && done < next;
+	look->nothing_left = facts->first >= written && position_next_offset(row->done) < written;
 	if (facts->first <= next)
 		return;
 	look->result = LOOK_GAP;
