@@ -29,7 +29,9 @@ void acl_check_stream(struct acl_check *a, const char *pool, const char *stream)
 void acl_check_group(struct acl_check *a, const char *stream);
 /* The home of the dead letters of such streams, and the orders beside it. */
 void acl_check_dead_stream(struct acl_check *a, const char *pool, const char *stream);
-/* UNLINK of a key of the template that no row has. */
-void acl_check_unlink(struct acl_check *a, struct str key, const char *template);
+/* What the template's mode does with a key that no row has. */
+void acl_check_key(struct acl_check *a, struct str key, const struct config_template *template);
+/* Announcements: the stream, or the channel, to which nothing is published. */
+void acl_check_announce(struct acl_check *a, const struct config *config);
 
 #endif
