@@ -453,9 +453,9 @@ const struct option options[] = {
 	{ "", "announce", OPTION_SECTION, .shown = true,
 	    .doc =
 		"Tells process-local caches which keys were invalidated; a channel or a stream of "
-		"the cache's server." },
+		"the cache's server, one of the two." },
 	{ "announce", "channel", OPTION_TEXT, AT(config, announce_channel),
-	    .example = "invalidated", RANGE(1, 255), .doc = "Pub/Sub channel." },
+	    .example = "invalidated", RANGE(1, 255), .shown = true, .doc = "Pub/Sub channel." },
 	{ "announce", "stream", OPTION_TEXT, AT(config, announce_stream), .example = "invalidated",
 	    RANGE(1, 255), .doc = "Stream, instead of a channel." },
 	{ "announce", "max_len", OPTION_INT, AT(config, announce_max_len), .fallback = "100000",

@@ -270,6 +270,9 @@ is_silent(const struct option *option, const void *base)
 		return !((const struct config *)base)->has_mysql;
 	if (option->parent[0] == '\0' && strcmp(option->name, "redis") == 0)
 		return !((const struct config *)base)->has_redis;
+	if (option->parent[0] == '\0' && strcmp(option->name, "announce") == 0)
+		return ((const struct config *)base)->announce_channel == NULL &&
+		    ((const struct config *)base)->announce_stream == NULL;
 	if (option->type == OPTION_REFRESH)
 		return !((const struct config_table *)base)->refresh.on;
 	if (option->type == OPTION_VERSION)

@@ -347,6 +347,10 @@ check_announce(struct reader *r)
 	const char *stream = config->announce_stream;
 	struct place at = r->given[index_of("announce", "stream")];
 
+	if (is_given(r, "", "announce") && !is_broken(r, "", "announce") && stream == NULL &&
+	    config->announce_channel == NULL)
+		problem_add(r->problems, r->given[index_of("", "announce")],
+		    "announce has neither a channel nor a stream: nothing would be announced");
 	if (stream == NULL)
 		return;
 	if (config->announce_channel != NULL)

@@ -109,3 +109,40 @@ def test_what_information_schema_hides_is_named_and_rows_come(t):
     equal(t.row("SELECT name, credits FROM users WHERE id = 2"), ("b", 3))
     equal(t.reasons(), ["check"])
     process.logged("REFERENCES")
+
+
+def test_check_names_the_right_that_announcements_and_the_functions_lack(t):
+    server = t.own_redis()
+    t.sql("CREATE TABLE users (id BIGINT PRIMARY KEY, ver BIGINT NULL)")
+    admin = ("ACL", "SETUSER", "small", "on", ">p", "resetkeys", "resetchannels", f"~{t.prefix}:*", "~sluice:*", "~user:*", "~told", "&told", "+@all")
+    channel = {"redis": {"url": f"redis://small:p@127.0.0.1:{server.port}"}, "announce": {"channel": "told"},
+               "tables": {"users": {"version": "ver", "invalidate": [{"key": "user:{id}", "mode": "versioned"}]}}}
+    files = {"channel": t.write_config(**channel), "stream": t.write_config(**{**channel, "announce": {"stream": "told"}})}
+    listener = t.redis.pubsub()
+    listener.subscribe("told")
+
+    def check(what, *rules):
+        t.redis.execute_command(*admin, *rules)
+        code, _, err = t.command("check", "--connect", files[what])
+        return code, err
+    for what in files:
+        equal(check(what)[0], 0, check(what)[1])
+    for what, rules, words in (
+            ("channel", ["-publish"], "ACL SETUSER small +publish"),
+            ("channel", ["resetchannels"], "ACL SETUSER small &told"),
+            ("stream", ["-xadd"], "ACL SETUSER small +xadd"),
+            ("stream", ["resetkeys", f"~{t.prefix}:*", "~sluice:*", "~user:*"], "ACL SETUSER small ~told"),
+            ("channel", ["-hset"], "ACL SETUSER small +hset"),
+            ("channel", ["-function|load", "-evalsha"], "needs them: +function|load, or +evalsha"),
+            ("channel", ["-fcall", "-script|load"], "needs them: +fcall, or +script|load")):
+        code, err = check(what, *rules)
+        assert code == 78 and err.count(words) == 1, (rules, code, err)
+    for rules in (["-function|load"], ["-evalsha", "-script|load"]):
+        equal(check("channel", *rules)[0], 0, rules)
+    code, err = check("channel", "-multi")
+    assert code == 0 and "isn't known" in err, err
+    t.redis.set("told", "a text")
+    code, err = check("stream")
+    assert code == 78 and "the key told is a string, not a stream" in err, err
+    equal([one["type"] for one in iter(lambda: listener.get_message(timeout=0.2), None)], ["subscribe"], "something was published")
+    equal(t.redis.keys("user:*"), [], "a key was made")

@@ -132,6 +132,14 @@ announcements_go_to_one_place_that_is_no_lane(void **state)
 		       "announce: { channel: c, stream: s }\n",
 	    "5:25: announce has a channel and a stream; one of them\n"
 	    "5:25: announce.stream: \"s\" is a lane, of line 3\n");
+	expect(SERVERS "sources: [{ streams: s, table: t }]\n"
+		       "tables: { t: {} }\n"
+		       "announce: { max_len: 7 }\n",
+	    "5:1: announce has neither a channel nor a stream: nothing would be announced\n");
+	expect(SERVERS "sources: [{ streams: s, table: t }]\n"
+		       "tables: { t: {} }\n"
+		       "announce: {}\n",
+	    "5:1: announce has neither a channel nor a stream: nothing would be announced\n");
 }
 
 static void

@@ -54,14 +54,44 @@ static const struct acl_command dead_commands[] = {
 };
 static const struct acl_command orders_command = { "hmget", "HMGET %b a", false,
 	"orders of `sluice lane` are not obeyed" };
+/* What is done with the keys of a mode, by sluice or by its functions with the caller's rights. */
+static const struct {
+	unsigned modes;
+	struct acl_command command;
+} key_commands[] = {
+#define OF(mode) (1u << (mode))
+#define ENTRIES (OF(MODE_VERSIONED) | OF(MODE_POPULATE))
+#define NUMBERS (OF(MODE_GENERATION) | OF(MODE_TABLE))
+	{ OF(MODE_DELETE) | ENTRIES, { "unlink", "UNLINK %b", false, NULL } },
+	{ ENTRIES, { "hmget", "HMGET %b a", false, NULL } },
+	{ ENTRIES, { "hset", "HSET %b a b c", false, NULL } },
+	{ ENTRIES, { "hdel", "HDEL %b a", false, NULL } },
+	{ ENTRIES, { "exists", "EXISTS %b", false, NULL } },
+	{ ENTRIES, { "pexpire", "PEXPIRE %b no-time", false, NULL } },
+	{ ENTRIES, { "pexpireat", "PEXPIREAT %b no-time", false, NULL } },
+	{ OF(MODE_POPULATE), { "pttl", "PTTL %b", false, NULL } },
+	{ NUMBERS, { "get", "GET %b", false, NULL } },
+	{ NUMBERS, { "set", "SET %b x NX XX", false, NULL } },
+	{ OF(MODE_TAG), { "sscan", "SSCAN %b no-cursor", false, NULL } },
+	{ OF(MODE_TAG), { "srem", "SREM %b a", false, NULL } },
+	{ ENTRIES | NUMBERS | OF(MODE_TAG), { "time", "TIME", false, NULL } },
+};
+static const struct acl_command announce_command = { "xadd", "XADD %b NOMKSTREAM no-id a b", false,
+	NULL };
+static const struct acl_command publish_command = { "publish", "PUBLISH %b x", false, NULL };
 enum {
 	COMMANDS = sizeof(commands) / sizeof(*commands),
-	COMMAND_UNLINK = COMMANDS,
 	GROUP_COMMANDS = sizeof(group_commands) / sizeof(*group_commands),
 	DEAD_COMMANDS = sizeof(dead_commands) / sizeof(*dead_commands),
-	FIRST_GROUP_COMMAND = COMMANDS + 1,
-	FIRST_DEAD_COMMAND = FIRST_GROUP_COMMAND + GROUP_COMMANDS
+	FIRST_GROUP_COMMAND = COMMANDS,
+	FIRST_DEAD_COMMAND = FIRST_GROUP_COMMAND + GROUP_COMMANDS,
+	COMMAND_ORDERS = FIRST_DEAD_COMMAND + DEAD_COMMANDS,
+	FIRST_KEY_COMMAND,
+	COMMAND_ANNOUNCE = FIRST_KEY_COMMAND + sizeof(key_commands) / sizeof(*key_commands),
+	COMMAND_PUBLISH
 };
+_Static_assert(COMMAND_PUBLISH < 8 * sizeof(((struct acl_check *)NULL)->commands_reported),
+    "a bit for each command");
 
 static bool
 is_denied(const struct err *err)
@@ -112,6 +142,9 @@ report_command(struct acl_check *a, size_t index, const char *name, const char *
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(commands[i].rule, name) == 0)
 			a->commands_reported |= 1ul << i;
+	for (size_t i = 0; i < COMMAND_ANNOUNCE - FIRST_KEY_COMMAND; i++)
+		if (strcmp(key_commands[i].command.rule, name) == 0)
+			a->commands_reported |= 1ul << (FIRST_KEY_COMMAND + i);
 	a->commands_reported |= 1ul << index;
 }
 
@@ -178,8 +211,8 @@ acl_check_orders(struct acl_check *a, const char *pool)
 	struct buf orders = { 0 };
 
 	letter_orders_key(pool, &orders);
-	(void)try(a, FIRST_DEAD_COMMAND + DEAD_COMMANDS, &orders_command,
-	    (struct str){ orders.data, orders.len }, orders.data);
+	(void)try(a, COMMAND_ORDERS, &orders_command, (struct str){ orders.data, orders.len },
+	    orders.data);
 	buf_deinit(&orders);
 }
 
@@ -203,12 +236,54 @@ add_pattern(const char *template, struct buf *out)
 }
 
 void
-acl_check_unlink(struct acl_check *a, struct str key, const char *template)
+acl_check_key(struct acl_check *a, struct str key, const struct config_template *template)
 {
-	static const struct acl_command unlink_command = { "unlink", "UNLINK %b", false, NULL };
 	struct buf pattern = { 0 };
+	bool allowed = true;
 
-	add_pattern(template, &pattern);
-	(void)try(a, COMMAND_UNLINK, &unlink_command, key, pattern.data);
+	add_pattern(template->written, &pattern);
+	for (size_t i = 0; i < COMMAND_ANNOUNCE - FIRST_KEY_COMMAND && allowed; i++)
+		if ((key_commands[i].modes & OF(template->mode)) != 0)
+			allowed = try(a, FIRST_KEY_COMMAND + i, &key_commands[i].command, key,
+			    pattern.data);
 	buf_deinit(&pattern);
+}
+
+/* Inside MULTI the server looks at the rights and does nothing. */
+static void
+try_publish(struct acl_check *a, const char *channel)
+{
+	struct str name = str_of(channel);
+	struct err err = { 0 };
+	char rule[280];
+
+	if (!redis_is_open(a->redis))
+		return;
+	if (redis_call(a->redis, a->arena, &err, "MULTI") == NULL) {
+		check_hint(a->check, 0, 0,
+		    "%s: whether the user may publish to %s isn't known: MULTI: %s (ACL rules "
+		    "+multi +discard)",
+		    a->name, channel, err.text);
+		return;
+	}
+	if (redis_call(a->redis, a->arena, &err, publish_command.format, &name) == NULL &&
+	    is_denied(&err)) {
+		snprintf(rule, sizeof(rule), "&%s", channel);
+		if (strstr(err.text, "channel") != NULL)
+			report(a, rule, NULL);
+		else
+			report_command(a, COMMAND_PUBLISH, publish_command.rule, NULL);
+	}
+	if (redis_is_open(a->redis))
+		redis_call(a->redis, a->arena, NULL, "DISCARD");
+}
+
+void
+acl_check_announce(struct acl_check *a, const struct config *config)
+{
+	if (config->announce_channel != NULL)
+		try_publish(a, config->announce_channel);
+	if (config->announce_stream != NULL)
+		(void)try(a, COMMAND_ANNOUNCE, &announce_command, str_of(config->announce_stream),
+		    config->announce_stream);
 }

@@ -30,7 +30,9 @@ void acl_check_group(struct acl_check *a, const char *stream);
 /* The home of the dead letters of lanes that only invalidate, and orders for them. */
 void acl_check_dead_stream(struct acl_check *a, const char *stream);
 void acl_check_orders(struct acl_check *a, const char *pool);
-/* UNLINK of a key of the template that no row has. */
-void acl_check_unlink(struct acl_check *a, struct str key, const char *template);
+/* What the template's mode does with a key that no row has. */
+void acl_check_key(struct acl_check *a, struct str key, const struct config_template *template);
+/* Announcements: the stream, or the channel, to which nothing is published. */
+void acl_check_announce(struct acl_check *a, const struct config *config);
 
 #endif

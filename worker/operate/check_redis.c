@@ -191,22 +191,51 @@ add_probe_key(const char *template, struct buf *out)
 	}
 }
 
-/* Functions, or else scripts: library.h.  Neither call finds anything, if it is allowed. */
-static void
-try_functions(struct redis_check *r)
+/* A command that finds nothing or can't be carried out, if it is allowed. */
+static bool
+is_allowed(struct redis_check *r, const char *command)
 {
 	struct err err = { 0 };
 
-	redis_call(r->redis, &r->arena, &err, "FCALL sluice_version 0");
-	if (err.class != ERR_FATAL || !redis_is_open(r->redis))
+	return !redis_is_open(r->redis) || redis_call(r->redis, &r->arena, &err, command) != NULL ||
+	    err.class != ERR_FATAL;
+}
+
+/* Functions, or else scripts: library.h. */
+static void
+try_functions(struct redis_check *r)
+{
+	bool there = redis_call(r->redis, &r->arena, NULL, "FCALL sluice_version 0") != NULL;
+	bool fcall = there || is_allowed(r, "FCALL sluice_version 0");
+	bool load = there || is_allowed(r, "FUNCTION LOAD no-library");
+	bool evalsha = is_allowed(r, "EVALSHA 0000000000000000000000000000000000000000 0");
+	bool script = is_allowed(r, "SCRIPT LOAD (");
+
+	if ((fcall && load) || (evalsha && script))
 		return;
-	err_clear(&err);
-	redis_call(r->redis, &r->arena, &err, "EVALSHA 0000000000000000000000000000000000000000 0");
-	if (err.class == ERR_FATAL)
+	check_problem(r->check, 0, 0,
+	    "%s: the user may call neither functions nor scripts, and a template's mode needs "
+	    "them:%s%s, or%s%s",
+	    r->server, fcall ? "" : " +fcall", load ? "" : " +function|load",
+	    evalsha ? "" : " +evalsha", script ? "" : " +script|load");
+}
+
+static void
+try_announce(struct redis_check *r)
+{
+	const struct config *config = r->check->config;
+	struct redis_reply *type;
+
+	acl_check_announce(&r->acl, config);
+	if (config->announce_stream == NULL || !redis_is_open(r->redis))
+		return;
+	/* TYPE may be denied: only we ask for it */
+	type = redis_call(r->redis, &r->arena, NULL, "TYPE %s", config->announce_stream);
+	if (type != NULL && !str_equal(type->text, STR("stream")) &&
+	    !str_equal(type->text, STR("none")))
 		check_problem(r->check, 0, 0,
-		    "%s: the user may call neither functions nor scripts, and a template's mode "
-		    "needs them: +fcall +function|load, or +evalsha +script|load",
-		    r->server);
+		    "%s: announce.stream: the key %s is a %.*s, not a stream", r->server,
+		    config->announce_stream, STR_ARGS(type->text));
 }
 
 static void
@@ -233,16 +262,16 @@ try_cache_rights(struct redis_check *r)
 		try_functions(r);
 	if (config_has_mode(config, MODE_SCAN))
 		try_scan(r);
+	try_announce(r);
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count && redis_is_open(r->redis);
 		    j++) {
 			const struct config_template *template = &config->tables[i].templates[j];
-			if (template->mode != MODE_DELETE || strchr(template->written, '{') == NULL)
+			if (strchr(template->written, '{') == NULL)
 				continue; /* without a placeholder it would be a real key */
 			buf_reset(&probe);
 			add_probe_key(template->written, &probe);
-			acl_check_unlink(&r->acl, (struct str){ probe.data, probe.len },
-			    template->written);
+			acl_check_key(&r->acl, (struct str){ probe.data, probe.len }, template);
 			arena_reset(&r->arena);
 		}
 	buf_deinit(&probe);
