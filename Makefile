@@ -1,5 +1,5 @@
 # make				the release binary, build/release/sluice
-# make test | demo		(they fetch what is missing; see deploy/deps)
+# make test | demo | demo-cdc	(they fetch what is missing; see deploy/deps)
 # make chaos SEED=n FAULTS=n	everything that can happen to a pool, for some minutes
 # make zipf			refresh ahead on against off, some minutes
 # make matrix			the same tests on every server that can be had
@@ -104,14 +104,20 @@ have-lint-deps:
 # The packages' flags are read when make starts, so what may have fetched them starts another make.
 test: have-test-deps
 	@$(MAKE) WERROR=1 built-test
-built-test: all $(test_programs)
+test-programs: all $(test_programs)
+built-test: test-programs
 	SLUICE=$(B)/sluice VARIANT=$(VARIANT) tests/run
 demo: have-test-deps
 	@$(MAKE) built-demo
 built-demo: all $(B)/demo_shop
 	SLUICE=$(B)/sluice tests/demo/run
+# a cache kept right by MariaDB's binlog: Debezium, Kafka
+demo-cdc: have-test-deps
+	@$(MAKE) built-demo-cdc
+built-demo-cdc: all $(kafka_tool)
+	SLUICE=$(B)/sluice tests/demo/cdc
 lint: have-lint-deps
-	@$(MAKE) WERROR=1 all $(test_programs)
+	@$(MAKE) WERROR=1 test-programs
 	SLUICE=$(B)/sluice tests/lint/run
 
 # Every unit test program; all run, the first failure is remembered.
@@ -142,7 +148,7 @@ built-fuzz: $(fuzzers)
 
 bench: have-test-deps
 	@$(MAKE) built-bench
-built-bench: all $(benches)
+built-bench: all $(benches) $(kafka_tool)
 	SLUICE=$(B)/sluice tests/bench/run
 # refresh ahead under a Zipf load of 100,000 keys with a TTL of 10 s, on against off
 zipf: have-test-deps
@@ -172,7 +178,8 @@ install: all
 clean:
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name 'deps*' -exec rm -rf {} +; fi
 
-.PHONY: all have-deps deps have-test-deps have-lint-deps test built-test demo built-demo lint unit sim asan tsan \
+.PHONY: all have-deps deps have-test-deps have-lint-deps test test-programs built-test demo built-demo demo-cdc \
+	built-demo-cdc lint unit sim asan tsan \
 	valgrind cover fuzz built-fuzz bench built-bench zipf chaos matrix mutants install clean
 .SECONDARY:
 .DELETE_ON_ERROR:

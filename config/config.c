@@ -159,6 +159,20 @@ config_has_mode(const struct config *config, enum config_mode mode)
 	return false;
 }
 
+const char *
+config_mode_name(enum config_mode mode)
+{
+	const struct option *option = option_find("tables.*.invalidate[]", STR("mode"));
+
+	return option_word_of(option, (int)mode);
+}
+
+bool
+config_is_checkable(const struct config_template *template)
+{
+	return template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE;
+}
+
 bool
 config_needs_functions(const struct config *config)
 {
@@ -267,6 +281,27 @@ config_writes(const struct config *config)
 		if (config->sources[i].write)
 			return true;
 	return false;
+}
+
+bool
+config_invalidates(const struct config *config)
+{
+	for (size_t i = 0; i < config->source_count; i++)
+		if (!config->sources[i].write)
+			return true;
+	return false;
+}
+
+bool
+config_keeps_in_topic(const struct config *config)
+{
+	return config->dead_topic != NULL && config_invalidates(config);
+}
+
+const struct config_redis *
+config_orders_server(const struct config *config)
+{
+	return config->has_redis ? &config->redis : &config->cache;
 }
 
 size_t

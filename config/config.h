@@ -179,6 +179,13 @@ struct config_refreshing {
 	int failures, open_ms; /* of the breaker */
 };
 
+/* Looking again at what was invalidated. */
+struct config_verify {
+	int64_t sample; /* one key in so many; 0: none */
+	int64_t rate;	/* keys looked at in a second */
+	int waiting;	/* keys that may wait for their next look */
+};
+
 struct config_table {
 	const char *name;
 	enum config_version version;
@@ -212,8 +219,10 @@ struct config {
 	bool cache_is_redis;	   /* same server and database as redis */
 	struct config_mysql mysql;
 	struct config_kafka kafka;
-	bool has_mysql;		 /* false: no source writes */
-	const char *dead_stream; /* home of the dead letters of lanes that don't write */
+	bool has_mysql; /* false: no source writes */
+	bool has_redis; /* false: there are no streams */
+	/* home of the dead letters of lanes that don't write: one of them, the other is NULL */
+	const char *dead_stream, *dead_topic;
 
 	const char *http_host; /* "127.0.0.1", "::", … ; NULL: no HTTP (listen: "off") */
 	int http_port;	       /* 0: any free one */
@@ -224,6 +233,7 @@ struct config {
 	size_t table_count;
 
 	struct config_refreshing refresh;
+	struct config_verify verify;
 	int workers;
 	int64_t memory_bytes;
 	int64_t entry_max_bytes;
@@ -295,6 +305,12 @@ bool config_has_mode(const struct config *config, enum config_mode mode);
 /* Is any table's `refresh` set? */
 bool config_refreshes(const struct config *config);
 
+/* As it is written, "versioned". */
+const char *config_mode_name(enum config_mode mode);
+
+/* Can what its keys hold be compared with the row: modes versioned and populate? */
+bool config_is_checkable(const struct config_template *template);
+
 /* Does a template need the function library? */
 bool config_needs_functions(const struct config *config);
 
@@ -324,6 +340,12 @@ bool config_reads_topics(const struct config *config);
 bool config_reads_topics_to(const struct config *config, bool write);
 /* Is some source written to MySQL? */
 bool config_writes(const struct config *config);
+/* Does some source only invalidate? */
+bool config_invalidates(const struct config *config);
+/* Do such lanes keep their dead letters in a topic? */
+bool config_keeps_in_topic(const struct config *config);
+/* The server that holds the orders of `sluice lane` for them: redis, or the cache where there is none. */
+const struct config_redis *config_orders_server(const struct config *config);
 /* All worker threads that there can be. */
 int config_worker_count(const struct config *config);
 /* The source that a topic belongs to: the one that names it, else the first whose pattern fits; NULL. */

@@ -115,6 +115,7 @@ option_add_meaning(const struct option *option, struct buf *out)
 		[OPTION_SETTINGS] = "a map from text to text",
 		[OPTION_REDIS_URL] = "a URL such as redis://host:6379",
 		[OPTION_MYSQL_URL] = "a URL such as mysql://user:${PASSWORD}@host:3306/database",
+		[OPTION_SAMPLE] = "off, or one in so many such as 1/1000",
 		[OPTION_LISTEN] = "an address such as 127.0.0.1:9180, [::]:9180, :9180, or off",
 		[OPTION_STREAMS] = "a stream's name or a list of them",
 		[OPTION_TOPICS] = "a topic's name, a pattern such as ^shop\\..*, or a list of them",

@@ -167,6 +167,11 @@ const struct option options[] = {
 	    .doc = "Stream of redis that holds the dead letters of sources with write: false; "
 		   "without it sluice:POOL:dead.  It is never trimmed by sluice." },
 
+	{ "dead_letters", "topic", OPTION_TEXT, AT(config, dead_topic),
+	    .example = "\"sluice.default.dead\"", RANGE(1, 249),
+	    .doc = "Topic of kafka instead of a stream; it has to be there, and should be "
+		   "compacted." },
+
 	{ "", "http", OPTION_SECTION, .shown = true, .doc = NULL },
 	{ "http", "listen", OPTION_LISTEN, .fallback = "\"127.0.0.1:9180\"",
 	    .doc = "Address for health, metrics and status: 127.0.0.1:9180, [::]:9180, :9180 (all "
@@ -396,6 +401,20 @@ const struct option options[] = {
 	{ "refresh", "open_for", OPTION_DURATION, AT(config_refreshing, open_ms), .fallback = "1m",
 	    RANGE(100, HOUR),
 	    .doc = "How long it stays open before the next try, give or take 25 %." },
+
+	{ "", "verify", OPTION_SECTION, AT(config, verify), .shown = true,
+	    .doc = "Looks at keys again after their invalidation and compares them with their "
+		   "row: modes versioned and populate." },
+	{ "verify", "sample", OPTION_SAMPLE, AT(config_verify, sample), .fallback = "off",
+	    RANGE(1, 32), .doc = "Which of them: 1/1 all, 1/1000 one in a thousand." },
+	{ "verify", "rate", OPTION_COUNT, AT(config_verify, rate), .fallback = "200",
+	    RANGE(1, 1000000),
+	    .doc = "Keys that the process looks at in a second; each one three times, 1 s, 1 min "
+		   "and 5 min after." },
+	{ "verify", "waiting", OPTION_INT, AT(config_verify, waiting), .fallback = "10000",
+	    RANGE(100, 1000000),
+	    .doc = "Keys that wait for their next look, of 0.4 KB each; more of them are not "
+		   "looked at, and counted." },
 
 	{ "", "workers", OPTION_INT, AT(config, workers), .fallback = "1", RANGE(1, 64),
 	    .doc = "Threads, each with its lanes, its batch and its MySQL connection." },

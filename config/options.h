@@ -26,6 +26,7 @@ enum option_type {
 	OPTION_COUNT,	 /* int64_t */
 	OPTION_DURATION, /* int, milliseconds */
 	OPTION_SIZE,	 /* int64_t, bytes */
+	OPTION_SAMPLE,	 /* int64_t: one in so many; 0: off */
 	OPTION_WORD,	 /* an enum: the word's value */
 	OPTION_BOOL,	 /* bool: the word's value */
 	OPTION_BITS,	 /* unsigned: a list of words, their values or-ed */

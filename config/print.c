@@ -241,7 +241,8 @@ number_of(const struct option *option, const void *base)
 	int64_t wide;
 	int narrow;
 
-	if (option->type == OPTION_COUNT || option->type == OPTION_SIZE) {
+	if (option->type == OPTION_COUNT || option->type == OPTION_SIZE ||
+	    option->type == OPTION_SAMPLE) {
 		memcpy(&wide, field(option, base), sizeof(wide));
 		return wide;
 	}
@@ -267,6 +268,8 @@ is_silent(const struct option *option, const void *base)
 		return true;
 	if (option->parent[0] == '\0' && strcmp(option->name, "mysql") == 0)
 		return !((const struct config *)base)->has_mysql;
+	if (option->parent[0] == '\0' && strcmp(option->name, "redis") == 0)
+		return !((const struct config *)base)->has_redis;
 	if (option->type == OPTION_REFRESH)
 		return !((const struct config_table *)base)->refresh.on;
 	if (option->type == OPTION_VERSION)
@@ -283,6 +286,17 @@ is_silent(const struct option *option, const void *base)
 	    option->type == OPTION_SECRET || option->type == OPTION_SOURCE_TABLE)
 		return pointer_of(option, base) == NULL;
 	return false;
+}
+
+static void
+print_quantity(struct buf *out, enum option_type type, int64_t n)
+{
+	if (type == OPTION_DURATION)
+		unit_add_duration(out, n);
+	else if (type == OPTION_SIZE)
+		unit_add_size(out, n);
+	else
+		unit_add_sample(out, n);
 }
 
 static void
@@ -307,10 +321,9 @@ print_value(struct buf *out, const struct option *option, const void *base)
 		buf_add_i64(out, number_of(option, base));
 		break;
 	case OPTION_DURATION:
-		unit_add_duration(out, number_of(option, base));
-		break;
 	case OPTION_SIZE:
-		unit_add_size(out, number_of(option, base));
+	case OPTION_SAMPLE:
+		print_quantity(out, option->type, number_of(option, base));
 		break;
 	case OPTION_WORD:
 		buf_add_str(out, option_word_of(option, (int)number_of(option, base)));

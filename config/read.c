@@ -334,6 +334,7 @@ read_option(struct reader *r, const struct reading *in)
 		[OPTION_COUNT] = read_int64,
 		[OPTION_DURATION] = read_int,
 		[OPTION_SIZE] = read_int64,
+		[OPTION_SAMPLE] = read_sample,
 		[OPTION_WORD] = read_enum,
 		[OPTION_BOOL] = read_bool,
 		[OPTION_BITS] = read_bits,

@@ -93,8 +93,8 @@ read_count_field(const struct reading *in)
 	return (void *)((char *)in->base + in->option->count_offset);
 }
 
-read_function read_string, read_name, read_secret, read_int, read_int64, read_enum, read_bool,
-    read_bits, read_flags, read_texts;				      /* read_value.c */
+read_function read_string, read_name, read_secret, read_int, read_int64, read_sample, read_enum,
+    read_bool, read_bits, read_flags, read_texts;		      /* read_value.c */
 read_function read_redis_url, read_mysql_url, read_host, read_listen; /* read_server.c */
 read_function read_sources, read_streams, read_topics, read_source_table, read_source_tables,
     read_start; /* read_source.c */

@@ -115,6 +115,18 @@ read_int64(struct reader *r, const struct reading *in)
 }
 
 void
+read_sample(struct reader *r, const struct reading *in)
+{
+	int64_t *field = read_field(in);
+	struct str text;
+
+	if (!read_text(r, in, in->node, &text))
+		return;
+	if (!unit_sample(text, field))
+		read_refuse(r, in, in->node);
+}
+
+void
 read_enum(struct reader *r, const struct reading *in)
 {
 	int value;

@@ -3,6 +3,7 @@
 #include "common/number.h"
 
 #include <ctype.h>
+#include <string.h>
 
 struct unit {
 	const char *name;
@@ -112,4 +113,23 @@ unit_add_size(struct buf *out, int64_t bytes)
 		buf_add_char(out, '0');
 	else
 		add(out, sizes, bytes);
+}
+
+bool
+unit_sample(struct str text, int64_t *n)
+{
+	*n = 0;
+	if (str_equal(text, STR("off")))
+		return true;
+	return text.len > 2 && memcmp(text.data, "1/", 2) == 0 &&
+	    number_i64((struct str){ text.data + 2, text.len - 2 }, n) && *n >= 1 &&
+	    *n <= 1000000000;
+}
+
+void
+unit_add_sample(struct buf *out, int64_t n)
+{
+	buf_add_str(out, n == 0 ? "off" : "1/");
+	if (n != 0)
+		buf_add_i64(out, n);
 }

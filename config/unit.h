@@ -16,6 +16,10 @@ enum unit_result { UNIT_OK, UNIT_NO_NUMBER, UNIT_MISSING, UNIT_UNKNOWN, UNIT_OVE
 enum unit_result unit_duration(struct str text, int64_t *ms);
 enum unit_result unit_size(struct str text, int64_t *bytes);
 
+/* "off" is 0, "1/n" one in n (1 to 1,000,000,000).  False: neither. */
+bool unit_sample(struct str text, int64_t *n);
+void unit_add_sample(struct buf *out, int64_t n);
+
 /* The shortest exact text that reads back as the same. */
 void unit_add_duration(struct buf *out, int64_t ms);
 void unit_add_size(struct buf *out, int64_t bytes);

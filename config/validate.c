@@ -53,8 +53,9 @@ check_required(struct reader *r, struct place top)
 	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
 		if (!is_given(r, "", required[i]) &&
 		    (i != REDIS || !no_streams || wants_cache(r) ||
-			config_reads_topics_to(config, false)) &&
-		    (i != MYSQL || writes) && (i != KAFKA || r->topics.first != NULL))
+			(config_reads_topics_to(config, false) && config->dead_topic == NULL)) &&
+		    (i != MYSQL || writes) &&
+		    (i != KAFKA || r->topics.first != NULL || config->dead_topic != NULL))
 			problem_add(r->problems, top, "%s is missing", required[i]);
 	if (is_given(r, "", "sources") && !is_broken(r, "", "sources") && config->source_count == 0)
 		problem_add(r->problems, r->given[index_of("", "sources")],
@@ -152,7 +153,8 @@ check_kafka(struct reader *r)
 	const struct config *config = r->config;
 	struct place at = r->given[index_of("", "kafka")];
 
-	if (r->topics.first == NULL || !is_given(r, "", "kafka") || is_broken(r, "", "kafka"))
+	if ((r->topics.first == NULL && config->dead_topic == NULL) || !is_given(r, "", "kafka") ||
+	    is_broken(r, "", "kafka"))
 		return;
 	if (config->kafka.brokers == NULL)
 		problem_add(r->problems, at, "kafka.brokers is missing");
@@ -318,22 +320,6 @@ check_types(struct reader *r, const struct config_table *table)
 		    table->name);
 }
 
-/* The home of the dead letters of lanes that don't write is a key of ours. */
-static void
-check_dead_stream(struct reader *r)
-{
-	struct config *config = r->config;
-	struct place at = r->given[index_of("dead_letters", "stream")];
-
-	if (config->dead_stream == NULL)
-		config->dead_stream = arena_printf(r->arena, "sluice:%s:dead",
-		    config->pool != NULL ? config->pool : "");
-	for (const struct mention *lane = r->lanes.first; lane != NULL; lane = lane->next)
-		if (strcmp(lane->name, config->dead_stream) == 0)
-			problem_add(r->problems, at, "dead_letters.stream: %s is a lane of line %d",
-			    problem_quote(r->problems, str_of(lane->name)), lane->at.line);
-}
-
 /* The version of an event's row is the one that its own column has. */
 static void
 check_event_versions(struct reader *r, const struct config_source *source)
@@ -377,6 +363,27 @@ check_announce(struct reader *r)
 	}
 }
 
+/* Without a row or a key that tells its version there is nothing to compare. */
+static void
+check_verify(struct reader *r)
+{
+	const struct config *config = r->config;
+	struct place at = r->given[index_of("", "verify")];
+
+	if (config->verify.sample == 0)
+		return;
+	if (!config->has_mysql)
+		problem_add(r->problems, at,
+		    "verify: without mysql there is no row to compare with");
+	for (size_t i = 0; i < config->table_count; i++)
+		for (size_t j = 0; j < config->tables[i].template_count; j++)
+			if (config_is_checkable(&config->tables[i].templates[j]))
+				return;
+	problem_warn(r->problems, at,
+	    "verify: no template has mode versioned or populate; keys of other modes don't tell "
+	    "their version");
+}
+
 void
 validate(struct reader *r, struct place top)
 {
@@ -389,7 +396,8 @@ validate(struct reader *r, struct place top)
 	check_kafka(r);
 	check_tables(r);
 	config->has_mysql = is_given(r, "", "mysql");
-	check_dead_stream(r);
+	config->has_redis = is_given(r, "", "redis");
+	validate_letters(r);
 	for (size_t i = 0; i < config->table_count && !is_broken(r, "", "sources"); i++) {
 		check_images(r, &config->tables[i]);
 		check_types(r, &config->tables[i]);
@@ -403,4 +411,5 @@ validate(struct reader *r, struct place top)
 	check_announce(r);
 	validate_templates(r);
 	validate_refresh(r);
+	check_verify(r);
 }

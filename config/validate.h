@@ -11,5 +11,7 @@ void validate(struct reader *r, struct place top);
 void validate_templates(struct reader *r);
 /* The part about `refresh` of tables: the template it finds, and what suits that one's mode. */
 void validate_refresh(struct reader *r);
+/* The part about `dead_letters`: one home, which no lane and no source is. */
+void validate_letters(struct reader *r);
 
 #endif

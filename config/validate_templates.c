@@ -164,7 +164,8 @@ check_key(struct reader *r, const struct config_template *template)
 		    "key %s can begin with " OUR_KEYS
 		    ", as our own keys do; give it a prefix of its own",
 		    quoted);
-	else if (braces_can_be(written, str_of(r->config->dead_stream)))
+	else if (r->config->dead_stream != NULL &&
+	    braces_can_be(written, str_of(r->config->dead_stream)))
 		problem_add(r->problems, at,
 		    "key %s can be the stream %s, the home of dead letters; give it a prefix of "
 		    "its "

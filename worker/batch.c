@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define KEEP_BYTES (2 * 1024 * 1024) /* what a full batch of small rows needs */
+#define KEEP_BYTES (4 * 1024 * 1024) /* what a full batch needs, with copies of its texts */
 #define KEEP_SLOTS 8192
 #define TABLE_HOLD_MS 30000
 
@@ -30,6 +30,7 @@ batch_deinit(struct batch *b)
 	parked_deinit(&b->blocked);
 	owed_deinit(&b->owed);
 	map_deinit(&b->bucket_map);
+	schema_memory_deinit(&b->schemas);
 	arena_deinit(&b->arena);
 }
 
@@ -126,7 +127,7 @@ static int
 resolve_entry(struct batch *b, struct entry *e)
 {
 	b->resolver.unknown = false;
-	if (format_decode(e, &b->arena) != 0)
+	if (format_decode(e, &b->arena, &b->schemas) != 0)
 		return config_has_events(e->lane->source) ? refused(b, e, 0) : -1;
 	for (size_t i = 0; i < e->change_count; i++) {
 		e->changes[i].entry = e;

@@ -6,6 +6,7 @@
 #include "worker/lane.h"
 #include "worker/letter.h"
 #include "worker/owed.h"
+#include "worker/source/schema_memory.h"
 #include "worker/store/resolve.h"
 
 /*
@@ -117,6 +118,7 @@ struct batch {
 	struct batch_table *tables; /* by place in the schema's tables */
 	struct batch_lane *recent_lane;
 	struct resolver resolver;
+	struct schema_memory schemas;
 	struct schema *schema;
 	unsigned entries, writes, changes, folded, older, steps, rounds;
 	unsigned refused; /* 0: surely no entry and no bucket is refused */

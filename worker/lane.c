@@ -1,6 +1,7 @@
 #include "worker/lane.h"
 
 #include "common/err.h"
+#include "common/number.h"
 #include "worker/operate/counters.h"
 
 #include <stdio.h>
@@ -74,6 +75,25 @@ lane_init_partition(struct lane *lane, const struct config *config,
 	len = snprintf(lane->name, sizeof(lane->name), "%s/%s/%s/%d", config->pool,
 	    config->kafka.name, topic, partition);
 	return len > 0 && (size_t)len < sizeof(lane->name) && strcmp(lane->topic, topic) == 0;
+}
+
+bool
+lane_name_partition(const struct config *config, const char *name, char *topic, int *partition)
+{
+	char prefix[LANE_NAME_MAX + 1];
+	int len = snprintf(prefix, sizeof(prefix), "%s/%s/", config->pool, config->kafka.name);
+	const char *slash;
+	int64_t number;
+
+	if (strncmp(name, prefix, (size_t)len) == 0)
+		name += len;
+	slash = strrchr(name, '/');
+	if (slash == NULL || slash == name || slash - name > TOPIC_NAME_MAX ||
+	    !number_i64(str_of(slash + 1), &number) || number < 0 || number > INT32_MAX)
+		return false;
+	snprintf(topic, TOPIC_NAME_MAX + 1, "%.*s", (int)(slash - name), name);
+	*partition = (int)number;
+	return true;
 }
 
 size_t

@@ -155,6 +155,10 @@ void lane_init(struct lane *lane, const struct config *config, const struct conf
 /* The same for a partition of a topic.  False: the name would be too long for the ledger. */
 bool lane_init_partition(struct lane *lane, const struct config *config,
     const struct config_source *source, const char *topic, int partition, int index);
+/* The topic (TOPIC_NAME_MAX bytes and a NUL) and partition of the lane that is called so, by its whole
+ * name or without the pool and the server; false: it is no partition's. */
+bool lane_name_partition(const struct config *config, const char *name, char *topic,
+    int *partition);
 
 /*
  * All lanes of the process: those of the configuration, then partitions as they are assigned.  None is

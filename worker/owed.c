@@ -68,5 +68,8 @@ told_of(const struct touched *row, size_t template)
 			told.before = c->version;
 		}
 	}
+	/* what was put behind it was computed from what will never be */
+	if (told.refused < told.version && told.refused > told.before)
+		told.before = told.refused;
 	return told;
 }

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mysql.h"
 #include "worker/cache/refresh.h"
+#include "worker/cache/verify.h"
 #include "worker/operate/access.h"
 #include "worker/operate/backlog.h"
 #include "worker/operate/exit_code.h"
@@ -53,6 +54,7 @@ struct supervisor {
 	int wake_fd; /* readable once stop is set: workers wait for it too */
 	struct watched watched;
 	struct refresh *refresh; /* NULL: no table has it */
+	struct verify *verify;	 /* NULL: not asked for */
 	struct monitor *monitor;
 	struct http *http;
 	sigset_t signals;
@@ -139,7 +141,7 @@ read_streams(struct supervisor *s, size_t index, bool writes, size_t slot, size_
 		worker->source = redis_stream_new(s->config, (int)index);
 		worker->store = mysql_store_new(s->config, (int)index, worker_wait, worker);
 	} else {
-		home = letter_stream_new(s->config, (int)index);
+		home = letter_home_new(s->config, (int)index);
 		worker->source = redis_group_new(s->config, (int)index);
 		worker->store = no_store_new(s->config, &home);
 	}
@@ -149,7 +151,7 @@ static void
 read_topics(struct supervisor *s, size_t index, bool writes)
 {
 	struct worker *worker = &s->workers[index];
-	struct letter_home *home = writes ? NULL : letter_stream_new(s->config, (int)index);
+	struct letter_home *home = writes ? NULL : letter_home_new(s->config, (int)index);
 
 	make_worker(s, index);
 	worker->lanes = s->lanes_of[index] = rows_of(WORKER_LANES_MAX, sizeof(struct lane *));
@@ -216,6 +218,21 @@ start_refresh(struct supervisor *s, struct err *err)
 }
 
 static int
+start_verify(struct supervisor *s, struct err *err)
+{
+	if (s->config->verify.sample == 0)
+		return 0;
+	s->verify = verify_new(s->config, s->worker_count, err);
+	if (s->verify == NULL)
+		return -1;
+	for (size_t i = 0; i < s->worker_count; i++)
+		if (s->workers[i].cache != NULL)
+			s->workers[i].cache->checks = verify_ring(s->verify, i);
+	s->watched.verify = s->verify;
+	return 0;
+}
+
+static int
 start_pages(struct supervisor *s, struct err *err)
 {
 	if (s->config->http_host == NULL)
@@ -264,7 +281,7 @@ start(struct supervisor *s, struct err *err)
 	if (s->stream_workers < (size_t)s->config->workers && s->stream_workers > 0)
 		log_event(LOG_WARN, "fewer_workers", "workers", "%zu", s->stream_workers, "why",
 		    "%s", "a lane belongs to one worker and there are no more lanes", NULL);
-	if (start_refresh(s, err) != 0 || start_pages(s, err) != 0)
+	if (start_refresh(s, err) != 0 || start_verify(s, err) != 0 || start_pages(s, err) != 0)
 		return -1;
 	s->monitor = monitor_new(&s->watched, err);
 	if (s->monitor == NULL)
@@ -480,6 +497,7 @@ supervisor_deinit(struct supervisor *s)
 		if (s->threads[i].started)
 			pthread_join(s->threads[i].id, NULL);
 	refresh_free(&s->refresh);
+	verify_free(&s->verify);
 	for (size_t i = 0; i < s->workers_made; i++)
 		free_worker(s, i);
 	free(s->lanes_of);

@@ -66,16 +66,34 @@ move_lane(struct worker *w, struct lane *lane, struct position to, struct err *e
 	return -1;
 }
 
+/* A partition whose log ended before the ledger may have grown past that place by now, and what it grew
+ * by would be passed over: whoever lets it go on says where. */
+static bool
+wants_place(struct worker *w, struct lane *lane, const struct lane_order *order)
+{
+	if (!lane->is_partition || order->has_position ||
+	    atomic_load(&lane->why) != lane_why_of(LANE_WHY_ROLLBACK))
+		return false;
+	tend_log(w, LOG_WARN, "lane_not_resumed", lane,
+	    "its log ended before this position, and nobody knows where new records begin",
+	    "give the order again with --start OFFSET");
+	return true;
+}
+
 /* Start a halted lane from what the ledger says now, or behind the order's place. */
 static int
 resume_lane(struct worker *w, struct lane *lane, const struct lane_order *order, struct err *err)
 {
 	bool ours, other = atomic_load(&lane->why) == lane_why_of(LANE_WHY_IDENTITY);
 
+	if (wants_place(w, lane, order))
+		return 0;
 	worker_drop_lane(w, lane);
 	if (tend_read_place(w, lane, &ours, err) != 0)
 		return -1;
 	/* given twice, or late: going back would apply again what follows it */
+	if (ours) /* what is on its way to the cache was read from another place */
+		worker_forget_invalidating(w, lane);
 	if (!ours ||
 	    (order->kind == ORDER_SKIP && position_compare(order->position, lane->position) < 0))
 		return 0;

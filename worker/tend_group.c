@@ -216,15 +216,26 @@ tend_partitions_before(struct worker *w, const struct lane *lane, struct err *er
 	return least;
 }
 
-/* A topic may have grown, or be another one, while its lanes stayed ours. */
+static bool
+is_beside(const struct lane *lane, struct lane **lanes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(lanes[i]->stream, lane->stream) == 0)
+			return true;
+	return false;
+}
+
+/* A topic may have grown, or be another one, while its lanes stayed ours: those beside the lanes that
+ * came, or all. */
 static void
-look_at_topics(struct worker *w)
+look_at_topics(struct worker *w, struct lane **came, size_t count)
 {
 	for (size_t i = 0; i < w->lane_count; i++) {
 		struct lane *lane = w->lanes[i];
 		unsigned before = lane->lanes_of_source;
 
-		if (lane->state == LANE_FREE || before == 0)
+		if (lane->state == LANE_FREE || before == 0 ||
+		    (count > 0 && !is_beside(lane, came, count)))
 			continue;
 		lane->lanes_of_source = w->source->ops->siblings(w->source, lane);
 		if (lane->lanes_of_source == 0)
@@ -255,9 +266,11 @@ tend_assigned(struct worker *w, struct err *err)
 	for (size_t i = 0; i < w->lane_count; i++)
 		if (is_to_be_taken(w, w->lanes[i]))
 			lanes[count++] = w->lanes[i];
-	if (count == 0 && (w->tended_ms == 0 || clock_ms() - w->topics_ms >= TOPICS_MS)) {
+	if (count > 0) {
+		look_at_topics(w, lanes, count);
+	} else if (w->tended_ms == 0 || clock_ms() - w->topics_ms >= TOPICS_MS) {
 		w->topics_ms = clock_ms();
-		look_at_topics(w);
+		look_at_topics(w, NULL, 0);
 	}
 	return count > 0 ? tend_take(w, lanes, count, err) : 0;
 }

@@ -157,6 +157,23 @@ settle_number(struct worker *w, struct lane *lane, unsigned *partitions_before, 
 	return err_set(err, ERR_RETRY, 0, "lanes_changed: %s", text);
 }
 
+/*
+ * Traces beside a lane without a row are those of another owner, where one by heartbeat began the lane
+ * between our look at the ledger and that at the source.
+ */
+static int
+begun_meanwhile(struct worker *w, struct lane *lane, const struct source_look *look,
+    const struct ledger_row *row, struct err *err)
+{
+	struct ledger_row now = { 0 };
+
+	if (look->result != LOOK_LEDGER_LOST || row->found)
+		return 0;
+	if (w->store->ops->load(w->store, lane, false, &now, err) != 0)
+		return -1;
+	return now.found ? err_set(err, ERR_RETRY, 0, "another owner began it meanwhile") : 0;
+}
+
 /* The lock is ours: ledger row, then the source beside it, then read. */
 static int
 adopt_lane(struct worker *w, struct lane *lane, struct err *err)
@@ -175,7 +192,8 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */
 	atomic_store(&lane->alarm, lane_why_of(row.alarm));
 	lane_open(lane);
-	if (w->source->ops->look(w->source, lane, &row, &look, err) != 0) {
+	if (w->source->ops->look(w->source, lane, &row, &look, err) != 0 ||
+	    begun_meanwhile(w, lane, &look, &row, err) != 0) {
 		lane_free(lane);
 		return -1;
 	}

@@ -125,6 +125,15 @@ crc16(const char *text)
 	return crc;
 }
 
+unsigned
+shop_row_lane(enum shop_table table, size_t row)
+{
+	char id[24];
+
+	shop_row_id(table, row, id);
+	return crc16(id) % SHOP_LANES;
+}
+
 static const char *
 user_name(uint64_t version, char out[64])
 {
@@ -165,7 +174,7 @@ begin(struct shop_change *c, enum shop_table table, size_t row, const char *op)
 	c->argc = 0;
 	c->len = 0;
 	put(c, "XADD");
-	put(c, "wb:%s:%u", tables[table].name, crc16(id) % SHOP_LANES);
+	put(c, "wb:%s:%u", tables[table].name, shop_row_lane(table, row));
 	put(c, "*");
 	if (op != NULL) {
 		put(c, "_op");

@@ -55,6 +55,8 @@ size_t shop_hot_row(struct random *random, enum shop_table table);
 void shop_row_id(enum shop_table table, size_t row, char *out);
 /* The reverse; false when no row of the shop has that key. */
 bool shop_row_of_id(enum shop_table table, struct str id, size_t *row);
+/* Of 0 … SHOP_LANES - 1. */
+unsigned shop_row_lane(enum shop_table table, size_t row);
 /* The cache key of a row, `out` has 40 bytes. */
 void shop_cache_key(enum shop_table table, size_t row, char *out);
 /* SQL for all columns of a row as one text. */

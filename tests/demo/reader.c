@@ -17,17 +17,17 @@ struct lookup {
 	int64_t opened_ms; /* when MySQL was last tried */
 };
 
-static bool
-has_mysql(struct lookup *l)
+bool
+reader_has_mysql(struct sql *sql, int64_t *tried_ms)
 {
 	struct err err;
 
-	if (sql_is_open(l->sql))
+	if (sql_is_open(sql))
 		return true;
-	if (clock_ms() - l->opened_ms < REOPEN_MS)
+	if (clock_ms() - *tried_ms < REOPEN_MS)
 		return false;
-	l->opened_ms = clock_ms();
-	return sql_open(l->sql, &err) == 0;
+	*tried_ms = clock_ms();
+	return sql_open(sql, &err) == 0;
 }
 
 /* The row as text: 1 there, 0 not, -1 MySQL doesn't answer. */
@@ -40,7 +40,7 @@ read_row(struct lookup *l, enum shop_table table, size_t row, struct buf *out)
 
 	shop_row_id(table, row, id);
 	buf_reset(out);
-	if (!has_mysql(l) ||
+	if (!reader_has_mysql(l->sql, &l->opened_ms) ||
 	    sql_queryf(l->sql, &result, &err, "SELECT %s FROM %s WHERE id = '%s'",
 		shop_row_sql(table), shop_table_name(table), id) != 0)
 		return -1;

@@ -15,12 +15,13 @@
  * Adds RATE changes a second until a line "stop" comes in, then waits for "check", compares, and
  * ends.  Says how it goes in lines of JSON on standard output; other lines are for people.
  */
-enum { CHUNK = 256, REPORT_MS = 200, REPLY_MS = 30000, BACKLOG_MAX = 400000 };
+enum { CHUNK = 256, REPORT_MS = 200, REPLY_MS = 30000, BACKLOG_MAX = 250000 };
 
 struct shop {
 	struct shop_servers servers;
 	struct model *model;
 	struct reader reader;
+	struct slow slow;
 	struct redis *redis;
 	struct arena arena;
 	uint64_t rate, sent;
@@ -91,6 +92,15 @@ look_at_backlog(struct shop *s, struct err *err)
 }
 
 static void
+report_slow(const char *way, const struct slow_reads *r)
+{
+	printf("{\"%s\": {\"reads\": %llu, \"filled\": %llu, \"refused\": %llu, \"stale\": "
+	       "%llu}}\n",
+	    way, (unsigned long long)r->reads, (unsigned long long)r->filled,
+	    (unsigned long long)r->refused, (unsigned long long)r->stale);
+}
+
+static void
 report(struct shop *s, const char *state)
 {
 	printf("{\"state\": \"%s\", \"sent\": %llu, \"sessions\": %llu, \"inventory\": %llu,"
@@ -104,6 +114,8 @@ report(struct shop *s, const char *state)
 	    (unsigned long long)s->reader.hits, (unsigned long long)s->reader.misses,
 	    (unsigned long long)s->reader.filled, (unsigned long long)s->reader.dropped,
 	    (unsigned long long)s->reader.unavailable);
+	report_slow("plain", &s->slow.plain);
+	report_slow("versioned", &s->slow.versioned);
 }
 
 /* A command of our parent within timeout_ms: 's'top, 'c'heck, 0 none, -1 it is gone. */
@@ -183,8 +195,8 @@ check(struct shop *s, struct err *err)
 {
 	struct shop_verdict v;
 
-	if (atomic_load(&s->reader.failed))
-		return err_set(err, ERR_RETRY, 0, "the reader ended early");
+	if (atomic_load(&s->reader.failed) || atomic_load(&s->slow.failed))
+		return err_set(err, ERR_RETRY, 0, "a reader ended early");
 	if (shop_check(&s->servers, s->model, &v, err) != 0)
 		return -1;
 	printf("{\"state\": \"checked\", \"rows\": %llu, \"wrong\": %llu, \"letters\": %llu,"
@@ -192,7 +204,8 @@ check(struct shop *s, struct err *err)
 	    (unsigned long long)v.rows, (unsigned long long)v.wrong, (unsigned long long)v.letters,
 	    (unsigned long long)v.letters_wrong, (unsigned long long)v.cached,
 	    (unsigned long long)v.stale);
-	return v.wrong + v.letters_wrong + v.stale > 0;
+	report(s, "checked");
+	return v.wrong + v.letters_wrong + v.stale + s->slow.versioned.stale > 0;
 }
 
 static void
@@ -235,8 +248,10 @@ main(int argc, char **argv)
 	shop_init(&s, argv, seed);
 	if (redis_open(s.redis, &err) == 0) {
 		reader_start(&s.reader, &s.servers, seed + 1);
+		slow_start(&s.slow, &s.servers, seed + 2);
 		if (run(&s, &err) == 0)
 			status = wait_for_check(&s, &err);
+		slow_stop(&s.slow);
 		reader_stop(&s.reader);
 	}
 	if (status == 0)

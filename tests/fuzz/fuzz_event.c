@@ -1,5 +1,6 @@
 #include "common/err.h"
 #include "worker/source/event.h"
+#include "worker/source/schema_memory.h"
 
 #include <stdint.h>
 
@@ -38,33 +39,58 @@ check_event(const struct event *event)
 	CHECK(event->op != EVENT_DELETE || event->before.there || event->key.there);
 }
 
+/* Decoded, or refused with this sentence, which is the caller's. */
+static char *
+decode(decoder *decode_event, const struct message *message)
+{
+	struct entry entry = { 0 };
+	struct events events;
+	struct arena arena;
+	char *sentence = NULL;
+
+	arena_init(&arena, 1 << 16);
+	if (decode_event(&entry, &arena, message, &events) < 0) {
+		CHECK(entry.refusal.reason != NULL && entry.refusal.text != NULL);
+		sentence = strdup(entry.refusal.text);
+	} else {
+		CHECK(entry.refusal.reason == NULL && events.count > 0);
+		for (size_t i = 0; i < events.count; i++)
+			check_event(&events.list[i]);
+	}
+	arena_deinit(&arena);
+	return sentence;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static decoder *const decoders[] = { debezium_decode, maxwell_decode, canal_decode,
 		dms_decode };
+	decoder *decode_event;
 	const char *text = (const char *)data + 1, *zero;
+	struct schema_memory schemas = { 0 };
 	struct message message = { 0 };
-	struct entry entry = { 0 };
-	struct events events;
-	struct arena arena;
+	char *first;
 
 	if (size == 0)
 		return 0;
+	decode_event = decoders[data[0] % 4];
 	message.value = (struct str){ text, size - 1 };
 	zero = memchr(text, '\0', size - 1);
 	if (zero != NULL && zero > text) {
 		message.key = (struct str){ text, (size_t)(zero - text) };
 		message.value = (struct str){ zero + 1, size - 2 - message.key.len };
 	}
-	arena_init(&arena, 1 << 16);
-	if (decoders[data[0] % 4](&entry, &arena, &message, &events) < 0)
-		CHECK(entry.refusal.reason != NULL && entry.refusal.text != NULL);
-	else {
-		CHECK(entry.refusal.reason == NULL && events.count > 0);
-		for (size_t i = 0; i < events.count; i++)
-			check_event(&events.list[i]);
+	first = decode(decode_event, &message);
+	/* with a memory of schemas that has none, then with one that has this one */
+	message.schemas = &schemas;
+	for (int i = 0; i < 2; i++) {
+		char *again = decode(decode_event, &message);
+
+		CHECK(first == NULL ? again == NULL : again != NULL && strcmp(first, again) == 0);
+		free(again);
 	}
-	arena_deinit(&arena);
+	free(first);
+	schema_memory_deinit(&schemas);
 	return 0;
 }

@@ -129,7 +129,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	arena_init(&arena, 1 << 16);
 	resolver_init(&resolver);
 	resolver_start(&resolver, schema, &arena);
-	if (format_decode(&entry, &arena) < 0)
+	if (format_decode(&entry, &arena, NULL) < 0)
 		CHECK(entry.refusal.reason != NULL && entry.refusal.text != NULL);
 	for (size_t i = 0; i < entry.change_count && entry.refusal.reason == NULL; i++) {
 		if (resolve_change(&resolver, &entry, &entry.changes[i]) < 0)

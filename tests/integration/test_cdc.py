@@ -299,7 +299,7 @@ def test_a_table_of_two_lanes_is_not_emptied(t):
     truncate(t, streams[0])
     t.settle()
     equal(t.reasons(), ["truncate"])
-    assert "2 lanes" in t.dead()[0]["message"]
+    assert "2 lanes" in t.dead()[0]["message"] and "source of its own" in t.dead()[0]["message"]
     equal(t.row("SELECT COUNT(*) FROM items"), (1,))
 
 

@@ -2,10 +2,10 @@
 The cache functions by themselves, on real servers: every rule is played on Redis 7 as functions and as a script, and
 on Redis 8 and Valkey 8 where they can be had.
 """
-import os, random, re, shutil, subprocess
+import os, random, re, subprocess
 import redis
 from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
-from support import TOP, Skip, equal, limit, other_server, wait_for
+from support import TOP, equal, limit, other_server, wait_for
 
 def refused(function, *arguments):
     try:
@@ -310,11 +310,84 @@ def rule_a_put_is_evicted_when_someone_else_wrote_in_between(c):
         equal(c.hash("k"), {"m": row(59)})
 
 
-def rule_puts_may_follow_each_other(c):
+def rule_puts_before_the_first_is_settled_go_with_the_last(c):
+    """Nobody knows whether others wrote between them."""
+    c.filled("k", 57, "v57")
     put(c, 58, 57), put(c, 59, 58), put(c, 60, 59, "last")
     equal(c.invalidate("k", 58), "KEPT")
-    equal(c.invalidate("k", 60, "", "", "", "", 59), "KEPT")
     equal(c.get("k")[:2], ["HIT", "last"])
+    equal(c.invalidate("k", 60, "", "", "", "", 59), "NEW")
+    equal(c.hash("k"), {"m": row(60)})
+
+
+def rule_puts_may_follow_each_other_when_each_is_settled(c):
+    c.filled("k", 57, "v57")
+    for version in (58, 59, 60):
+        put(c, version, version - 1, "last")
+        equal(c.invalidate("k", version), "KEPT")
+    equal(c.get("k")[:2], ["HIT", "last"])
+
+
+def rule_a_put_where_nothing_was_is_kept_only_when_it_came_from_nothing(c):
+    """What was told before the key was evicted isn't known."""
+    put(c, 59, 57)
+    equal(c.get("k")[1], "put")
+    equal(c.invalidate("k", 59), "NEW")
+    for base in (0, NONE):
+        c.forget("k")
+        put(c, 59, base)
+        equal(c.invalidate("k", 59), "KEPT")
+
+
+def rule_a_settled_put_goes_when_someone_else_s_write_is_told_late(c):
+    c.filled("k", 57, "v57")
+    put(c, 59, 57)
+    equal(c.invalidate("k", 59), "KEPT")
+    equal(c.invalidate("k", 57), "OLD", "it was computed from that")
+    equal(c.get("k")[0], "HIT")
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.hash("k"), {"m": row(59)})
+    c.forget("k"), c.filled("k", 57, "v57")
+    put(c, 59, 57)
+    equal(c.invalidate("k", 59), "KEPT")
+    put(c, 60, 59)
+    equal(c.invalidate("k", 58), "OLD", "one that is pending is settled later")
+    equal(c.invalidate("k", 60), "NEW")
+    c.filled("k", 61)
+    equal(c.invalidate("k", 58), "OLD", "a loaded value has it")
+    equal(c.get("k")[0], "HIT")
+
+
+def rule_a_put_computed_from_a_refused_one_goes(c):
+    c.filled("k", 57, "v57")
+    put(c, 58, 57), put(c, 59, 58)
+    equal(c.invalidate("k", 58, "refused"), "SAME")
+    equal(c.invalidate("k", 59), "NEW")
+
+
+def rule_of_several_refused_the_highest_is_told(c):
+    c.filled("k", 57, "v57")
+    put(c, 58, 57)
+    equal(c.invalidate("k", 59, "refused"), "NEW")
+    equal(c.get("k")[0], "LOAD")
+
+
+def rule_a_put_ends_no_quarantine(c):
+    c.filled("k", 57, "v57")
+    equal(c.invalidate("k", ""), "NEW")
+    put(c, 58, 57)
+    equal(c.get("k")[1], "put")
+    equal(c.invalidate("k", 58), "NEW")
+    equal(c.get("k"), ["MISS"])
+
+
+def rule_a_marker_of_an_absent_key_stays_short_and_nothing_is_populated_over_it(c):
+    equal(c.invalidate("k", 57), "NEW")
+    equal(c.invalidate("k", 58), "NEW")
+    assert 0 < c.client.pttl("k") <= 2000
+    equal(c.populate("k", 59, "x", HOUR), "ABSENT")
+    equal(c.hash("k"), {"m": row(59)})
+    assert 0 < c.client.pttl("k") <= 2000
 
 
 def rule_a_put_from_an_old_value_or_behind_a_backlog_does_nothing(c):
@@ -780,69 +853,6 @@ def test_the_readme_s_table_is_that_of_the_source(t):
     equal(table, "".join(line + "\n" for line in SOURCE.splitlines() if line.startswith("|")))
     for name in re.findall(r"offer\('(\w+)'", SOURCE):
         assert f"| `{name}` |" in table, name
-
-
-# --- the README's read path
-
-def readme_read():
-    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
-        code = re.search("<!-- read path -->\n```python\n(.*?)```", readme.read(), re.S)[1]
-    names = {"redis": redis}
-    exec(code, names)  # pylint: disable=exec-used
-    return names["read"]
-
-
-def test_the_readme_s_read_path(t):
-    t.own_redis()
-    read, loads = readme_read(), []
-
-    def load(row=(57, b"pay")):
-        loads.append(row)
-        return row
-    equal(read(t.redis, "user:1", load), b"pay", "without the library")
-    cache = Cache(t.redis)
-    for _ in range(3):
-        equal(read(t.redis, "user:1", load), b"pay")
-    equal(len(loads), 2, "one filled")
-    equal(cache.invalidate("user:1", 58), "NEW")
-    equal(read(t.redis, "user:1", lambda: load((58, b"new"))), b"new")
-    equal(read(t.redis, "user:1", load), b"new")
-    for _ in range(2):
-        equal(read(t.redis, "user:2", lambda: load(None)), None)
-    equal(len(loads), 4, "no such row was filled too")
-    cache.load("user:3")
-    equal(read(t.redis, "user:3", load, patience=0.05), b"pay", "WAIT ran out")
-    equal(len(loads), 5)
-    t.redis_server.kill()
-    equal(read(t.redis, "user:1", load), b"pay", "Redis is down")
-
-
-def test_the_readme_s_read_path_in_node(t):
-    if not shutil.which("node"):
-        raise Skip("no node")
-    t.own_redis()
-    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
-        code = re.search("<!-- read path node -->\n```js\n(.*?)```", readme.read(), re.S)[1]
-    node = subprocess.Popen(["node", os.path.join(TOP, "tests/support/read_path.js"), code, str(t.redis_server.port)],
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def read(key, version="57", payload="pay", patience=1000):
-        print(key, version, payload, patience, file=node.stdin, flush=True)
-        return node.stdout.readline().split()
-    try:
-        equal(read("user:1"), ["pay", "1"], "without the library")
-        cache = Cache(t.redis)
-        equal([read("user:1") for _ in range(3)], [["pay", "2"]] * 3, "one filled")
-        equal(cache.invalidate("user:1", 58), "NEW")
-        equal(read("user:1", 58, "new"), ["new", "3"])
-        equal(read("user:1"), ["new", "3"])
-        equal([read("user:2", "-", "-") for _ in range(2)], [["null", "4"]] * 2, "no such row was filled too")
-        cache.load("user:3")
-        equal(read("user:3", patience=50), ["pay", "5"], "WAIT ran out")
-        t.redis_server.kill()
-        equal(read("user:1"), ["pay", "6"], "Redis is down")
-    finally:
-        node.kill(), node.wait()
 
 
 def test_the_readme_s_words_for_redis_cli(t):

@@ -189,6 +189,32 @@ def test_a_topic_made_anew_halts_its_lanes(t):
     stays("the lane", lambda: process.status()["lanes"][0]["state"] == "open", 1)
 
 
+def test_a_log_that_ends_before_the_ledger_halts_its_lane_with_the_range(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    process = count(t, topic)
+    kafka.send(topic, [incr(1) for _ in range(10)])
+    wait_for("done", lambda: counted(t) == 10 and ledger(t)[topic + "/0"]["done"] == "9")
+    process.stop()
+    # as if the broker had been restored from older data
+    t.sql("UPDATE sluice_ledger SET position='19', done='19'")
+    process.start()
+    line = process.logged("event=lane_halted", "why=rollback")
+    assert "ends at offset 9, and the ledger is at 19: records from offset 10 to 19 are gone" in line, line
+    kafka.send(topic, [incr(2) for _ in range(20)])
+    # nobody knows where the new ones begin, also now that there are more than were lost
+    code, out, _ = t.command("lane", "resume", process.config, f"default/kafka/{topic}/0")
+    assert code == 0 and "halted: rollback" in out, out
+    process.logged("event=lane_not_resumed", "--start OFFSET")
+    equal((process.status()["lanes"][0]["why"], counted(t)), ("rollback", 10))
+    assert "rollback" in process.get("/healthz")[1]
+    equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/0", "--start", "9")[0], 0)
+    wait_for("the new ones", lambda: counted(t) == 30)
+    equal(t.command("lane", "ack", process.config, f"default/kafka/{topic}/0")[0], 0)
+    wait_for("health", lambda: process.get("/healthz")[0] == 200)
+
+
 def test_more_partitions_are_an_alarm(t):
     t.sql(COUNTERS)
     kafka = the_kafka(t)
@@ -336,7 +362,8 @@ def test_mysql_may_be_away_longer_than_the_group_waits_for_a_poll(t):
 def test_events_only_invalidate_without_mysql_and_the_group_knows_how_far(t):
     kafka = the_kafka(t)
     topic = kafka.create(topic_of(t), 2)
-    config = settings(t, kafka, topic, source={"write": False}, tables=["items"], mysql=None)
+    config = settings(t, kafka, topic, source={"write": False}, tables=["items"])
+    config["mysql"] = None
     config["redis"] = {"url": t.redis_server.url}
     config["tables"]["items"] = {"key": ["id"], "types": {"id": "BIGINT"}, "invalidate": [t.prefix + ":item:{id}"]}
     for key in range(200):

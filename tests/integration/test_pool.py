@@ -304,6 +304,7 @@ def stop_between_transactions(t, process):
     old = lambda: set(t.mysql.sql("SELECT trx_mysql_thread_id, trx_started FROM information_schema.innodb_trx"))
     for _ in range(40):
         process.signal(signal.SIGSTOP)
+        time.sleep(0.3)  # what was on its way has begun
         before = old()
         time.sleep(0.4)
         if not before & old():

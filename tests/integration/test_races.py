@@ -3,9 +3,9 @@ Races between readers and invalidations, as schedules on a real Redis and MariaD
 cache functions, and with plain DEL and SET, which must show the old value (or the race would prove nothing).
 The README's table is what was seen.
 """
-import os, random, re
+import os, re, subprocess
 from cache_functions import HOUR, Cache
-from support import TOP, equal, limit, wait_for
+from support import TOP, Redis, Skip, build_program, equal, limit, wait_for
 
 NO_ROW = b"no such row"  # what plain readers store for it
 
@@ -359,97 +359,47 @@ def test_every_race_is_lost_by_del_and_set_and_won_by_the_functions(t):
         equal(re.search("<!-- races -->\n(.*?)<!-- /races -->", readme.read(), re.S)[1], table_of(lines))
 
 
-# --- random interleavings, the row in memory
+# --- random interleavings
 
-class Chances(Versioned):
-    """Readers, a writer, workers, refreshers, evictions and redeliveries in any order, from a seed."""
-
-    def __init__(self, t, seed, plain):
-        self.client, self.chance, self.plain = t.redis, random.Random(seed), plain
-        self.cache = Cache(self.client, load=False)
-        self.key = f"random:{seed}:{plain}"
-        self.now, self.log, self.history = (0, False), [], [False]  # version, whether there is a row; and by version
-        self.readers, self.seen, self.untold, self.told = [], [], [], 0
-
-    def row(self, connection=None):
-        version, there = self.now
-        return (version, str(version).encode()) if there else None
-
-    def step(self):
-        getattr(self, "do_" + self.chance.choice(("begin", "begin", "end", "end", "write", "tell", "tell", "again", "evict", "look", "refresh")))()
-
-    def do_begin(self):
-        if self.plain:
-            self.readers.append((self.client.get(self.key), self.row()))
-        else:
-            self.readers.append(self.begin())
-
-    def do_end(self):
-        if not self.readers:
-            return
-        reader = self.readers.pop(self.chance.randrange(len(self.readers)))
-        Plain.end(self, reader) if self.plain else self.end(reader)
-
-    def do_write(self):
-        there = self.chance.random() < 0.75
-        self.now = (self.now[0] + 1, there)
-        self.history.append(there)
-        self.untold.append((self.now[0], "row" if there else "deleted"))
-
-    def do_tell(self):
-        """A worker's, in any order."""
-        if self.untold:
-            self.log.append(self.untold.pop(self.chance.randrange(len(self.untold))))
-            self.say(self.log[-1])
-
-    def do_again(self):
-        if self.log:
-            self.say(self.chance.choice(self.log))
-
-    def say(self, event):
-        Plain.tell(self, *event) if self.plain else self.tell(*event)
-        self.told = max(self.told, event[0])
-
-    def do_evict(self):
-        if self.chance.random() < 0.3:
-            self.evict()
-
-    def do_look(self):
-        answer = [None] * 4 if self.plain else self.cache.get(self.key)
-        if self.row() and (self.plain or answer[0] == "HIT"):
-            self.seen.append((answer[3], self.row()))
-
-    def do_refresh(self):
-        if self.seen:
-            seen = self.seen.pop(self.chance.randrange(len(self.seen)))
-            Plain.refresh(self, seen[1]) if self.plain else self.refresh(seen)
-
-    def is_stale(self):
-        """A value, or "no such row", that has not been true since an invalidation was told."""
-        p, n = (self.client.get(self.key), None) if self.plain else self.client.hmget(self.key, "p", "n")
-        if n is not None or p == NO_ROW:
-            return all(self.history[self.told:])
-        return p is not None and int(p) < self.told
+FAMILIES = {"versioned", "replica", "put", "populate", "unversioned", "failover", "beyond"}
+BEYOND_A_BOUND = {"beyond"}  # what must show old values, or there is no such bound
 
 
-def play_random(t, plain, count):
-    stale = []
-    for seed in range(count):
-        w = Chances(t, seed, plain)
-        for step in range(30):
-            w.step()
-            if w.is_stale():
-                stale.append((seed, step))
-                break
-        w.evict()
-    return stale
+def moved_server(t):
+    """A Redis whose clock runs ahead by what stands in a file; (server, file)."""
+    library, shift = os.path.join(t.dir, "clock_shift.so"), os.path.join(t.dir, "shift")
+    subprocess.run([os.environ.get("CC") or "cc", "-shared", "-fPIC", "-O2", os.path.join(TOP, "tests/integration/clock_shift.c"), "-o", library], check=True)
+    with open(shift, "wb") as file:
+        file.write(bytes(8))
+    server = Redis(t.dir)
+    server.env = {**os.environ, "LD_PRELOAD": library, "CLOCK_SHIFT": shift}
+    t.own.append(server.up())
+    before = server.client().time()[0]
+    with open(shift, "r+b") as file:
+        file.write((3_600_000_000).to_bytes(8, "little"))
+    if server.client().time()[0] < before + 3600:
+        raise Skip("this server's clock can't be moved")
+    return server, shift
 
 
-@limit(240)
+@limit(600)
 def test_random_interleavings_show_no_old_value(t):
-    """N= plays more."""
+    """race_play.c, which says what is played.  N= plays more of each family."""
+    server, shift = moved_server(t)
     count = int(os.environ.get("N") or 1000)
-    t.redis.flushall(), Cache(t.redis)
-    stale = play_random(t, False, count)
-    equal(stale[:3], [], f"{len(stale)} of {count} (seed, step)")
-    assert len(play_random(t, True, 200)) > 20, "DEL and SET must show old values, or this proves nothing"
+    program = build_program("race_play", "race_worker", "race_oracle")
+    done = subprocess.run([program, str(server.port), shift, "1", str(count)], capture_output=True, text=True, check=False)
+    equal(done.returncode, 0, done.stdout[-2000:] + done.stderr[-2000:])
+    print(done.stdout, file=open(os.path.join(t.dir, "families"), "w"))
+    lines = [line.split(" ", 6) for line in done.stdout.splitlines()]
+    equal({line[0] for line in lines}, FAMILIES)
+    for name, way, played, hits, old, _, *why in lines:
+        assert int(hits) > int(played), f"{name}, {way}: hardly ever a value was there"
+        if way == "plain":
+            assert int(old) * 20 > int(played), f"{name}: DEL and SET must show old values, or this proves nothing"
+        elif name in BEYOND_A_BOUND:
+            assert int(old) > 0, f"{name}: no longer a limit"
+        else:
+            equal((name, int(old)), (name, 0), why)
+    in_bound = {name: int(count) for name, way, *_, count in [line[:6] for line in lines] if way == "functions"}
+    assert in_bound["failover"] > 0, "no old value before what was lost is told again: then nothing was lost"

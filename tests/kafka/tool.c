@@ -1,11 +1,14 @@
 /*
  * kafka_tool BROKERS [property=value ...] COMMAND ...: what the tests do to a Kafka.
  *
- *	create TOPIC PARTITIONS | delete TOPIC | grow TOPIC PARTITIONS | trim TOPIC PARTITION OFFSET
+ *	create TOPIC PARTITIONS [property=value ...] | delete TOPIC | grow TOPIC PARTITIONS
+ *	trim TOPIC PARTITION OFFSET | commit GROUP TOPIC PARTITION OFFSET (of a group without members)
  *	produce TOPIC		lines from stdin: partition TAB key TAB value [TAB header=value]...
  *				\N is no key or no value, \x41ff are bytes; with transactional.id also
  *				lines COMMIT, ABORT
  *	committed GROUP TOPIC PARTITIONS	a line each: partition offset metadata
+ *	read TOPIC PARTITIONS	what is there now, a line a record: partition TAB offset TAB its time
+ *				in ms TAB key TAB value, \N for none
  */
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
@@ -76,6 +79,11 @@ create(rd_kafka_t *client, char **words)
 
 	if (topic == NULL)
 		die("create", why);
+	for (char **word = words + 2; *word != NULL; word++) {
+		char *value = *word, *name = strsep(&value, "=");
+
+		rd_kafka_NewTopic_set_config(topic, name, value);
+	}
 	rd_kafka_CreateTopics(client, &topic, 1, NULL, queue);
 	list =
 	    rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(wait_for(queue,
@@ -145,6 +153,18 @@ committed(rd_kafka_t *client, char **words)
 		printf("%d %lld %.*s\n", list->elems[i].partition, (long long)list->elems[i].offset,
 		    (int)list->elems[i].metadata_size,
 		    list->elems[i].metadata != NULL ? (char *)list->elems[i].metadata : "");
+}
+
+static void
+commit(rd_kafka_t *client, char **words)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_resp_err_t code;
+
+	rd_kafka_topic_partition_list_add(list, words[1], atoi(words[2]))->offset = atoll(words[3]);
+	code = rd_kafka_commit(client, list, 0);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		die("commit", rd_kafka_err2str(code));
 }
 
 /* ---- records ---- */
@@ -236,6 +256,47 @@ produce(rd_kafka_t *client, char **words, bool transactions)
 }
 
 static void
+put(const void *data, size_t len, char end)
+{
+	if (data == NULL)
+		fputs("\\N", stdout);
+	else
+		fwrite(data, 1, len, stdout);
+	putchar(end);
+}
+
+/* To the end of each partition. */
+static void
+read_all(rd_kafka_t *client, char **words)
+{
+	int left = atoi(words[1]);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(left);
+
+	for (int i = 0; i < left; i++)
+		rd_kafka_topic_partition_list_add(list, words[0], i)->offset =
+		    RD_KAFKA_OFFSET_BEGINNING;
+	if (rd_kafka_assign(client, list) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		die("read", "cannot be assigned");
+	while (left > 0) {
+		rd_kafka_message_t *m = rd_kafka_consumer_poll(client, WAIT_MS);
+
+		if (m == NULL)
+			die("read", "no answer");
+		if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+			left--;
+		} else if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+			die("read", rd_kafka_message_errstr(m));
+		} else {
+			printf("%d\t%lld\t%lld\t", m->partition, (long long)m->offset,
+			    (long long)rd_kafka_message_timestamp(m, NULL));
+			put(m->key, m->key_len, '\t');
+			put(m->payload, m->len, '\n');
+		}
+		rd_kafka_message_destroy(m);
+	}
+}
+
+static void
 set(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
 	char why[256];
@@ -248,7 +309,7 @@ int
 main(int argc, char **argv)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	bool transactions = false, asks;
+	bool transactions = false, asks, reads;
 	rd_kafka_t *client;
 	char why[512];
 	int at = 2;
@@ -265,10 +326,16 @@ main(int argc, char **argv)
 		transactions |= strcmp(argv[at], "transactional.id") == 0;
 	}
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-	asks = at + 1 < argc && strcmp(argv[at], "committed") == 0;
-	if (asks)
+	asks = at + 1 < argc && strncmp(argv[at], "commit", 6) == 0;
+	reads = at + 1 < argc && strcmp(argv[at], "read") == 0;
+	if (asks || reads)
 		set(conf, "group.id", argv[at + 1]);
-	client = rd_kafka_new(asks ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+	if (reads) {
+		set(conf, "enable.partition.eof", "true");
+		set(conf, "enable.auto.commit", "false");
+	}
+	client = rd_kafka_new(asks || reads ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, why,
+	    sizeof(why));
 	if (client == NULL)
 		die("start", why);
 	if (at + 2 < argc && strcmp(argv[at], "create") == 0)
@@ -279,8 +346,12 @@ main(int argc, char **argv)
 		grow(client, argv + at + 1);
 	else if (at + 3 < argc && strcmp(argv[at], "trim") == 0)
 		trim(client, argv + at + 1);
+	else if (at + 4 < argc && strcmp(argv[at], "commit") == 0)
+		commit(client, argv + at + 1);
 	else if (at + 3 < argc && asks)
 		committed(client, argv + at + 1);
+	else if (at + 2 < argc && reads)
+		read_all(client, argv + at + 1);
 	else if (at + 1 < argc && strcmp(argv[at], "produce") == 0)
 		produce(client, argv + at + 1, transactions);
 	else

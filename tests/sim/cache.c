@@ -129,20 +129,36 @@ fake_close(struct cache *cache)
 		cut(fake_of(cache), &err, "closed by the worker");
 }
 
+static bool
+has_key(const struct fake_cache *c, unsigned table, unsigned row)
+{
+	for (unsigned i = 0; i < c->key_count; i++)
+		if (c->key_table[i] == table && c->key_row[i] == row)
+			return true;
+	return false;
+}
+
 /* "stock:7" */
 static void
-add_key(struct fake_cache *c, const struct table *table, const struct value *key)
+add_key(struct fake_cache *c, const struct table *table, const struct str *values)
 {
 	struct buf text;
 	size_t prefix = strlen(table->name) + 1;
+	unsigned row;
 
 	buf_init(&text);
-	CHECK(key_template_render(&table->templates[0], &key[0].text, &text));
+	CHECK(key_template_render(&table->templates[0], values, &text));
 	CHECK(text.len > prefix && strncmp(text.data, table->name, prefix - 1) == 0);
-	c->key_table[c->key_count] = (unsigned char)table_number(table);
-	c->key_row[c->key_count] = (unsigned char)strtoul(text.data + prefix, NULL, 10);
-	c->gone[c->key_count++] = false;
+	row = (unsigned)strtoul(text.data + prefix, NULL, 10);
 	buf_deinit(&text);
+	/* without MySQL nobody knows which column is the key: images may have the same one */
+	if (world.invalidates && has_key(c, table_number(table), row))
+		return;
+	if (c->key_count == TABLES * KEYS_MAX)
+		sim_fail("a row is touched twice");
+	c->key_table[c->key_count] = (unsigned char)table_number(table);
+	c->key_row[c->key_count] = (unsigned char)row;
+	c->gone[c->key_count++] = false;
 }
 
 static int
@@ -155,9 +171,11 @@ fake_start(struct cache *cache, const struct batch *batch, struct err *err)
 		return -1;
 	c->key_count = 0;
 	for (const struct touched *t = batch->touched; t != NULL; t = t->next) {
-		if (c->key_count == TABLES * KEYS_MAX)
-			sim_fail("a row is touched twice");
-		add_key(c, t->table, t->key);
+		if (t->plain || t->images == NULL)
+			add_key(c, t->table, &t->key[0].text);
+		for (const struct touched_image *i = world.invalidates ? t->images : NULL;
+		    i != NULL; i = i->next)
+			add_key(c, t->table, i->values);
 	}
 	memset(c->value, 0, sizeof(c->value));
 	for (const struct owed *owed = batch->owed.first; owed != NULL; owed = owed->next)

@@ -1,3 +1,4 @@
+#include "tests/sim/kafka.h"
 #include "tests/sim/sim.h"
 
 #include "common/err.h"
@@ -186,6 +187,8 @@ draft_op(struct draft *d)
 
 	if (world.counting && below(4) != 0)
 		op = "incr";
+	if (world.invalidates && below(16) != 0)
+		op = "invalidate";
 	if (strcmp(op, "upsert") != 0 || half())
 		add(d, "_op", str_of(op));
 	return op;
@@ -251,10 +254,49 @@ add_json(struct buf *out, const struct draft *d)
 	buf_add_char(out, '}');
 }
 
+static const struct field *
+field_named(const struct draft *d, const char *name)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (str_equal(d->fields[i].name, str_of(name)))
+			return &d->fields[i];
+	return NULL;
+}
+
+/* Which key it makes stale; what is wrong with it whatever its table is. */
+static void
+note_change(struct stream_entry *e, const struct draft *d)
+{
+	const struct field *id = field_named(d, "id"), *op = field_named(d, "_op");
+	struct str table = field_named(d, "_table")->value.text;
+
+	e->bad |= id == NULL || (op != NULL && str_equal(op->value.text, STR("frob")));
+	if (id == NULL)
+		return;
+	e->key_table[e->key_count] = str_equal(table, str_of(table_names[STOCK])) ? STOCK : CHECKED;
+	e->key_row[e->key_count++] = (unsigned char)strtoul(id->value.text.data, NULL, 10);
+}
+
+/* A record's key is no other's: so one that comes again is known. */
+static void
+put_value(struct stream_entry *e, unsigned lane, struct str json)
+{
+	e->raw = arena_zalloc(&world.arena, 2 * sizeof(*e->raw));
+	if (world.kafka) {
+		e->raw[0] = (struct field){ STR("key"),
+			{ printed("%u/%td", lane, e - world.streams[lane].entries), VALUE_TEXT } };
+		e->raw_count = 1;
+	}
+	e->raw[e->raw_count].name = world.kafka ? STR("value") : STR("j");
+	e->raw[e->raw_count].value.kind = VALUE_TEXT;
+	e->raw[e->raw_count++].value.text = json;
+}
+
 static void
 write_json(struct stream_entry *e, unsigned lane)
 {
 	unsigned count = 1 + below(LIST_MAX);
+	bool whole;
 	struct draft d;
 	struct buf out;
 
@@ -264,13 +306,12 @@ write_json(struct stream_entry *e, unsigned lane)
 		buf_add_str(&out, i > 0 ? "," : "");
 		draft(&d, lane, e->at_us);
 		add_json(&out, &d);
+		note_change(e, &d);
 	}
-	buf_add_str(&out, below(100) == 0 ? "" : "]");
-	e->raw = arena_zalloc(&world.arena, sizeof(*e->raw));
-	e->raw[0].name = STR("j");
-	e->raw[0].value.kind = VALUE_TEXT;
-	e->raw[0].value.text = (struct str){ arena_copy(&world.arena, out.data, out.len), out.len };
-	e->raw_count = 1;
+	whole = below(100) != 0;
+	e->bad |= !whole;
+	buf_add_str(&out, whole ? "]" : "");
+	put_value(e, lane, (struct str){ arena_copy(&world.arena, out.data, out.len), out.len });
 	buf_deinit(&out);
 }
 
@@ -306,7 +347,7 @@ make_stream(unsigned lane, unsigned count)
 		else
 			id.minor++;
 		e->id = id;
-		if (lane == world.lanes - 1 && world.config.source_count > 1)
+		if (world.kafka || (lane == world.lanes - 1 && world.config.source_count > 1))
 			write_json(e, lane);
 		else
 			write_fields(e, lane);
@@ -321,4 +362,6 @@ make_entries(void)
 
 	for (unsigned l = 0; l < world.lanes; l++)
 		make_stream(l, total / world.lanes);
+	if (world.kafka)
+		logs_number();
 }

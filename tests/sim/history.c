@@ -1,3 +1,4 @@
+#include "tests/sim/kafka.h"
 #include "tests/sim/sim.h"
 
 #include "common/err.h"
@@ -114,13 +115,13 @@ choose_histories(void)
 {
 	int64_t span_us = world.calm_us - world.now_us;
 
-	if (below(3) == 0) {
+	if (below(3) == 0 && !world.invalidates && !logs_lose_ends()) {
 		world.config.keep_ms = (int)below(8000);
 		world.snap_us = world.now_us + below((unsigned)span_us);
 		world.back_us = world.snap_us + below(5000000);
 	}
 	world.config.wait_replicas = below(8) == 0;
-	if (below(4) != 0)
+	if (below(4) != 0 || world.kafka)
 		return;
 	world.fork_us = world.now_us + below((unsigned)span_us);
 	world.cut_us = world.fork_us - below(3000000);
@@ -193,7 +194,8 @@ static void
 go_back(void)
 {
 	struct snapshot *snap = &world.snapshot;
-	bool kept = world.now_us - snap->at_us + 2000 < world.config.keep_ms * INT64_C(1000);
+	bool kept = !world.kafka &&
+	    world.now_us - snap->at_us + 2000 < world.config.keep_ms * INT64_C(1000);
 
 	world.went_back = true;
 	for (int i = 0; i < SESSIONS_MAX; i++)
@@ -291,6 +293,8 @@ hear_alarms(const struct process *p)
 		world.told_rollback[l] |= strcmp(alarm, LANE_WHY_STORE_ROLLBACK) == 0;
 		world.told_fork[l] |=
 		    strcmp(alarm, LANE_WHY_FORK) == 0 || strcmp(alarm, LANE_WHY_ROLLBACK) == 0;
+		world.told_gap[l] |= strcmp(alarm, LANE_WHY_GAP) == 0;
+		sim_kafka.told_growth |= strcmp(alarm, LANE_WHY_PARTITIONS) == 0;
 	}
 }
 

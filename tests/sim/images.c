@@ -1,3 +1,4 @@
+#include "tests/sim/kafka.h"
 #include "tests/sim/sim.h"
 
 #include "common/err.h"
@@ -173,7 +174,9 @@ outbox_check(unsigned lane)
 	for (unsigned i = 0; i < OUTBOX_MAX; i++) {
 		const struct outbox_row *row = &world.outbox[i];
 
+		/* places of a log that lost its end are behind no other's */
 		if (row->there && row->lane == lane && row->letter == 0 &&
+		    !sim_kafka.logs[lane].lost_end &&
 		    position_compare(row->position, world.ledger[lane].done) <= 0)
 			sim_fail("lane %u: the outbox still has %s, behind done", lane,
 			    position_text(row->position, text));
@@ -195,7 +198,7 @@ void
 outbox_check_empty(void)
 {
 	for (unsigned l = 0; l < world.lanes; l++) {
-		if (outbox_has(l) && !world.went_back)
+		if (outbox_has(l) && !world.went_back && !sim_kafka.logs[l].lost_end)
 			sim_fail("lane %u: the outbox is not empty at rest", l);
 	}
 }

@@ -15,7 +15,8 @@
 /*
  * sim [N] [--from SEED]	play N schedules (10,000; fewer under a sanitizer), the regression list first
  * sim --seed SEED [--trace]	play one, call by call
- * With --groups only those of lanes that only invalidate; otherwise a tenth as many of them come first.
+ * With --groups only those of consumer groups, with --kafka only those of Kafka; otherwise a tenth as
+ * many of either come first.
  */
 #define SEEDS_FILE "tests/sim/seeds"
 #ifndef __has_feature
@@ -58,7 +59,8 @@ play_known(uint64_t *calls)
 
 		if (end == line)
 			continue;
-		world_run(seed, false);
+		world_run(strstr(end, "kafka: ") != NULL ? PLAYED_KAFKA : PLAYED_STREAMS, seed,
+		    false);
 		*calls += world.calls;
 		count++;
 	}
@@ -92,13 +94,27 @@ play_groups(uint64_t from, uint64_t count)
 }
 
 static void
+play_kafka(uint64_t from, uint64_t count)
+{
+	double start = seconds();
+	uint64_t calls = 0;
+
+	for (uint64_t i = 0; i < count; i++) {
+		world_run(PLAYED_KAFKA, from + i, false);
+		calls += world.calls;
+	}
+	printf("%.1f s, %" PRIu64 " calls, %" PRIu64 " schedules of Kafka, 0 failed\n",
+	    seconds() - start, calls, count);
+}
+
+static void
 play_many(uint64_t from, uint64_t count)
 {
 	double start = seconds();
 	uint64_t calls = 0, known = play_known(&calls);
 
 	for (uint64_t i = 0; i < count; i++) {
-		world_run(from + i, false);
+		world_run(PLAYED_STREAMS, from + i, false);
 		calls += world.calls;
 	}
 	printf("%.1f s, %" PRIu64 " calls, %" PRIu64 " known seeds\n", seconds() - start, calls,
@@ -110,7 +126,8 @@ static void
 usage(void)
 {
 	fprintf(stderr,
-	    "usage: sim [--groups] [N] [--from SEED] | sim [--groups] --seed SEED [--trace]\n");
+	    "usage: sim [--groups | --kafka] [N] [--from SEED] |\n"
+	    "       sim [--groups | --kafka] --seed SEED [--trace]\n");
 	exit(2);
 }
 
@@ -118,7 +135,7 @@ int
 main(int argc, char **argv)
 {
 	uint64_t count = SCHEDULES, from = 1, seed = 0;
-	bool one = false, traced = false, of_groups = false;
+	bool one = false, traced = false, of_groups = false, of_kafka = false;
 
 	for (int i = 1; i < argc; i++) {
 		struct str word = str_of(argv[i]), next = str_of(i + 1 < argc ? argv[i + 1] : NULL);
@@ -127,6 +144,8 @@ main(int argc, char **argv)
 			traced = true;
 		else if (str_equal(word, STR("--groups")))
 			of_groups = true;
+		else if (str_equal(word, STR("--kafka")))
+			of_kafka = true;
 		else if (str_equal(word, STR("--seed")) && number_u64(next, &seed))
 			one = ++i > 0;
 		else if (str_equal(word, STR("--from")) && number_u64(next, &from))
@@ -137,15 +156,20 @@ main(int argc, char **argv)
 	signal(SIGABRT, on_abort);
 	log_init(traced ? LOG_INFO : LOG_ERROR + 1, LOG_LOGFMT);
 	if (!one) {
-		play_groups(from, of_groups ? count : count / 10);
-		if (!of_groups)
+		bool all = !of_groups && !of_kafka;
+
+		if (all || of_groups)
+			play_groups(from, all ? count / 10 : count);
+		if (all || of_kafka)
+			play_kafka(from, all ? count / 10 : count);
+		if (all)
 			play_many(from, count);
 		return 0;
 	}
 	if (of_groups)
 		groups_run(seed, traced);
 	else
-		world_run(seed, traced);
+		world_run(of_kafka ? PLAYED_KAFKA : PLAYED_STREAMS, seed, traced);
 	printf("seed %" PRIu64 ": %" PRIu64 " calls, fine\n", seed, world.calls);
 	return 0;
 }

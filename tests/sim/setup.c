@@ -1,3 +1,4 @@
+#include "tests/sim/kafka.h"
 #include "tests/sim/sim.h"
 
 #include "common/clock.h"
@@ -52,6 +53,18 @@ one_of(const int *values, unsigned count)
 	return values[below(count)];
 }
 
+/* Returns whether tables may park. */
+static bool
+choose_streams(void)
+{
+	unsigned field_lanes = 1 + below(FIELD_LANES_MAX);
+	bool parks = below(3) == 0;
+
+	world.config = *config_of(field_lanes, below(2) == 0);
+	world.lanes = (unsigned)config_lane_count(&world.config);
+	return parks;
+}
+
 static void
 choose_config(void)
 {
@@ -59,14 +72,11 @@ choose_config(void)
 	static const int delays[] = { 0, 1, 20, 200 };
 	static const int rates[] = { 0, 0, 0, 3, 8 };
 	static const int most_parked[] = { 1000, 1000, 20, 8 };
-	unsigned field_lanes = 1 + below(FIELD_LANES_MAX);
-	bool parks = below(3) == 0;
+	bool parks = world.kafka ? kafka_choose() : choose_streams();
 
-	world.config = *config_of(field_lanes, below(2) == 0);
 	memcpy(world.tables, world.config.tables, sizeof(world.tables));
 	world.config.tables = world.tables;
 	images_set_up();
-	world.lanes = (unsigned)config_lane_count(&world.config);
 	world.config.batch_max_rows = one_of(rows, 8);
 	world.config.batch_max_delay_ms = one_of(delays, 4);
 	if (below(4) == 0)
@@ -88,6 +98,8 @@ choose_config(void)
 	world.tables_used[LOGGED] &= !parks;
 	world.config.max_parked = one_of(most_parked, 4);
 	world.tables_used[below(LOGGED)] = true;
+	if (world.invalidates)
+		kafka_choose_tables();
 	world.counting = below(5) == 0;
 	if (world.counting)
 		world.config.batch_max_rows = 1000;
@@ -148,12 +160,15 @@ choose_times(void)
 }
 
 void
-world_set_up(uint64_t seed, bool traced)
+world_set_up(enum played played, uint64_t seed, bool traced)
 {
 	memset(&world, 0, sizeof(world));
+	memset(&sim_kafka, 0, sizeof(sim_kafka));
 	world.seed = seed;
 	world.trace = traced;
 	random_init(&world.random, seed);
+	world.kafka = played == PLAYED_KAFKA;
+	world.invalidates = world.kafka && below(3) == 0;
 	arena_init(&world.arena, 0);
 	choose_times();
 	choose_config();

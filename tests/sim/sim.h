@@ -156,6 +156,12 @@ struct stream_entry {
 	int64_t at_us; /* when it is added */
 	struct field *raw;
 	size_t raw_count, bytes;
+	/* of a topic's records: */
+	unsigned gap;	     /* offsets behind it that hold none */
+	bool bad, expired;   /* a mistake; gone before anybody read it */
+	uint64_t added_tick; /* and the keys of its changes: */
+	unsigned key_count;
+	unsigned char key_table[LETTER_ROWS_MAX], key_row[LETTER_ROWS_MAX];
 	bool other;	  /* only there on the other side of the fork */
 	bool lost;	  /* gone with its side, or trimmed before MySQL forgot it */
 	bool applied;	  /* a batch with it was committed */
@@ -233,6 +239,8 @@ struct process {
 	struct worker worker;
 	struct lane lanes[LANES_MAX];
 	struct lane *lane_list[LANES_MAX];
+	struct lane_table table; /* of partitions */
+	_Atomic size_t lane_count;
 	_Atomic int stop;
 	struct fake_store store;
 	struct fake_source source;
@@ -262,9 +270,14 @@ struct odds {
 	unsigned lost_request, cache_lost, one_by_one, mark;
 };
 
+/* What a seed is played with. */
+enum played { PLAYED_STREAMS, PLAYED_KAFKA };
+
 struct world {
 	uint64_t seed;
 	bool trace;
+	bool kafka;	  /* its lanes are partitions: kafka.h */
+	bool invalidates; /* they don't write */
 	struct random random;
 	struct arena arena;
 	struct config config;
@@ -318,12 +331,15 @@ struct world {
 	bool excused[LANES_MAX]; /* keys of entries that are gone can't be derived */
 	bool tell_rollback[LANES_MAX], tell_fork[LANES_MAX]; /* an alarm must be raised */
 	bool told_rollback[LANES_MAX], told_fork[LANES_MAX]; /* it was */
+	bool told_gap[LANES_MAX];
 };
 
 extern struct world world;
 
 /* ---- world.c: time, chance, processes ---- */
-void world_run(uint64_t seed, bool trace);
+void world_run(enum played played, uint64_t seed, bool trace);
+/* Whoever takes its turn; NULL: nobody. */
+struct process *process_running(void);
 bool chance(unsigned odds);
 unsigned below(unsigned n);
 void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -338,7 +354,7 @@ unsigned lane_of(unsigned table, unsigned key);
 bool is_quiet(void);
 
 /* ---- setup.c ---- */
-void world_set_up(uint64_t seed, bool traced);
+void world_set_up(enum played played, uint64_t seed, bool traced);
 void world_tear_down(void);
 
 /* ---- entries.c ---- */

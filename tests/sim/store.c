@@ -1,3 +1,4 @@
+#include "tests/sim/kafka.h"
 #include "tests/sim/sim.h"
 
 #include "common/err.h"
@@ -93,12 +94,24 @@ store_wait(struct fake_store *s, struct err *err)
 	return store_still(s, err);
 }
 
+/* Nothing is written for a partition after its revoke was answered. */
+static void
+check_assigned(const struct fake_store *s)
+{
+	for (unsigned l = 0; l < world.lanes && world.kafka; l++)
+		if (world.sessions[s->session].tx.moved[l] &&
+		    (sim_kafka.may_write[s->process->index] & 1U << l) == 0)
+			sim_fail("p%d writes for partition %u, which it has no more",
+			    s->process->index, l);
+}
+
 int
 store_commit(struct fake_store *s, struct err *err)
 {
 	struct session *session = &world.sessions[s->session];
 
 	session->committing = true;
+	check_assigned(s);
 	call_begins(s->process, "COMMIT");
 	if (is_down(world.store_down_us) || !is_ours(s, s->session))
 		return store_cut(s, err, "before COMMIT");
@@ -220,9 +233,10 @@ fake_own(struct store *store, struct lane **lanes, size_t count, bool *owned, st
 	for (size_t i = 0; i < count; i++) {
 		int *lock = &world.lane_lock[lanes[i]->index];
 
-		if (*lock < 0)
+		/* the group says who owns a partition */
+		if (*lock < 0 && !world.kafka)
 			*lock = s->session;
-		owned[i] = *lock == s->session || chance(world.odds.two_owners);
+		owned[i] = world.kafka || *lock == s->session || chance(world.odds.two_owners);
 		if (owned[i])
 			trace("p%d owns lane %d", s->process->index, lanes[i]->index);
 	}
@@ -386,7 +400,7 @@ fake_move(struct store *store, struct lane *lane, struct position to, struct err
 		session_roll_back(s->session);
 		return err_set(err, ERR_RETRY, 0, "the ledger row is not where we left it");
 	}
-	if (position_compare(to, lane->position) < 0)
+	if (position_compare(to, lane->position) < 0 && !sim_kafka.logs[number].lost_end)
 		sim_fail("lane %u: an order moves it back", number);
 	keep_checkpoints(s->session, lane, (struct checkpoint){ 0 });
 	outbox_trims(s->session, lane, done);
@@ -410,6 +424,22 @@ fake_mark(struct store *store, struct lane *lane, struct err *err)
 	l->halted = lane->state == LANE_HALTED ? atomic_load(&lane->why) : NULL;
 	l->alarm = atomic_load(&lane->alarm);
 	return store_commit(s, err);
+}
+
+static int
+fake_identify(struct store *store, struct lane *lane, const char *identity, struct err *err)
+{
+	struct fake_store *s = fake_of(store);
+	struct ledger *l = lock_row(s, lane, "store.identify", err);
+
+	if (l == NULL)
+		return -1;
+	if (l->epoch == lane->epoch)
+		snprintf(l->identity, sizeof(l->identity), "%s", identity);
+	if (store_commit(s, err) != 0)
+		return -1;
+	log_claimed((unsigned)lane->index);
+	return 0;
 }
 
 static enum write_result
@@ -545,6 +575,7 @@ static const struct store_ops ops = {
 	.letters_count = fake_letters_count,
 	.orders = fake_orders,
 	.move = fake_move,
+	.identify = fake_identify,
 	.mark = fake_mark,
 	.record = fake_record,
 	.list = fake_list,

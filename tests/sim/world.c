@@ -1,4 +1,5 @@
 #include "tests/sim/groups.h"
+#include "tests/sim/kafka.h"
 #include "tests/sim/sim.h"
 
 #include "common/clock.h"
@@ -15,7 +16,14 @@ enum { DEPTH_MAX = PROCESSES_MAX, AGE_US = 20000, OPERATOR_US = 500000 };
 
 struct world world;
 
-static int64_t aged_us, operated_us, read_us;
+static int64_t aged_us, operated_us, read_us, told_us;
+static struct process *running;
+
+struct process *
+process_running(void)
+{
+	return running;
+}
 
 /* ---- what it says ---- */
 
@@ -80,6 +88,10 @@ lane_of(unsigned table, unsigned key)
 static void
 add_due(void)
 {
+	if (world.kafka) {
+		logs_add_due();
+		return;
+	}
 	for (unsigned l = 0; l < world.lanes; l++) {
 		struct stream *s = &world.streams[l];
 
@@ -141,13 +153,18 @@ operate(unsigned lane)
 	const char *why;
 	bool halted = is_halted(lane, &why);
 
-	if (!world.ledger[lane].found || order->kind != ORDER_NONE || is_row_locked(lane))
+	if ((!world.ledger[lane].found && !world.invalidates) || order->kind != ORDER_NONE ||
+	    is_row_locked(lane))
 		return;
 	if (!(halted && world.calm) && !chance(world.odds.order))
 		return;
-	if (!halted && below(4) == 0)
+	if (!halted && (world.kafka || below(4) == 0))
 		order->kind = ORDER_ACK;
-	else if (halted && why != NULL && strcmp(why, LANE_WHY_ON_POISON) != 0 && !chance(8192))
+	else if (world.kafka && log_order_place(lane, why, &order->position)) {
+		order->kind = ORDER_RESUME;
+		order->has_position = true;
+	} else if (world.invalidates ||
+	    (halted && why != NULL && strcmp(why, LANE_WHY_ON_POISON) != 0 && !chance(8192)))
 		order->kind = ORDER_RESUME;
 	else if (skip_place(lane, &order->position) && (halted || below(8) == 0)) {
 		order->kind = ORDER_SKIP;
@@ -174,6 +191,8 @@ pass(int64_t us)
 {
 	world.now_us += us;
 	clock_fake(world.now_us);
+	if (running != NULL && running->running && world.kafka)
+		kafka_client_waits(running, us);
 	if (!world.calm && world.now_us >= world.calm_us) {
 		world.calm = true;
 		trace("nothing goes wrong from now on");
@@ -185,6 +204,11 @@ pass(int64_t us)
 		sessions_age();
 		if (is_down(world.store_down_us))
 			server_is_down();
+	}
+	if (world.kafka && world.now_us - told_us >= AGE_US) {
+		told_us = world.now_us;
+		logs_tick();
+		coordinator_tick();
 	}
 	if (world.now_us - read_us >= AGE_US) {
 		read_us = world.now_us;
@@ -204,14 +228,10 @@ pass(int64_t us)
 /* ---- processes ---- */
 
 static void
-process_start(struct process *p)
+start_streams(struct process *p)
 {
 	unsigned lane = 0;
 
-	p->life++;
-	p->alive = true;
-	p->running = false;
-	atomic_store(&p->stop, 0);
 	for (size_t i = 0; i < world.config.source_count; i++) {
 		const struct config_source *source = &world.config.sources[i];
 
@@ -221,10 +241,27 @@ process_start(struct process *p)
 		}
 	}
 	worker_init(&p->worker, &world.config, 0, p->lane_list, lane, &p->stop);
-	random_init(&p->worker.random, random_u64(&world.random));
 	fake_store_init(p);
 	fake_source_init(p);
 	fake_cache_init(p);
+}
+
+static void
+process_start(struct process *p)
+{
+	struct process *before = running;
+
+	p->life++;
+	p->alive = true;
+	p->running = false;
+	atomic_store(&p->stop, 0);
+	running = p;
+	if (world.kafka)
+		kafka_process_start(p);
+	else
+		start_streams(p);
+	running = before;
+	random_init(&p->worker.random, random_u64(&world.random));
 	trace("p%d starts, life %u", p->index, p->life);
 }
 
@@ -233,7 +270,10 @@ process_end(struct process *p, const char *how)
 {
 	trace("p%d ends: %s", p->index, how);
 	p->running = false;
-	worker_deinit(&p->worker);
+	if (world.kafka)
+		kafka_process_end(p);
+	else
+		worker_deinit(&p->worker);
 	p->alive = false;
 	p->start_us = world.now_us + below(world.calm ? 500000 : 3000000);
 }
@@ -259,7 +299,10 @@ take_turn(struct process *p)
 static void
 process_step(struct process *p)
 {
+	struct process *volatile before = running;
+
 	p->running = true;
+	running = p;
 	world.depth++;
 	if (setjmp(p->crash) == 0)
 		take_turn(p);
@@ -267,6 +310,7 @@ process_step(struct process *p)
 		process_end(p, "crashed");
 	world.depth--;
 	p->running = false;
+	running = before;
 }
 
 static struct process *
@@ -343,6 +387,8 @@ is_ready(int fd)
 		return source_is_ready(&p->source);
 	case 3:
 		return p->cache.sent && world.now_us >= p->cache.answer_us;
+	case KAFKA_FD / 100:
+		return kafka_client_is_ready(p);
 	default:
 		return false;
 	}
@@ -407,12 +453,15 @@ is_unsure(unsigned l)
 bool
 is_quiet(void)
 {
+	if (world.invalidates)
+		return kafka_is_quiet();
 	for (unsigned l = 0; l < world.lanes; l++) {
 		const struct stream *s = &world.streams[l];
 		const struct ledger *ledger = &world.ledger[l];
 		struct position last = last_entry(s);
 
-		if (s->count == 0 || (world.forked && position_compare(ledger->position, last) > 0))
+		if (s->count == 0 ||
+		    ((world.forked || world.kafka) && position_compare(ledger->position, last) > 0))
 			last = ledger->position;
 
 		if (s->added < s->count || !ledger->found || is_unsure(l) ||
@@ -426,6 +475,8 @@ is_quiet(void)
 		if (world.sessions[i].tx.open)
 			return false;
 	}
+	if (sim_kafka.tell_growth && !sim_kafka.told_growth)
+		return false;
 	/* it is yet to go back */
 	return !world.snapshot.taken && letters_rest();
 }
@@ -456,6 +507,8 @@ fail_unrest(void)
 		printf("lane %u: rollback to tell %d told %d, fork to tell %d told %d, unsure %d\n",
 		    l, world.tell_rollback[l], world.told_rollback[l], world.tell_fork[l],
 		    world.told_fork[l], is_unsure(l));
+	if (world.kafka)
+		coordinator_print();
 	printf("snapshot waits %d, letters rest %d\n", world.snapshot.taken, letters_rest());
 	sim_fail("it does not come to rest");
 }
@@ -473,18 +526,28 @@ stop_all(void)
 		atomic_store(&p->stop, 1);
 		p->give_up_us = world.now_us + 60000000;
 		p->running = true;
+		running = p;
 		if (!worker_run(&p->worker))
 			sim_fail("p%u could not stop", i);
 		process_end(p, "at the end");
+		running = NULL;
 	}
 }
 
-void
-world_run(uint64_t seed, bool traced)
+static bool
+is_at_rest(void)
 {
-	aged_us = operated_us = read_us = 0;
-	world_set_up(seed, traced);
-	while (!world.calm || !is_quiet() || !pool_is_balanced()) {
+	return world.calm && is_quiet() &&
+	    (world.kafka ? coordinator_is_balanced() : pool_is_balanced());
+}
+
+void
+world_run(enum played played, uint64_t seed, bool traced)
+{
+	aged_us = operated_us = read_us = told_us = 0;
+	running = NULL;
+	world_set_up(played, seed, traced);
+	while (!is_at_rest()) {
 		struct process *p = somebody_else();
 
 		if (world.now_us > world.deadline_us)
@@ -495,6 +558,9 @@ world_run(uint64_t seed, bool traced)
 			pass(10000);
 	}
 	stop_all();
-	compare_with_model();
+	if (world.invalidates)
+		kafka_compare();
+	else
+		compare_with_model();
 	world_tear_down();
 }

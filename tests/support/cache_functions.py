@@ -1,5 +1,6 @@
 """The cache functions (worker/cache/functions.lua) as a reader calls them."""
-import os
+import os, re
+import redis
 from support import TOP, Redis, equal, wait_for
 
 with open(os.path.join(TOP, "worker/cache/functions.lua"), encoding="utf-8") as file:
@@ -66,6 +67,15 @@ class Cache:
     def forget(self, key):
         """As an eviction does."""
         self.client.delete(key)
+
+
+def readme_read():
+    """The README's read path, as a function."""
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
+        code = re.search("<!-- read path -->\n```python\n(.*?)```", readme.read(), re.S)[1]
+    names = {"redis": redis}
+    exec(code, names)  # pylint: disable=exec-used
+    return names["read"]
 
 
 # --- a sluice with a cache of its own

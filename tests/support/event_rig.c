@@ -14,6 +14,7 @@ int
 event_rig_close(void **state)
 {
 	(void)state;
+	schema_memory_deinit(&event_rig.schemas);
 	arena_deinit(&event_rig.arena);
 	return 0;
 }
@@ -39,6 +40,7 @@ event_rig_decode(const char *format)
 	if (strstr(format, "dms") != NULL)
 		return dms_decode(&event_rig.entry, &event_rig.arena, &event_rig.message,
 		    &event_rig.events);
+	event_rig.message.schemas = &event_rig.schemas;
 	return debezium_decode(&event_rig.entry, &event_rig.arena, &event_rig.message,
 	    &event_rig.events);
 }

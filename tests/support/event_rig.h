@@ -2,6 +2,7 @@
 #define TESTS_SUPPORT_EVENT_RIG_H
 
 #include "worker/source/event_row.h"
+#include "worker/source/schema_memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@ struct event_rig {
 	struct entry entry;
 	struct message message;
 	struct events events;
+	struct schema_memory schemas; /* of all messages of a test */
 };
 extern struct event_rig event_rig;
 

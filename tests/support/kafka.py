@@ -12,11 +12,11 @@ JAVA = ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 QUICK = {"session.timeout.ms": "3000", "heartbeat.interval.ms": "500", "topic.metadata.refresh.interval.ms": "1000"}
 
 
-def jars():
-    got = subprocess.run([os.path.join(TOP, "tests/support/kafka_jars")], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+def jars(part="broker"):
+    got = subprocess.run([os.path.join(TOP, "tests/support/kafka_jars"), part], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if got.returncode != 0:
         reason = got.stderr.strip().splitlines()[-1] if got.stderr.strip() else "no Kafka"
-        print(f"NOTE kafka: {reason}; nothing of this is tested on a real broker", flush=True)
+        print(f"NOTE kafka: {reason}; nothing of this is tested on a real {'Debezium' if part != 'broker' else 'broker'}", flush=True)
         raise Skip(reason)
     return got.stdout.strip()
 
@@ -107,8 +107,8 @@ log.retention.hours=-1
             raise OSError(done.stderr)
         return done.stdout
 
-    def create(self, topic, partitions=1):
-        self.tool("create", topic, partitions)
+    def create(self, topic, partitions=1, *properties):
+        self.tool("create", topic, partitions, *properties)
         return topic
 
     def send(self, topic, records, *properties):

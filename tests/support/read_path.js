@@ -1,5 +1,5 @@
 // The README's read path (argv[2]: its text) against the Redis at port argv[3], with a client of a few lines.
-// Lines on stdin: KEY VERSION PAYLOAD PATIENCE, or KEY - - PATIENCE for no row.  Answers a line each: VALUE LOADS.
+// Lines on stdin: KEY VERSION PAYLOAD PATIENCE; VERSION - for no row, ! where MySQL fails.  Answers a line each: VALUE LOADS.
 'use strict';
 const net = require('net'), readline = require('readline');
 const read = new Function(process.argv[2] + '\nreturn read;')();
@@ -49,7 +49,11 @@ function call(...words) {
   let loads = 0;
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const [key, version, payload, patience] = line.split(' ');
-    const load = async () => { loads++; return version === '-' ? null : [version, payload]; };
-    console.log(`${await read(call, key, load, 600000, Number(patience))} ${loads}`);
+    const load = async () => {
+      loads++;
+      if (version === '!') throw new Error('MySQL is down');
+      return version === '-' ? null : [version, payload];
+    };
+    console.log(`${await read(call, key, load, 600000, Number(patience)).catch(() => 'default')} ${loads}`);
   }
 })();

@@ -1,5 +1,5 @@
 """
-Runs tests/integration/test_*.py: each file in a process of its own with its own servers, three at a time.
+Runs tests/integration/test_*.py: each file in a process of its own with its own servers, four at a time.
 
 	runner.py [WORD]...	only files or tests whose name holds one of the words
 
@@ -13,7 +13,8 @@ import support
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILES = sorted(glob.glob(os.path.join(os.path.dirname(HERE), "integration", "test_*.py")))
 LIMIT = 60
-JOBS = int(os.environ.get("JOBS") or 3)
+JOBS = int(os.environ.get("JOBS") or 4)
+LONG = ["kafka", "debezium", "exactly_once", "chaos", "refresh", "invalidate_only", "pool"]  # they begin, so that none ends alone
 FILE_LIMIT = 600
 AGAIN = os.environ.get("AGAIN") == "1"
 
@@ -122,7 +123,7 @@ def main():
     if words[:1] == ["--file"]:
         return 0 if run_file(words[1], words[2:]) else 1
     support.mariadb_template()
-    longest_first = sorted(FILES, key=lambda path: "exactly_once" not in path)
+    longest_first = sorted(FILES, key=lambda path: not any(path.endswith(f"test_{name}.py") for name in LONG))
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         results = list(pool.map(lambda path: in_a_process(path, words), longest_first))
     return 0 if all(results) else 1

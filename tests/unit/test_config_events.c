@@ -157,6 +157,57 @@ the_home_of_dead_letters_is_nobodys_key(void **state)
 	    "3:17: dead_letters.stream: \"s\" is a lane of line 2\n");
 }
 
+#define INTO_TOPIC                                               \
+	"kafka: { brokers: k }\ncache: { url: \"redis://c\" }\n" \
+	"tables: { t: { invalidate: [\"t:{id}\"] } }\n"
+
+static void
+a_topic_is_a_home_that_needs_kafka_and_no_redis(void **state)
+{
+	struct config_problems problems;
+	struct config config;
+
+	(void)state;
+	expect(INTO_TOPIC "sources: [{ topics: a, table: t, format: json, write: false }]\n"
+			  "dead_letters: { topic: dead }\n",
+	    "");
+	expect(INTO_TOPIC "sources: [{ topics: a, table: t, format: json, write: false }]\n",
+	    "1:1: redis is missing\n");
+	expect(ALONE "[{ streams: s, table: t, write: false }]\n"
+		     "dead_letters: { topic: dead }\n"
+		     "tables: { t: {} }\n",
+	    "1:1: kafka is missing\n");
+	assert_int_equal(config_parse(&config, "f",
+			     STR(INTO_TOPIC
+				 "sources: [{ topics: a, table: t, format: json, write: false }]\n"
+				 "dead_letters: { topic: dead }\n"),
+			     &problems),
+	    0);
+	assert_null(config.dead_stream);
+	assert_true(config_keeps_in_topic(&config));
+	assert_ptr_equal(config_orders_server(&config), &config.cache);
+	config_problems_deinit(&problems);
+	config_deinit(&config);
+}
+
+static void
+letters_have_one_home_that_nobody_reads(void **state)
+{
+	(void)state;
+	expect(INTO_TOPIC "redis: { url: \"redis://r\" }\n"
+			  "sources: [{ topics: a, table: t, format: json, write: false }]\n"
+			  "dead_letters: { topic: dead, stream: s }\n",
+	    "6:17: dead_letters has a stream and a topic; one of them\n");
+	expect(INTO_TOPIC "sources: [{ topics: ^d, table: t, format: json, write: false }]\n"
+			  "dead_letters: { topic: dead }\n",
+	    "5:17: dead_letters.topic: the source of line 4 reads \"dead\", so each letter would "
+	    "make another\n");
+	expect(INTO_TOPIC "sources: [{ topics: a, table: t, format: json, write: false }]\n"
+			  "dead_letters: { topic: \"dead letters\" }\n",
+	    "5:17: dead_letters.topic: \"dead letters\" is no name of a topic: letters, digits, ., "
+	    "_ and -\n");
+}
+
 static void
 snapshots_are_ignored_where_nothing_is_written(void **state)
 {
@@ -187,6 +238,8 @@ main(void)
 		cmocka_unit_test(without_a_source_that_writes_mysql_is_not_needed),
 		cmocka_unit_test(a_source_that_does_not_write_is_only_told),
 		cmocka_unit_test(the_home_of_dead_letters_is_nobodys_key),
+		cmocka_unit_test(a_topic_is_a_home_that_needs_kafka_and_no_redis),
+		cmocka_unit_test(letters_have_one_home_that_nobody_reads),
 		cmocka_unit_test(snapshots_are_ignored_where_nothing_is_written),
 		cmocka_unit_test(when_is_for_tables_of_any_source),
 		cmocka_unit_test(a_table_has_images_where_all_its_changes_are_events),

@@ -114,10 +114,53 @@ it_reads_back_as_it_is_printed(void **state)
 	config_deinit(&again);
 }
 
+static void
+a_sample_is_one_in_so_many_or_off(void **state)
+{
+	struct config config;
+	struct buf out = { 0 };
+
+	(void)state;
+	parse(HEAD "verify: { sample: 1/1000, rate: 5 }\n", &config, "");
+	assert_int_equal(config.verify.sample, 1000);
+	assert_int_equal(config.verify.rate, 5);
+	assert_int_equal(config.verify.waiting, 10000);
+	config_print(&config, &out);
+	assert_non_null(strstr(out.data, "  sample: 1/1000\n"));
+	buf_deinit(&out);
+	config_deinit(&config);
+	parse(HEAD, &config, "");
+	assert_int_equal(config.verify.sample, 0);
+	config_deinit(&config);
+	refuse(HEAD "verify: { sample: 1/0 }\n",
+	    "8:19: verify.sample: found \"1/0\", meant off, or one in so many such as 1/1000\n");
+	refuse(HEAD "verify: { sample: 1000 }\n",
+	    "8:19: verify.sample: found \"1000\", meant off, or one in so many such as 1/1000\n");
+}
+
+static void
+without_rows_or_versions_nothing_is_verified(void **state)
+{
+	(void)state;
+	refuse("redis: {}\nsources: [{ streams: s, table: t, write: false, format: maxwell }]\n"
+	       "tables: { t: { version: v, key: [id], invalidate: [{ key: \"u:{id}\", mode: "
+	       "versioned }], types: { id: int, v: bigint } } }\n"
+	       "verify: { sample: 1/1 }\n",
+	    "4:1: verify: without mysql there is no row to compare with\n");
+	refuse("redis: {}\nmysql: { user: a, database: b }\n"
+	       "sources: [{ streams: s, tables: [t] }]\ntables: { t: { invalidate: [\"u:{id}\"] } "
+	       "}\nverify: { sample: 1/1 }\n",
+	    "5:1: warning: verify: no template has mode versioned or populate; keys of other modes "
+	    "don't "
+	    "tell their version\n");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_sample_is_one_in_so_many_or_off),
+		cmocka_unit_test(without_rows_or_versions_nothing_is_verified),
 		cmocka_unit_test(the_first_template_of_a_mode_that_can_be_loaded_is_taken),
 		cmocka_unit_test(what_does_not_suit_the_mode_is_refused),
 		cmocka_unit_test(it_reads_back_as_it_is_printed),

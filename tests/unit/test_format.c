@@ -35,7 +35,7 @@ decode(const char *first, ...)
 		raw[entry.raw_count++].value.kind = VALUE_TEXT;
 	}
 	va_end(ap);
-	return format_decode(&entry, &arena);
+	return format_decode(&entry, &arena, NULL);
 }
 
 static int
@@ -189,9 +189,9 @@ among_thousands_of_fields_one_that_comes_twice_is_found(void **state)
 	}
 	entry.raw = fields;
 	entry.raw_count = COUNT;
-	assert_int_equal(format_decode(&entry, &arena), 0);
+	assert_int_equal(format_decode(&entry, &arena, NULL), 0);
 	fields[COUNT - 1].name = str_of(names[17]);
-	assert_refused(format_decode(&entry, &arena), REASON_BAD_ENTRY, "f17 is given twice");
+	assert_refused(format_decode(&entry, &arena, NULL), REASON_BAD_ENTRY, "f17 is given twice");
 	free(fields);
 }
 

@@ -90,7 +90,7 @@ take(const char *first, ...)
 		raw[entry.raw_count++].value.kind = VALUE_TEXT;
 	}
 	va_end(ap);
-	if (format_decode(&entry, &arena) < 0)
+	if (format_decode(&entry, &arena, NULL) < 0)
 		return -1;
 	for (size_t i = 0; i < entry.change_count; i++)
 		if (resolve_change(&resolver, &entry, &entry.changes[i]) < 0)

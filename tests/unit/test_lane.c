@@ -180,6 +180,25 @@ what_the_ledger_knows_ends_a_wait_and_what_is_read_again_forgets_it(void **state
 	assert_int_equal(lane_reached(&lane).at.major, 5);
 }
 
+static void
+a_partition_is_found_by_its_whole_name_or_without_pool_and_server(void **state)
+{
+	const struct config config = { .pool = "p", .kafka = { .name = "k" } };
+	char topic[TOPIC_NAME_MAX + 1];
+	int partition;
+
+	(void)state;
+	assert_true(lane_name_partition(&config, "p/k/a.b/12", topic, &partition));
+	assert_string_equal(topic, "a.b");
+	assert_int_equal(partition, 12);
+	assert_true(lane_name_partition(&config, "a.b/0", topic, &partition));
+	assert_string_equal(topic, "a.b");
+	assert_false(lane_name_partition(&config, "a.b", topic, &partition));
+	assert_false(lane_name_partition(&config, "/1", topic, &partition));
+	assert_false(lane_name_partition(&config, "a.b/-1", topic, &partition));
+	assert_false(lane_name_partition(&config, "a.b/x", topic, &partition));
+}
+
 int
 main(void)
 {
@@ -192,6 +211,7 @@ main(void)
 		cmocka_unit_test(positions_are_ordered_by_time_then_by_sequence),
 		cmocka_unit_test(the_last_thousand_entries_are_remembered_and_no_more),
 		cmocka_unit_test(a_lane_is_named_by_pool_source_and_stream),
+		cmocka_unit_test(a_partition_is_found_by_its_whole_name_or_without_pool_and_server),
 		cmocka_unit_test(a_held_lane_says_why_until_it_is_open_again),
 		cmocka_unit_test(a_word_from_the_ledger_is_the_word_of_the_code),
 		cmocka_unit_test(a_lane_that_is_let_go_shows_nothing_of_its_stream),

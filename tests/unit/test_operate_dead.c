@@ -79,6 +79,12 @@ ids_are_one_or_a_range_or_open_to_the_end(void **state)
 	assert_int_equal(a.filter.id_to, 9);
 	assert_true(READ(a, W("--id=7-")));
 	assert_int_equal(a.filter.id_to, 0);
+	assert_null(a.kept_id);
+	assert_true(READ(a, W("--id=s17-3")));
+	assert_string_equal(a.kept_id, "s17-3");
+	assert_true(READ(a, W("--id=t0-41")));
+	assert_string_equal(a.kept_id, "t0-41");
+	assert_false(a.has_number);
 }
 
 static void
@@ -89,6 +95,7 @@ what_is_no_filter_is_refused(void **state)
 	(void)state;
 	assert_false(READ(a, W("--id=9-7")));
 	assert_false(READ(a, W("--id=0")));
+	assert_false(READ(a, W("--id=t41")));
 	assert_false(READ(a, W("--id=-3")));
 	assert_false(READ(a, W("--state=chunk")));
 	assert_false(READ(a, W("--older=5")));

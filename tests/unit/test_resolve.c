@@ -109,7 +109,7 @@ resolve(const char *first, ...)
 		raw[entry->raw_count++] = (struct field){ str_of(name), { value, VALUE_TEXT } };
 	}
 	va_end(ap);
-	assert_int_equal(format_decode(entry, &arena), 0);
+	assert_int_equal(format_decode(entry, &arena, NULL), 0);
 	change = entry->changes;
 	resolver.unknown = false;
 	return resolve_change(&resolver, entry, change);

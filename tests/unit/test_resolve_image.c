@@ -93,7 +93,7 @@ take(enum config_format format, const char *value)
 	source.format = format;
 	raw[0] = (struct field){ STR("value"), { str_of(value), VALUE_TEXT } };
 	entry = (struct entry){ .lane = &lane, .raw = raw, .raw_count = 1 };
-	if (format_decode(&entry, &arena) < 0)
+	if (format_decode(&entry, &arena, NULL) < 0)
 		return -1;
 	for (size_t i = 0; i < entry.change_count; i++)
 		if (resolve_change(&resolver, &entry, &entry.changes[i]) < 0)

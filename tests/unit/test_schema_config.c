@@ -144,6 +144,26 @@ a_table_has_the_columns_that_its_configuration_names(void **state)
 }
 
 static void
+unsigned_is_so_however_it_is_written(void **state)
+{
+	static const char *const written[] = { "BIGINT UNSIGNED", "bigint(20) unsigned",
+		"BigInt zerofill" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+		const struct column *id;
+		char table[80];
+
+		snprintf(table, sizeof(table), "invalidate: [\"a:{id}\"], types: { id: %s }",
+		    written[i]);
+		id = table_column(schema_for("", table), STR("id"));
+		assert_true(id->is_unsigned);
+		assert_true(id->low == 0 && id->high == UINT64_MAX);
+		done();
+	}
+}
+
+static void
 the_key_is_the_one_told_or_that_of_a_template_of_one_row(void **state)
 {
 	const struct table *t = schema_for("",
@@ -206,6 +226,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(types_are_understood_as_create_table_has_them),
+		cmocka_unit_test(unsigned_is_so_however_it_is_written),
 		cmocka_unit_test(what_is_no_type_is_none),
 		cmocka_unit_test(what_has_one_meaning_only_is_taken_as_it_is),
 		cmocka_unit_test(what_may_mean_two_things_is_asked_for),

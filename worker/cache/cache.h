@@ -44,6 +44,7 @@ struct cache {
 	struct counters
 	    *counters; /* of the worker, set by it: of invalidations; NULL: not counted */
 	struct refresh_ring *reloads; /* where invalidated keys are told; NULL: nobody asks */
+	struct verify_ring *checks;   /* and those that are looked at again; NULL: none */
 };
 
 /*

@@ -25,7 +25,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_untag` | `KEY until member...` | how many members left the set KEY; none once the server's time in µs is at `until` |
 | `sluice_generation` | `KEY [ttl=0]` | the generation, set to the server's time in µs where there is none |
 | `sluice_generation_raise` | `KEY [ttl=0]` | the new generation; nil where there is none (the next reader's is newer than any before) |
-| `sluice_version` | no key | `1.1` |
+| `sluice_version` | no key | `1.2` |
 
 version: the row's, 0 to 18446744073709551615.  Where the row has none: the floor of LOAD for
 sluice_fill, the version that sluice_get gave for sluice_refresh; '' for sluice_invalidate, the
@@ -42,11 +42,12 @@ caller that may not publish there reports nothing.  At OOM get, invalidate, drop
 
 The hash: p payload, n "no such row" instead, r their version, w their stamp (µs, another for every
 write), e over its time at, s not even stale after, m marker, t token, l lease until, q no fill before,
-b the version that was put and is not settled, c the one it was computed from, i its id in the stream.
+b the version that was put and is not settled, c the one it was computed from ('' is below all), i its
+id in the stream, o what the first of the settled ones in the value was computed from.
 The key's TTL is the longest of what it holds.  A payload that anyone may read without a function is
 in `p`; it may be over its time.
 ]]
-local MINOR = '1.1'
+local MINOR = '1.2'
 local NONE = '000000000000000000000'
 -- what is missing in front of a number of so many digits
 local ZEROS = { '0000000000000000000', '000000000000000000', '00000000000000000', '0000000000000000',
@@ -70,13 +71,24 @@ local function fail(text)
 	error(error_reply('ERR sluice: ' .. text))
 end
 
+-- Numbers that come again and again, by their text; forgotten when there are many.
+local numbers, numbers_left = {}, 0
+
+local function number_of(text)
+	local n = #text <= 15 and find(text, '^%d+$') and number(text)
+	if not n then return nil end
+	if numbers_left == 0 then numbers, numbers_left = {}, 200 end
+	numbers[text], numbers_left = n, numbers_left - 1
+	return n
+end
+
 -- A whole number, no longer than what a double holds exactly.
 local function whole(text, default, most, name)
 	if text == nil or text == '' then
 		if default == nil then fail(name .. ' is missing') end
 		return default
 	end
-	local n = #text <= 15 and find(text, '^%d+$') and number(text)
+	local n = numbers[text] or number_of(text)
 	if not n or n > most then
 		fail(name .. ' is not a whole number up to ' .. format('%.0f', most))
 	end
@@ -124,6 +136,13 @@ local function lasts(key, ms)
 	call('PEXPIRE', key, digits(ms))
 end
 
+-- Text is written once for the numbers that come again and again.
+local texts = { [60000] = '60000', [2000] = '2000' }
+
+local function marker_lasts(key, marker, ...)
+	call('PEXPIRE', key, texts[marker] or digits(max(1, marker)), ...)
+end
+
 -- The common arguments of what writes a value, from argument i on.
 local function lifetime(args, i)
 	return {
@@ -143,7 +162,7 @@ local function store(key, version, payload, life, stamp, us)
 	local stamp_us = us
 	if stamp and number(stamp) >= us then stamp_us = number(stamp) + 1 end
 	call('HSET', key, payload and 'p' or 'n', payload or '', 'w', digits(stamp_us))
-	call('HDEL', key, payload and 'n' or 'p', 't', 'l', 'q', 'b', 'c', 'i')
+	call('HDEL', key, payload and 'n' or 'p', 't', 'l', 'q', 'b', 'c', 'i', 'o')
 	if version ~= NONE then call('HSET', key, 'r', version) else call('HDEL', key, 'r') end
 	if life.ttl == 0 then
 		call('HDEL', key, 'e', 's')
@@ -259,7 +278,7 @@ local function invalidate_unversioned(key, quarantine)
 	local until_ms = floor(now_us() / 1000) + quarantine
 	if q and number(q) > until_ms then until_ms = number(q) end
 	if remember(key, 'q', digits(until_ms)) then
-		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l', 'b', 'c', 'i')
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l', 'b', 'c', 'i', 'o')
 		call('PEXPIREAT', key, digits(until_ms))
 	end
 	return NEW
@@ -267,8 +286,17 @@ end
 
 local kinds = { row = '1', deleted = '2', refused = '1', [''] = '1' }
 
-local function remove(key)
-	call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'b', 'c', 'i')
+-- What is there of a value, w, of a lease, t, and of a write that is pending, b.
+local function remove(key, w, t, b)
+	if b then
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'b', 'c', 'i', 'o')
+	elseif not w then
+		call('HDEL', key, 't', 'l')
+	elseif t then
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 't', 'l', 'o')
+	else
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'o')
+	end
 end
 
 -- A value that was put is kept when its write is committed and nobody else wrote in between: what was
@@ -277,22 +305,45 @@ local function settle(key, version, m, before, marker)
 	local base = call('HMGET', key, 'c')[1] or NONE
 	if higher(m, before) > base then
 		if remember(key, 'm', version) then
-			remove(key)
-			lasts(key, max(1, marker))
+			remove(key, true, true, true)
+			marker_lasts(key, marker)
 		end
 		return NEW
 	end
 	if remember(key, 'm', version) then
+		call('HSETNX', key, 'o', base)
 		call('HDEL', key, 'b', 'c', 'i')
-		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
+		marker_lasts(key, marker, 'GT')
 	end
 	return KEPT
 end
 
+-- Of several that are refused together the highest is told; a value that was put later was computed
+-- from one that is refused.
 local function refuse_put(key, version)
-	if call('HMGET', key, 'b')[1] ~= version then return SAME end
-	remove(key)
+	local b = call('HMGET', key, 'b')[1]
+	if b and b <= version then
+		remove(key, true, true, true)
+		return NEW
+	end
+	if b then call('HSET', key, 'c', '') end
+	return SAME
+end
+
+-- Someone else's write that is told behind a newer one: a value that was put from an older one lacks it.
+local function is_late(key, version, b, o)
+	if not o or version <= o then return OLD end
+	if b then
+		call('HSET', key, 'c', '')
+		return OLD
+	end
+	remove(key, true, true, true)
 	return NEW
+end
+
+-- Is the marker that is there one of a key that wasn't?  Those live shorter.
+local function is_absent(key, marker_absent)
+	return call('PTTL', key) <= marker_absent
 end
 
 local function invalidate(key, args)
@@ -306,27 +357,32 @@ local function invalidate(key, args)
 	local version = version_of(text, kind)
 	local before = args[6] and args[6] ~= '' and version_of(args[6], '1') or nil
 	if args[2] == 'refused' then return refuse_put(key, version) end
-	local m, r, w, t, q, b = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b'))
+	local m, r, w, t, q, b, o = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o'))
 	if m then
 		if m == version then return SAME end
-		if m > version then return OLD end
+		if m > version then return is_late(key, version, b, o) end
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
-		if remember(key, 'm', version) then lasts(key, marker_absent) end
+		if remember(key, 'm', version) then marker_lasts(key, marker_absent) end
 		return NEW
 	end
 	if b == version then return settle(key, version, m, before, marker) end
+	local absent = not (w or t or q) and is_absent(key, marker_absent)
 	if not remember(key, 'm', version) then return NEW end
+	if absent then
+		lasts(key, marker_absent)
+		return NEW
+	end
 	if w and r and r >= version then
-		call('PEXPIRE', key, digits(max(1, marker)), 'GT')
+		marker_lasts(key, marker, 'GT')
 		return KEPT
 	end
-	if w or t then remove(key) end
+	if w or t then remove(key, w, t, b) end
 	if q then
 		marker = max(marker, number(q) - floor(now_us() / 1000))
 	end
-	lasts(key, max(1, marker))
+	marker_lasts(key, marker)
 	return NEW
 end
 
@@ -334,18 +390,20 @@ local function populate(key, args)
 	local text, payload, life = args[1], args[2], lifetime(args, 3)
 	local marker = whole(args[6], 60000, YEARS, 'marker')
 	local always = whole(args[7], 0, 1, 'always') == 1
+	local marker_absent = whole(args[8], 2000, YEARS, 'marker_absent')
 	local version = version_of(text or '', '1')
 	if not payload then fail('payload is missing') end
-	local m, r, w, t, q, b = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b'))
+	local m, r, w, t, q, b, o = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o'))
 	local us = now_us()
 	local busy = not is_over(q, us) or (b and version < b)
 	if not (m or w or t or q) then demand_absent(key) end
 	-- where nothing is written a reader that loads must be told all the same
-	if busy or not (m or w or always) then
+	local known = w or (m and not is_absent(key, marker_absent))
+	if busy or not (known or always) then
 		invalidate(key, { text, 'row', args[6] or '', args[8] or '' })
 		return { ok = busy and 'BUSY' or 'ABSENT' }
 	end
-	if version < higher(r, m) then return OLD end
+	if version < higher(r, m) then return is_late(key, version, b, o) end
 	call('HSET', key, 'm', version)
 	lasts(key, max(1, marker))
 	return store(key, version, payload, life, w, us)
@@ -415,6 +473,14 @@ local function backlog(stream, group)
 	return call('XLEN', stream)
 end
 
+-- What a value that is put counts as computed from.  Behind one that isn't settled that is what the
+-- first was.  Without a value nobody knows what was told and forgotten, but for one from nothing.
+local function computed_from(base, w, b, c)
+	if b then return c or '' end
+	if w or sub(base, 1, 20) == sub(NONE, 1, 20) then return base end
+	return ''
+end
+
 local function put(key, args, stream)
 	local version, base = version_of(args[1] or '', '1'), args[2] or ''
 	local payload, life = args[3], lifetime({ args[4] }, 1)
@@ -423,7 +489,7 @@ local function put(key, args, stream)
 	base = is_floor(base) and base or version_of(base, '1')
 	if #args < 8 or #args % 2 ~= 0 then fail('fields and their values are missing') end
 	if base >= version then fail('version is not above base') end
-	local m, r, w, t, q = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q'))
+	local m, r, w, t, q, b, c, o = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'c', 'o'))
 	if not (m or w or t or q) then demand_absent(key) end
 	local known = higher(r, m)
 	if known > base then return { 'OLD', known } end
@@ -432,7 +498,9 @@ local function put(key, args, stream)
 	-- first what needs memory: at OOM neither is done
 	store(key, version, payload, life, w, now_us())
 	local id = call('XADD', stream, '*', '_version', args[1], values(args, 7))
-	call('HSET', key, 'b', version, 'c', base, 'i', id)
+	call('HSET', key, 'b', version, 'c', computed_from(base, w, b, c), 'i', id)
+	if o then call('HSET', key, 'o', o) end
+	if q then call('HSET', key, 'q', q) end -- this value ends no quarantine
 	return { 'OK', id }
 end
 

@@ -188,7 +188,8 @@ send_refused(struct round *r, const struct expected *expected, struct str key, u
 	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
-/* The new row, where the newest change holds all of it; else it is told as with mode versioned. */
+/* The new row, where the newest change holds all of it; else it is told as with mode versioned.  So is a
+ * repeat: there may have been newer ones since. */
 static int
 send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
     struct err *err)
@@ -197,7 +198,7 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	struct call call = { 0 };
 
 	buf_reset(&r->message);
-	if (told->unversioned || told->deleted || told->newest == NULL ||
+	if (told->unversioned || told->deleted || told->repeat || told->newest == NULL ||
 	    !payload_of(told->newest, &r->message))
 		return send_versioned(r, expected, key, told, err);
 	expected->what = EXPECT_POPULATE;
@@ -277,6 +278,7 @@ send_key(struct round *r, struct expected *expected, const struct told *told, bo
 	if (!once)
 		*map_at(&r->seen, arena_copy(&r->arena, key.data, key.len), key.len) = r;
 	expected->announced = announced = announced_of(r, expected, told, one_row);
+	expected->check = round_check(r, expected, told);
 	switch (expected->template->mode) {
 	case MODE_DELETE:
 		return add_unlink(r, key, announced, err);
@@ -342,6 +344,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 		return -1;
 	if (versioned && !told.anything)
 		return 0;
+	r->by = told.newest != NULL ? told.newest : row->changes;
 	/* a row's images may have one key */
 	return send_key(r, &expected, &told,
 	    template->one_row && (versioned || row->images == NULL), template->one_row, err);
@@ -407,6 +410,7 @@ send_owed(struct round *r, const struct owed *owed, struct err *err)
 		.what = EXPECT_CALL, .table = owed->table, .template = owed->template
 	};
 
+	r->by = owed->told.newest;
 	buf_reset(&r->key);
 	buf_add(&r->key, owed->key.data, owed->key.len);
 	if (owed->template->mode == MODE_SCAN) {
@@ -527,6 +531,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		}
 		if (r->cache->counters != NULL)
 			COUNT(r->cache->counters->populated, str_equal(reply->text, STR("OK")));
+		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_REFUSED:
 		return 0;
@@ -541,6 +546,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 			return round_announce_all(r, e, err);
 		count_answer(r, reply->text);
 		wake_refresh(r, e, reply->text);
+		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_TIME:
 	case EXPECT_MEMBERS:

@@ -10,6 +10,7 @@
 #include "worker/cache/library.h"
 #include "worker/cache/scan.h"
 #include "worker/cache/untouched.h"
+#include "worker/cache/verify_ring.h"
 
 /*
  * One round: the commands that invalidate the keys of a written batch, and what their answers mean.
@@ -58,6 +59,7 @@ struct expected {
 	struct str member;		   /* of a tag; the key that is populated */
 	uint64_t version;		   /* of what is populated */
 	const struct announced *announced; /* NULL: nothing is */
+	const struct verify_told *check;   /* NULL: it isn't looked at again */
 	struct expected *next;
 };
 
@@ -78,6 +80,7 @@ struct round {
 	int unlink_count; /* words of it */
 	const struct announced *unlinked;
 	const struct batch *batch; /* while it is sent */
+	const struct change *by;   /* what the key that is sent is told of; NULL: not known */
 	size_t unlink_bytes, queued_bytes;
 	struct expected *first, *last;
 	struct arena tags_arena;
@@ -108,6 +111,12 @@ int round_announce(struct round *r, const struct announcement *a, struct err *er
 void round_refused(struct round *r, const struct expected *expected);
 
 /* ---- for round.c ---- */
+
+/* Is the rendered key, about to be sent, looked at again (verify.h)?  NULL: no. */
+const struct verify_told *round_check(struct round *r, const struct expected *expected,
+    const struct told *told);
+/* It was answered. */
+void round_checked(struct round *r, const struct expected *e);
 
 /* Announce all keys that this answer was about. */
 int round_announce_all(struct round *r, const struct expected *e, struct err *err);

@@ -6,6 +6,7 @@
 #include "common/number.h"
 #include "config/braces.h"
 #include "worker/cache/refresh.h"
+#include "worker/cache/verify.h"
 #include "worker/operate/access.h"
 #include "worker/operate/counters.h"
 
@@ -108,7 +109,7 @@ info_number(struct str info, const char *name)
 	return access_info_number(info, name, &number) ? number : 0;
 }
 
-/* Reads of ours, since the start: all found what they asked for. */
+/* Reads of ours that found something, since the start. */
 static uint64_t
 own_reads(const struct cache_watch *w)
 {
@@ -116,19 +117,31 @@ own_reads(const struct cache_watch *w)
 
 	if (w->watched->refresh != NULL)
 		own += SEE(refresh_counters(w->watched->refresh)->looks);
+	if (w->watched->verify != NULL)
+		own += SEE(verify_counters(w->watched->verify)->found);
 	return own;
+}
+
+/* ... and that found nothing: only the verifier asks for what may be absent. */
+static uint64_t
+own_misses(const struct cache_watch *w)
+{
+	return w->watched->verify != NULL ? SEE(verify_counters(w->watched->verify)->absent) : 0;
 }
 
 static void
 take_hit_rate(struct cache_watch *w, struct str info)
 {
 	uint64_t own = own_reads(w), ours = own - w->own_before;
+	uint64_t missed = own_misses(w), our_misses = missed - w->own_misses_before;
 	uint64_t hits = info_number(info, "keyspace_hits");
 	uint64_t misses = info_number(info, "keyspace_misses");
 	uint64_t new_hits = hits - w->hits_before, new_misses = misses - w->misses_before;
 
 	w->own_before = own;
+	w->own_misses_before = missed;
 	new_hits -= ours < new_hits ? ours : new_hits;
+	new_misses -= our_misses < new_misses ? our_misses : new_misses;
 	/* a server that restarted counts anew */
 	if (w->counted && hits >= w->hits_before && misses >= w->misses_before) {
 		SHOW(w->view->hits, SEE(w->view->hits) + new_hits);

@@ -16,7 +16,8 @@
  * keys of ours without a TTL.  Never KEYS, never MONITOR.
  *
  * The hit rate is INFO's keyspace_hits and _misses of the last ten seconds, without our own reads: the
- * refresher's looks, this walk's, and where the streams are on that server each XREAD for its lanes.
+ * refresher's and the verifier's looks, this walk's, and where the streams are on that server each XREAD
+ * for its lanes.
  * What is denied is done without, and said once.  Thread: the monitor's; the view is read by all.
  */
 enum { CACHE_KEYS_PER_TICK = 50, CACHE_LARGE_SHOWN = 5 };
@@ -58,6 +59,7 @@ struct cache_watch {
 	struct cache_view *view;
 	int64_t asked_ms;
 	uint64_t hits_before, misses_before, own_before, own_reads, stream_reads;
+	uint64_t own_misses_before;
 	bool counted;
 	/* the walk */
 	char cursor[24];

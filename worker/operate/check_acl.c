@@ -1,6 +1,7 @@
 #include "worker/operate/check_acl.h"
 
 #include "common/buf.h"
+#include "worker/store/letter_orders.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -163,14 +164,20 @@ acl_check_group(struct acl_check *a, const char *stream)
 }
 
 void
-acl_check_dead_stream(struct acl_check *a, const char *pool, const char *stream)
+acl_check_dead_stream(struct acl_check *a, const char *stream)
 {
-	struct buf orders = { 0 };
 	bool allowed = true;
 
-	buf_printf(&orders, "sluice:%s:orders", pool);
 	for (size_t i = 0; i < DEAD_COMMANDS && allowed; i++)
 		allowed = try(a, FIRST_DEAD_COMMAND + i, &dead_commands[i], str_of(stream), stream);
+}
+
+void
+acl_check_orders(struct acl_check *a, const char *pool)
+{
+	struct buf orders = { 0 };
+
+	letter_orders_key(pool, &orders);
 	(void)try(a, FIRST_DEAD_COMMAND + DEAD_COMMANDS, &orders_command,
 	    (struct str){ orders.data, orders.len }, orders.data);
 	buf_deinit(&orders);

@@ -27,8 +27,9 @@ struct acl_check {
 void acl_check_stream(struct acl_check *a, const char *pool, const char *stream);
 /* The same of a stream that only invalidates, which a consumer group reads. */
 void acl_check_group(struct acl_check *a, const char *stream);
-/* The home of the dead letters of such streams, and the orders beside it. */
-void acl_check_dead_stream(struct acl_check *a, const char *pool, const char *stream);
+/* The home of the dead letters of lanes that only invalidate, and orders for them. */
+void acl_check_dead_stream(struct acl_check *a, const char *stream);
+void acl_check_orders(struct acl_check *a, const char *pool);
 /* UNLINK of a key of the template that no row has. */
 void acl_check_unlink(struct acl_check *a, struct str key, const char *template);
 

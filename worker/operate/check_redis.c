@@ -113,8 +113,6 @@ check_streams(struct redis_check *r)
 			check_stream(r, &config->sources[i], config->sources[i].streams[j]);
 			arena_reset(&r->arena);
 		}
-	if (config_lanes_of_kind(config, false) > 0 && redis_is_open(r->redis))
-		acl_check_dead_stream(&r->acl, config->pool, config->dead_stream);
 }
 
 /* ---- lanes that nobody reads ---- */
@@ -296,11 +294,27 @@ cache_is_asked_with_redis(const struct config *config)
 	    (one == NULL || strcmp(one, other) == 0);
 }
 
+/* What lanes that don't write have there. */
+static void
+check_home(struct redis_check *r, const struct config_redis *server)
+{
+	const struct config *config = r->check->config;
+
+	if (!config_invalidates(config) || !redis_is_open(r->redis))
+		return;
+	if (config->dead_stream != NULL && server == &config->redis)
+		acl_check_dead_stream(&r->acl, config->dead_stream);
+	if (config_orders_server(config) == server)
+		acl_check_orders(&r->acl, config->pool);
+	arena_reset(&r->arena);
+}
+
 static void
 look_at_redis(struct redis_check *r)
 {
 	check_server(r);
 	check_streams(r);
+	check_home(r, &r->check->config->redis);
 	check_ledger(r);
 	if (cache_is_asked_with_redis(r->check->config))
 		try_cache_rights(r);
@@ -311,22 +325,29 @@ look_at_redis(struct redis_check *r)
 static void
 look_at_cache(struct redis_check *r)
 {
+	check_home(r, &r->check->config->cache);
 	try_cache_rights(r);
 	if (!r->check->config->cache_is_redis && redis_is_open(r->redis))
 		check_advice(r->check, r->redis, &r->arena, false);
 }
 
+static bool
+uses_redis(const struct config *config)
+{
+	return config_reads_streams(config) || (config->has_redis && config_invalidates(config));
+}
+
 void
 check_redis(struct check *c)
 {
-	if (config_reads_streams(c->config))
+	if (uses_redis(c->config))
 		check_one(c, &c->config->redis, "redis", look_at_redis);
 }
 
 void
 check_cache(struct check *c)
 {
-	bool asked = config_reads_streams(c->config) && cache_is_asked_with_redis(c->config);
+	bool asked = uses_redis(c->config) && cache_is_asked_with_redis(c->config);
 
 	if (!asked && (config_reads_streams(c->config) || config_has_templates(c->config)))
 		check_one(c, &c->config->cache, "cache", look_at_cache);

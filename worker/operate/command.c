@@ -142,20 +142,73 @@ static const struct command commands[] = {
 	    .words_min = 1,
 	    .words_max = 2,
 	    .run = command_functions },
+	{ .name = "wait",
+	    .usage =
+		"wait FILE TABLE COLUMN=VALUE... --version N [--timeout DURATION]\n"
+		"       sluice wait FILE TABLE --entry ID [--stream NAME] [--timeout DURATION]",
+	    .summary = "wait until a write is readable in MySQL",
+	    .help =
+		"--version  until the row with this primary key has version N or a higher one\n"
+		"--entry    until the lane is written past the entry that XADD named (of a topic: "
+		"the\n"
+		"           offset) and the entry is no dead letter\n"
+		"Exit code: 0 readable; 3 not within the time; 4 it is a dead letter; 5 it can't "
+		"be\n"
+		"known, and why is said; 69 MySQL can't be reached.\n",
+	    .words_min = 2,
+	    .words_max = 18,
+	    .options = { { "--version", "N", "the row's version, or a higher one" },
+		{ "--entry", "ID", "a stream id such as 1735689600000-0, or an offset" },
+		{ "--stream", "NAME",
+		    "whose entry: the stream, topic/partition or the lane's name; wanted where "
+		    "several bring changes of the table" },
+		{ "--timeout", "DURATION", "how long at most; without it 10s" } },
+	    .run = command_wait },
 	{ .name = "explain",
 	    .usage =
-		"explain row FILE TABLE COLUMN=VALUE... [--before COLUMN=VALUE,...] [--delete]",
-	    .summary = "which cache keys a change of a row would make stale",
+		"explain row FILE TABLE COLUMN=VALUE... [--before COLUMN=VALUE,...] [--delete]\n"
+		"       sluice explain key FILE KEY",
+	    .summary = "the cache keys of a row; what stands behind a cache key",
 	    .help =
-		"Reads the row with this primary key, lays what is given over it, and prints the\n"
-		"keys of before and after, each with its mode.  Changes nothing.\n"
-		"Exit code: 0; 69 MySQL can't be reached.\n",
-	    .words_min = 4,
+		"row  reads the row with this primary key, lays what is given over it, and prints "
+		"the\n"
+		"     keys of before and after that the change makes stale, each with its mode\n"
+		"key  says which table and template the key is of, what the cache holds (never "
+		"the\n"
+		"     value), the row's version in MySQL, dead letters that name the row, its "
+		"lanes, "
+		"and\n"
+		"     entries in them that are not done with\n"
+		"Changes nothing.\n"
+		"Exit code: 0; 69 a server can't be reached.\n",
+	    .words_min = 3,
 	    .words_max = COMMAND_WORDS_MAX,
 	    .options = { { "--before", "COLUMN=VALUE,...",
 			     "the row before had these, whatever MySQL holds" },
 		{ "--delete", NULL, "the row is deleted" } },
 	    .run = command_explain },
+	{ .name = "verify",
+	    .usage = "verify [FILE | URL] [--table NAME] [--for DURATION]\n"
+		     "       sluice verify FILE --once [--table NAME] [--sample 1/n] [--rate N] "
+		     "[--for DURATION]",
+	    .summary = "how often the cache held what its row does",
+	    .help =
+		"Without --once it asks a running sluice that has `verify: { sample: 1/n }` what "
+		"it\n"
+		"found when it looked at invalidated keys again, 1 s, 1 min and 5 min after.\n"
+		"With --once it walks over the keys that are in the cache now and compares them "
+		"with\n"
+		"their rows.  Changes nothing.\n"
+		"Exit code: 0 nothing wrong; 1 wrong keys; 5 nothing was compared; 69 nobody "
+		"answers.\n",
+	    .words_max = 1,
+	    .options = { { "--once", NULL, "walk over the cache" },
+		{ "--table", "NAME", "this table alone" },
+		{ "--sample", "1/n", "with --once: one key in so many; without it all" },
+		{ "--rate", "N", "with --once: keys looked at in a second; without it 1000" },
+		{ "--for", "DURATION",
+		    "what is found from now on, for so long; with --once: how long at most" } },
+	    .run = command_verify },
 	{ .name = "version",
 	    .usage = "version",
 	    .summary = "print the version",

@@ -3,9 +3,10 @@
 #include "common/number.h"
 #include "config/unit.h"
 #include "worker/operate/command.h"
-#include "worker/operate/dead_stream.h"
+#include "worker/operate/dead_kept.h"
 #include "worker/operate/json.h"
 #include "worker/operate/text_table.h"
+#include "worker/store/letter_topic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,9 +59,9 @@ dead_access_open(struct dead_access *a, const char *file)
 		return EXIT_CODE_CONFIG;
 	a->rows = calloc(LETTERS_PAGE, sizeof(*a->rows));
 	CHECK(a->rows != NULL);
-	if (config_lanes_of_kind(&a->config, false) > 0 && !a->has_number)
-		code = dead_stream_open(a);
-	if (code == EXIT_CODE_OK && a->config.has_mysql && !a->has_stream_id)
+	if (config_invalidates(&a->config) && !a->has_number)
+		code = dead_kept_open(a);
+	if (code == EXIT_CODE_OK && a->config.has_mysql && a->kept_id == NULL)
 		code = open_mysql(a);
 	return code;
 }
@@ -69,7 +70,7 @@ static void
 dead_access_close(struct dead_access *a)
 {
 	free(a->rows);
-	dead_stream_close(a);
+	dead_kept_close(a);
 	if (a->sql != NULL) {
 		sql_free(&a->sql);
 		sql_thread_stop();
@@ -102,18 +103,18 @@ go_through_mysql(struct dead_access *a, dead_page *page, uint64_t *seen)
 	}
 }
 
-/* Call `page` with all that match, in the order of their ids, and `of_stream` with those of the
- * stream; returns an exit code. */
+/* Call `page` with all that match, in the order of their ids, and `kept` with those of lanes that don't
+ * write; returns an exit code. */
 static int
-go_through(struct dead_access *a, dead_page *page, dead_page *of_stream)
+go_through(struct dead_access *a, dead_page *page, dead_page *kept)
 {
 	uint64_t seen = 0;
 	int code = EXIT_CODE_OK;
 
 	if (a->sql != NULL)
 		code = go_through_mysql(a, page, &seen);
-	if (code == EXIT_CODE_OK && a->redis != NULL)
-		code = dead_stream_go_through(a, of_stream, &seen);
+	if (code == EXIT_CODE_OK && a->home != NULL)
+		code = dead_kept_go_through(a, kept, &seen);
 	if (code != EXIT_CODE_OK)
 		return code;
 	return seen > 0 ? EXIT_CODE_OK : EXIT_CODE_RUNTIME;
@@ -121,12 +122,12 @@ go_through(struct dead_access *a, dead_page *page, dead_page *of_stream)
 
 /* ---- list ---- */
 
-/* A number, or what stands for an id of the stream. */
+/* A number, or what stands for one in a stream or topic. */
 static const char *
 id_text(const struct letter_row *row, char out[24])
 {
 	if (row->id == 0)
-		return row->stream_id;
+		return row->kept_id;
 	snprintf(out, 24, "%llu", (unsigned long long)row->id);
 	return out;
 }
@@ -140,7 +141,7 @@ add_json(struct buf *out, const struct letter_row *row)
 	if (row->id != 0)
 		json_number(&j, "id", row->id);
 	else
-		json_text(&j, "id", row->stream_id);
+		json_text(&j, "id", row->kept_id);
 	json_text(&j, "lane", row->lane);
 	json_text(&j, "entry", row->entry);
 	json_text(&j, "table", row->table[0] != '\0' ? row->table : NULL);
@@ -312,7 +313,7 @@ find_groups(struct dead_access *a, struct letter_group *groups, size_t *count)
 		memcpy(groups, of_mysql, *count * sizeof(*groups));
 		free(of_mysql);
 	}
-	return a->redis != NULL ? dead_stream_groups(a, groups, count) : EXIT_CODE_OK;
+	return a->home != NULL ? dead_kept_groups(a, groups, count) : EXIT_CODE_OK;
 }
 
 static void
@@ -386,20 +387,20 @@ say_what_was_done(const struct dead_access *a, bool dropped)
 		printf("%llu marked: their lanes' owners apply them within a second, and then what "
 		       "waits behind them\n",
 		    (unsigned long long)a->marked);
-	if (a->redis != NULL && !dropped)
+	if (a->home != NULL && !dropped)
 		printf("%llu invalidated: their keys are gone, and so are they\n",
 		    (unsigned long long)a->invalidated);
 }
 
 static int
-act(struct dead_access *a, dead_page *page, dead_page *of_stream)
+act(struct dead_access *a, dead_page *page, dead_page *kept)
 {
 	int code = say_counts(a);
 
 	if (code != EXIT_CODE_OK || a->dry_run)
 		return code;
 	fflush(stdout);
-	code = go_through(a, page, of_stream);
+	code = go_through(a, page, kept);
 	if (code != EXIT_CODE_OK)
 		return code;
 	say_what_was_done(a, page == drop_page);
@@ -415,18 +416,24 @@ wrong(const char *option, const char *value, const char *wants)
 	return false;
 }
 
-/* s1735689600000-0 */
+/* s1735689600000-0 or t0-41 */
 static bool
-read_stream_id(struct dead_access *a, const char *text)
+read_kept_id(struct dead_access *a, const char *text)
 {
-	a->has_stream_id = text[0] == 's' && position_parse(str_of(text + 1), &a->stream_id);
-	return a->has_stream_id;
+	struct position place;
+	int partition;
+	int64_t offset;
+
+	if ((text[0] == 's' && position_parse(str_of(text + 1), &place)) ||
+	    letter_topic_id(text, &partition, &offset))
+		a->kept_id = text;
+	return a->kept_id != NULL;
 }
 
 static bool
 read_ids(struct dead_access *a, const char *text)
 {
-	if (read_stream_id(a, text))
+	if (read_kept_id(a, text))
 		return true;
 	a->has_number = true;
 	const char *dash = strchr(text, '-');
@@ -549,9 +556,9 @@ obey(struct dead_access *a, enum verb verb)
 	case SHOW:
 		return go_through(a, show_page, show_page);
 	case REPLAY:
-		return act(a, replay_page, dead_stream_replay);
+		return act(a, replay_page, dead_kept_replay);
 	case DROP:
-		return act(a, drop_page, dead_stream_drop);
+		return act(a, drop_page, dead_kept_drop);
 	case VERBS:
 		break;
 	}
@@ -569,7 +576,7 @@ command_dead(const struct command_line *line)
 		return EXIT_CODE_USAGE;
 	if (verb == SHOW) {
 		access.filter = (struct letter_filter){ .state = "all" };
-		access.has_number = !read_stream_id(&access, line->words[2]);
+		access.has_number = !read_kept_id(&access, line->words[2]);
 		if (access.has_number &&
 		    (!number_u64(str_of(line->words[2]), &access.filter.id_from) ||
 			access.filter.id_from == 0)) {

@@ -5,9 +5,9 @@
 #include "config/config.h"
 #include "worker/operate/access.h"
 #include "worker/operate/command.h"
+#include "worker/store/letter_entry.h"
 #include "worker/store/letter_find.h"
 #include "worker/store/letter_payload.h"
-#include "worker/store/letter_stream.h"
 #include "worker/store/session.h"
 
 #include <stdbool.h>
@@ -34,21 +34,27 @@ enum dead_option {
 	DEAD_JSON
 };
 
+struct dead_home;
+struct letter_topic_reader;
+
 /* What a `sluice dead` works on. */
 struct dead_access {
 	struct config config;
 	struct access_mysql mysql;
-	struct sql *sql;	 /* NULL: not open */
-	struct letter_row *rows; /* a page */
-	struct access_redis redis_access;
-	struct redis *redis;	      /* NULL: not open, or all lanes write */
+	struct sql *sql;	      /* NULL: not open */
+	struct letter_row *rows;      /* a page */
+	const struct dead_home *home; /* of lanes that don't write; NULL: not open, or all write */
 	struct arena arena;	      /* of what stands in letters */
-	struct letter_entry *letters; /* the page, when it is of the stream */
+	struct letter_entry *letters; /* the page, when it is of that home */
+	struct access_redis redis_access; /* the stream's */
+	struct redis *redis;
+	struct position stream_after;
+	struct letter_topic_reader *topic;
+	bool topic_given; /* the only one */
 	struct letter_filter filter;
-	bool has_stream_id; /* only the letter of this id in the stream; else all, unless */
-	bool has_number;    /* only letters of MySQL are meant */
-	struct position stream_id;
-	uint64_t limit; /* 0: none */
+	const char *kept_id; /* only the letter of this id in that home; else all, unless */
+	bool has_number;     /* only letters of MySQL are meant */
+	uint64_t limit;	     /* 0: none */
 	bool json, force, dry_run;
 	uint64_t marked, dropped, invalidated;
 };

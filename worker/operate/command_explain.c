@@ -84,7 +84,7 @@ static int
 take_keys(struct explain *x, const struct command_line *line)
 {
 	for (size_t i = WORDS; i < line->word_count; i++) {
-		struct str value;
+		struct str value = { NULL, 0 };
 		const struct column *column = column_of(x, str_of(line->words[i]), &value);
 
 		if (column == NULL)
@@ -134,7 +134,7 @@ static int
 take_rows(struct explain *x, const struct command_line *line)
 {
 	size_t bytes = (x->table->read_count + 1) * sizeof(struct str);
-	struct str rest = str_of(line->options[0]), value;
+	struct str rest = str_of(line->options[0]), value = { NULL, 0 };
 
 	x->before = arena_zalloc(&x->arena, bytes);
 	x->after = arena_zalloc(&x->arena, bytes);
@@ -280,8 +280,12 @@ command_explain(const struct command_line *line)
 	struct explain x = { .sql = NULL };
 	int code;
 
+	if (strcmp(line->words[0], "key") == 0)
+		return command_explain_key(line);
 	if (strcmp(line->words[0], "row") != 0)
-		return usage(line->words[0], "it explains a `row`");
+		return usage(line->words[0], "it explains a `row` or a `key`");
+	if (line->word_count <= WORDS)
+		return usage("row", "want FILE TABLE COLUMN=VALUE...");
 	if (!command_load(&x.config, line->words[1], true))
 		return EXIT_CODE_CONFIG;
 	if (!x.config.has_mysql) {

@@ -256,7 +256,7 @@ leave_order(struct ledger_access *a, const char *name, const char *text)
 static int
 list_all(struct ledger_access *a)
 {
-	bool groups = config_lanes_of_kind(&a->config, false) > 0;
+	bool groups = config_invalidates(&a->config);
 	int code = EXIT_CODE_OK;
 
 	if (a->config.has_mysql) {

@@ -80,6 +80,27 @@ print_head(yyjson_val *root, struct buf *out)
 }
 
 static void
+print_verify(yyjson_val *root, struct buf *out)
+{
+	yyjson_val *verify = yyjson_obj_get(root, "verify"), *table;
+	yyjson_obj_iter iter = yyjson_obj_iter_with(yyjson_obj_get(verify, "tables"));
+	static const char *const looks[] = { "1s", "1m", "5m" };
+	double checks = 0, wrong = 0;
+
+	if (verify == NULL)
+		return;
+	while ((table = yyjson_obj_iter_next(&iter)) != NULL)
+		for (size_t i = 0; i < sizeof(looks) / sizeof(*looks); i++) {
+			yyjson_val *look = yyjson_obj_get(yyjson_obj_iter_get_val(table), looks[i]);
+
+			checks += page_number(look, "checks");
+			wrong += page_number(look, "wrong");
+		}
+	buf_printf(out, "verify 1/%.0f: %.0f checks, %.0f wrong, %.0f keys wait for a look\n",
+	    page_number(verify, "sample"), checks, wrong, page_number(verify, "waiting"));
+}
+
+static void
 print_reasons(yyjson_val *root, struct buf *out)
 {
 	yyjson_arr_iter iter = yyjson_arr_iter_with(yyjson_obj_get(root, "reasons"));
@@ -150,6 +171,7 @@ print_status(const struct buf *body)
 		return EXIT_CODE_RUNTIME;
 	}
 	print_head(root, &out);
+	print_verify(root, &out);
 	print_reasons(root, &out);
 	buf_add_char(&out, '\n');
 	print_breakers(root, &out);

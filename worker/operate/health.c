@@ -7,6 +7,9 @@
 /* A row lock may take lock_wait; what takes this much longer is no answer. */
 enum { ANSWER_MS = 3000 };
 
+/* So long a wrong key that `verify` found is a warning. */
+enum { WRONG_WARNS_MS = 3600 * 1000 };
+
 /* More lanes than this with something wrong are counted, not listed. */
 enum { LISTED_MAX = 50 };
 
@@ -161,6 +164,15 @@ health_healthy(const struct snapshot *s, struct buf *reasons)
 	return finish(&r);
 }
 
+static bool
+found_wrong(const struct snapshot *s)
+{
+	for (size_t i = 0; i < s->verify.key_count; i++)
+		if (s->taken_wall_ms - s->verify.keys[i].seen_wall_ms < WRONG_WARNS_MS)
+			return true;
+	return false;
+}
+
 bool
 health_warnings(const struct snapshot *s, struct buf *warnings)
 {
@@ -177,5 +189,7 @@ health_warnings(const struct snapshot *s, struct buf *warnings)
 	if (s->refresh.stretched > 0)
 		reason(&r, "%llu popular values are served over their time",
 		    (unsigned long long)s->refresh.stretched);
+	if (found_wrong(s))
+		reason(&r, "keys were found that hold something else than their row: see `verify`");
 	return finish(&r);
 }

@@ -1,6 +1,7 @@
 #include "worker/operate/metrics.h"
 
 #include "worker/operate/series.h"
+#include "worker/operate/verify_page.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,8 @@ print_work(const struct snapshot *s, struct buf *out)
 		series_value(out, "sluice_dead_letters_open", "reason", dead_reason_name(i),
 		    t->dead_open_by_reason[i]);
 	series_gauge(out, "sluice_dead_letter_stream_entries",
-	    "Dead letters of sources with write: false, in the stream of `dead_letters`.",
+	    "Dead letters of sources with write: false, in the stream of `dead_letters`; of a "
+	    "topic its records, with those that say a letter is gone.",
 	    (double)s->dead_stream_entries);
 	series_counter(out, "sluice_dead_letters_replayed_total", "Dead letters applied.",
 	    t->replayed);
@@ -368,6 +370,11 @@ static const struct column_series table_series[] = {
 	{ "sluice_table_loads_refused", "gauge",
 	    "1 while the table is not refreshed: its key or its query won't do, by table.",
 	    offsetof(struct snapshot_table, refused) },
+	{ "sluice_table_verify_checks_total", "counter", "Keys compared with their row, by table.",
+	    offsetof(struct snapshot_table, verified_all) },
+	{ "sluice_table_verify_wrong_total", "counter",
+	    "Those of them that held something else than their row, by table.",
+	    offsetof(struct snapshot_table, found_wrong_all) },
 };
 
 static uint64_t
@@ -461,6 +468,8 @@ table_add(struct snapshot_table *to, const struct snapshot_table *from)
 	to->loaded += from->loaded;
 	to->hot += from->hot;
 	to->stretched += from->stretched;
+	to->verified_all += from->verified_all;
+	to->found_wrong_all += from->found_wrong_all;
 	to->refused += from->refused;
 }
 
@@ -493,6 +502,7 @@ metrics_print(const struct snapshot *s, struct buf *out)
 	print_work(s, out);
 	print_invalidations(s, out);
 	print_refresh(s, out);
+	verify_page_metrics(s, out);
 	print_cache(s, out);
 	print_dependencies(s, out);
 	print_lanes(s, out);

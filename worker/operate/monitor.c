@@ -7,6 +7,7 @@
 #include "worker/operate/access.h"
 #include "worker/operate/backlog.h"
 #include "worker/operate/snapshot.h"
+#include "worker/source/kafka_record.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -34,6 +35,7 @@ struct monitor {
 	struct config hasty; /* the configuration, with that patience */
 	struct access_redis access;
 	struct redis *redis;
+	struct kafka_reader *dead_topic; /* NULL: not open */
 	struct access_redis cache_access;
 	struct redis *cache;
 	struct cache_watch cache_watch;
@@ -133,22 +135,44 @@ look_at_redis(struct monitor *m)
 }
 
 static void
-look_at_dead_stream(struct monitor *m)
+count_in_stream(struct monitor *m)
 {
-	const struct config *config = m->watched->config;
 	struct arena arena;
 	struct redis_reply *reply;
 
-	if (m->dead_asked_ms != 0 && clock_ms() - m->dead_asked_ms < DEAD_EVERY_MS)
-		return;
-	m->dead_asked_ms = clock_ms();
-	if (config_lanes_of_kind(config, false) == 0 || !redis_is_open(m->redis))
+	if (!reach(m->redis, &m->view.redis, DEPENDENCY_REDIS))
 		return;
 	arena_init(&arena, 0);
-	reply = redis_call(m->redis, &arena, NULL, "XLEN %s", config->dead_stream);
+	reply = redis_call(m->redis, &arena, NULL, "XLEN %s", m->hasty.dead_stream);
 	if (reply != NULL && reply->type == REDIS_INTEGER && reply->integer >= 0)
 		SHOW(m->view.dead_stream_entries, (uint64_t)reply->integer);
 	arena_deinit(&arena);
+}
+
+static void
+count_in_topic(struct monitor *m)
+{
+	int64_t count;
+
+	if (m->dead_topic == NULL)
+		m->dead_topic = kafka_reader_new(&m->hasty, m->hasty.dead_topic, NULL);
+	count = m->dead_topic != NULL ? kafka_reader_count(m->dead_topic, NULL) : -1;
+	if (count >= 0)
+		SHOW(m->view.dead_stream_entries, (uint64_t)count);
+	else
+		kafka_reader_free(&m->dead_topic); /* it may be another one by now */
+}
+
+static void
+look_at_dead_letters(struct monitor *m)
+{
+	if (m->dead_asked_ms != 0 && clock_ms() - m->dead_asked_ms < DEAD_EVERY_MS)
+		return;
+	m->dead_asked_ms = clock_ms();
+	if (m->hasty.dead_topic != NULL)
+		count_in_topic(m);
+	else
+		count_in_stream(m);
 }
 
 /* While MySQL is away no worker looks at its lanes: somebody must see them grow. */
@@ -195,9 +219,10 @@ monitor_thread(void *arg)
 		if (config_reads_streams(&m->hasty) &&
 		    reach(m->redis, &m->view.redis, DEPENDENCY_REDIS)) {
 			look_at_redis(m);
-			look_at_dead_stream(m);
 			look_at_backlog(m);
 		}
+		if (config_invalidates(&m->hasty))
+			look_at_dead_letters(m);
 		if (config_has_templates(&m->hasty) &&
 		    reach(m->cache, &m->view.cache, DEPENDENCY_CACHE))
 			cache_watch_turn(&m->cache_watch, m->cache);
@@ -221,6 +246,8 @@ monitor_new(struct watched *watched, struct err *err)
 	pthread_condattr_destroy(&attributes);
 	m->hasty = *watched->config;
 	access_hurry(&m->hasty.redis, PATIENCE_MS);
+	if (m->hasty.kafka.timeout_ms > PATIENCE_MS)
+		m->hasty.kafka.timeout_ms = PATIENCE_MS;
 	access_redis_init(&m->access, &m->hasty.redis, "sluice-monitor");
 	m->redis = redis_new(&m->access.options);
 	access_hurry(&m->hasty.cache, PATIENCE_MS);
@@ -255,6 +282,7 @@ monitor_free(struct monitor **monitor)
 	if (m->thread != 0)
 		pthread_join(m->thread, NULL);
 	m->watched->monitor = NULL;
+	kafka_reader_free(&m->dead_topic);
 	redis_free(&m->redis);
 	redis_free(&m->cache);
 	access_redis_deinit(&m->cache_access);

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/operate/verify_page.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -359,6 +360,7 @@ snapshot_take(struct snapshot *s, const struct watched *watched)
 		s->total.standby &= SEE(watched->workers[i].counters.standby) != 0;
 	}
 	take_refresh(s, watched->refresh);
+	verify_page_take(s, watched->verify);
 	take_monitor(s, watched->monitor);
 	s->resident_bytes = resident_bytes();
 	s->open_files = open_files();

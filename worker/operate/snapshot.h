@@ -2,6 +2,7 @@
 #define WORKER_OPERATE_SNAPSHOT_H
 
 #include "worker/cache/refresh.h"
+#include "worker/cache/verify.h"
 #include "worker/operate/monitor.h"
 #include "worker/operate/watched.h"
 
@@ -61,6 +62,9 @@ struct snapshot_table {
 	uint64_t changes, folded, older, dead, dead_open, invalidated;
 	uint64_t sampled, found, loaded, hot, stretched, refused; /* of refresh */
 	struct snapshot_breaker load; /* of its loads alone; used: it has refresh */
+	/* of verify, by look and in all */
+	uint64_t verified[VERIFY_LOOKS], found_wrong[VERIFY_LOOKS];
+	uint64_t verified_all, found_wrong_all, verified_absent, not_comparable;
 };
 
 struct snapshot_worker {
@@ -110,6 +114,15 @@ struct snapshot_refresh {
 	size_t key_count;
 };
 
+struct snapshot_verify {
+	bool on;
+	uint64_t told, picked, ring, full, late, waiting; /* ring, full, late: not looked at */
+	uint64_t checks[VERIFY_LOOKS], wrong[VERIFY_LOOKS], unknown;
+	enum breaker_state mysql, cache; /* of its own connections */
+	struct verify_wrong keys[VERIFY_WRONG_KEPT];
+	size_t key_count;
+};
+
 enum { BEAT_AGE_MAX_MS = 60000 };
 
 struct snapshot {
@@ -130,6 +143,7 @@ struct snapshot {
 
 	struct snapshot_cache cache;
 	struct snapshot_refresh refresh;
+	struct snapshot_verify verify;
 	double rates[RATES];
 	uint64_t redis_used_bytes, redis_max_bytes;
 	bool redis_memory_known;

@@ -2,6 +2,7 @@
 
 #include "worker/operate/health.h"
 #include "worker/operate/json.h"
+#include "worker/operate/verify_page.h"
 
 #include <string.h>
 
@@ -315,6 +316,7 @@ status_print(const struct snapshot *s, struct buf *out)
 	print_totals(s, &j);
 	print_scan(s, &j);
 	print_refresh(s, &j);
+	verify_page_status(s, &j);
 	print_cache(s, &j);
 	print_machine(s, &j);
 	json_close(&j, '}');

@@ -23,6 +23,7 @@ struct watched {
 	int64_t started_ms, started_wall_ms;
 	const _Atomic int *stop;
 	struct refresh *refresh; /* NULL: none */
+	struct verify *verify;	 /* NULL: none */
 	struct monitor *monitor; /* NULL: none (tests) */
 };
 

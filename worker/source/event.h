@@ -25,6 +25,7 @@ struct message {
 	struct str topic; /* of a topic or stream; for sentences only */
 	const struct field *headers;
 	size_t header_count;
+	struct schema_memory *schemas; /* NULL: none is kept */
 };
 
 enum event_kind {

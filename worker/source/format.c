@@ -17,7 +17,7 @@ enum control {
 };
 
 int
-format_decode(struct entry *entry, struct arena *arena)
+format_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas)
 {
 	switch (entry->lane->source->format) {
 	case FORMAT_FIELDS:
@@ -28,7 +28,7 @@ format_decode(struct entry *entry, struct arena *arena)
 	case FORMAT_MAXWELL:
 	case FORMAT_CANAL:
 	case FORMAT_DMS:
-		return format_event_decode(entry, arena);
+		return format_event_decode(entry, arena, schemas);
 	}
 	CHECK(false);
 	return -1;

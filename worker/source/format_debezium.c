@@ -3,6 +3,7 @@
 #include "worker/source/event.h"
 #include "worker/source/json_tree.h"
 #include "worker/source/looks_like.h"
+#include "worker/source/schema_memory.h"
 
 #include <strings.h>
 
@@ -19,19 +20,46 @@ struct decoding {
 
 /* {schema, payload} or the payload itself. */
 struct wrapped {
+	yyjson_doc *doc;
 	yyjson_val *schema, *payload;
 };
 
-static struct wrapped
-unwrap(yyjson_val *root)
+static void
+unwrap(struct wrapped *w)
 {
+	yyjson_val *root = yyjson_doc_get_root(w->doc);
 	yyjson_val *schema = yyjson_obj_get(root, "schema");
 	yyjson_val *payload = yyjson_obj_get(root, "payload");
 
+	w->payload = root;
 	if (yyjson_obj_size(root) == 2 && payload != NULL &&
-	    (yyjson_is_obj(schema) || yyjson_is_null(schema)))
-		return (struct wrapped){ schema, payload };
-	return (struct wrapped){ NULL, root };
+	    (yyjson_is_obj(schema) || yyjson_is_null(schema))) {
+		w->schema = schema;
+		w->payload = payload;
+	}
+}
+
+/* False: the entry is refused.  w->doc is to be closed. */
+static bool
+open_wrapped(struct decoding *d, struct str text, const char *what, struct wrapped *w)
+{
+	struct schema_memory *memory = d->message->schemas;
+	struct str payload;
+
+	*w = (struct wrapped){ 0 };
+	if (memory != NULL && schema_memory_split(memory, text, &w->schema, &payload)) {
+		w->doc = json_tree_open(d->entry, d->arena, payload, what);
+		w->payload = yyjson_doc_get_root(w->doc);
+		if (w->doc != NULL)
+			return true;
+		/* it is looked at as a whole, so that the sentence is about the whole */
+		d->entry->refusal = (struct refusal){ 0 };
+		w->schema = NULL;
+	}
+	w->doc = json_tree_open(d->entry, d->arena, text, what);
+	if (w->doc != NULL)
+		unwrap(w);
+	return w->doc != NULL;
 }
 
 /* One pass over the columns.  1: a value is not one of its type, and nothing of the schema holds. */
@@ -93,17 +121,14 @@ take_key(struct decoding *d, struct str text, struct image *key)
 {
 	struct wrapped wrapped;
 	int status = 0;
-	yyjson_doc *doc;
 
 	if (text.data == NULL || text.len == 0 || str_equal(text, STR("default")))
 		return 0;
-	doc = json_tree_open(d->entry, d->arena, text, "the key");
-	if (doc == NULL) {
+	if (!open_wrapped(d, text, "the key", &wrapped)) {
 		/* a StringConverter's key is no JSON: it says nothing that we need */
 		d->entry->refusal = (struct refusal){ 0 };
 		return 0;
 	}
-	wrapped = unwrap(yyjson_doc_get_root(doc));
 	if (yyjson_is_obj(wrapped.payload)) {
 		status = take_image(d, wrapped.payload, wrapped.schema, false, key);
 	} else if (!yyjson_is_null(wrapped.payload) && !yyjson_is_arr(wrapped.payload)) {
@@ -113,7 +138,7 @@ take_key(struct decoding *d, struct str text, struct image *key)
 			.origin = ORIGIN_UNTYPED };
 		json_tree_value(wrapped.payload, d->arena, &key->fields[0].value);
 	}
-	json_tree_close(doc);
+	json_tree_close(wrapped.doc);
 	return status;
 }
 
@@ -349,7 +374,6 @@ debezium_decode(struct entry *entry, struct arena *arena, const struct message *
 	struct event *event = arena_zalloc(arena, sizeof(*event));
 	struct decoding d = { entry, arena, message, event };
 	struct wrapped wrapped;
-	yyjson_doc *doc;
 	int status;
 
 	*events = (struct events){ event, 1 };
@@ -359,11 +383,9 @@ debezium_decode(struct entry *entry, struct arena *arena, const struct message *
 		return -1;
 	if (is_nothing(message->value))
 		return 0;
-	doc = json_tree_open(entry, arena, message->value, "the event");
-	if (doc == NULL)
+	if (!open_wrapped(&d, message->value, "the event", &wrapped))
 		return -1;
-	wrapped = unwrap(yyjson_doc_get_root(doc));
 	status = decode_payload(&d, &wrapped);
-	json_tree_close(doc);
+	json_tree_close(wrapped.doc);
 	return status;
 }

@@ -94,12 +94,14 @@ take_message(struct entry *entry, struct arena *arena, struct message *message)
 }
 
 static int
-decode_message(struct entry *entry, struct arena *arena, struct events *events)
+decode_message(struct entry *entry, struct arena *arena, struct schema_memory *schemas,
+    struct events *events)
 {
 	struct message message;
 
 	if (take_message(entry, arena, &message) < 0)
 		return -1;
+	message.schemas = schemas;
 	switch (entry->lane->source->format) {
 	case FORMAT_DEBEZIUM:
 		return debezium_decode(entry, arena, &message, events);
@@ -287,14 +289,14 @@ take_events(struct entry *entry, struct arena *arena, const struct events *event
 }
 
 int
-format_event_decode(struct entry *entry, struct arena *arena)
+format_event_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas)
 {
 	struct events events;
 
 	entry->changes = NULL;
 	entry->change_count = 0;
 	entry->passed = NULL;
-	if (decode_message(entry, arena, &events) < 0)
+	if (decode_message(entry, arena, schemas, &events) < 0)
 		return -1;
 	return take_events(entry, arena, &events);
 }

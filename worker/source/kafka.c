@@ -239,7 +239,7 @@ abandon(struct kafka *k)
 	rd_kafka_queue_destroy(k->queue);
 	rd_kafka_destroy_flags(k->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	for (size_t i = 0; i < k->lane_count; i++) {
-		k->lanes[i]->flows = false;
+		k->lanes[i]->flows = k->lanes[i]->settled = false;
 		k->lanes[i]->topic = NULL;
 	}
 	k->client = NULL;
@@ -293,6 +293,28 @@ reach(struct kafka *k, struct err *err)
 	    k->why[0] != '\0' ? ": " : "", k->why);
 }
 
+/* What the client said dies with it; not what an earlier one lost, which is yet to be obeyed. */
+static void
+drop_its_news(struct kafka *k)
+{
+	struct kafka_news *kept = NULL, **tail = &kept;
+
+	while (k->news != NULL) {
+		struct kafka_news *news = k->news;
+
+		if (!news->stale) {
+			drop_news(k);
+			continue;
+		}
+		k->news = news->next;
+		news->next = NULL;
+		*tail = news;
+		tail = &news->next;
+	}
+	k->news = kept;
+	k->news_tail = kept != NULL ? tail : &k->news;
+}
+
 /* A client beyond repair lost its lanes with it: that is news like any other. */
 static void
 lose_all(struct kafka *k)
@@ -300,12 +322,11 @@ lose_all(struct kafka *k)
 	struct kafka_news *news = calloc(1, sizeof(*news));
 
 	CHECK(news != NULL);
-	while (k->news != NULL)
-		drop_news(k);
+	drop_its_news(k);
 	news->revoked = news->lost = news->stale = true;
 	if (rd_kafka_assignment(k->client, &news->list) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		news->list = rd_kafka_topic_partition_list_new(1);
-	k->news = news;
+	*k->news_tail = news;
 	k->news_tail = &news->next;
 }
 

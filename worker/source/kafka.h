@@ -26,11 +26,12 @@ struct kafka_lane {
 	bool flows;		       /* not paused, and sought */
 	bool lost;	/* the place to fetch from isn't in the log: to be looked at */
 	bool truncated; /* the log ended before it: librdkafka saw another leader epoch */
+	bool elsewhere; /* its place isn't in the log that is there, until an order says where */
 	bool settled;	/* its row is there: the notice board may speak of it */
 	struct position
 	    at;		 /* what was delivered up to here; where it flows: behind it comes next */
 	int64_t first;	 /* offset of the first record that is left, as of the last look */
-	int64_t end;	 /* the log ended here when it was read to its end; -1: not known */
+	int64_t end;	 /* the log ended here when it was read on from `at`; -1: not known */
 	int64_t told;	 /* what the notice board says; -1: nothing of ours */
 	int64_t read_ms; /* when the oldest record of the last delivery was written */
 };

@@ -221,19 +221,27 @@ is_another(const struct lane *lane, const char *before, struct source_look *look
 	return true;
 }
 
-/* Where nobody told us otherwise, what is beyond `done` wasn't read. */
+/* What comes behind a place; where we were told that the log ended there, what is between holds no
+ * records. */
+static int64_t
+next_behind(struct position place, const struct facts *facts)
+{
+	int64_t next = position_next_offset(place);
+
+	return facts->ours && facts->offset > next && position_compare(facts->told, place) == 0 ?
+	    facts->offset :
+	    next;
+}
+
+/* What is written is safe; where nothing is written, what is answered. */
 static void
 look_for_gap(struct kafka_lane *kl, const struct ledger_row *row, const struct facts *facts,
     struct source_look *look)
 {
-	int64_t next = position_next_offset(row->position), done = position_next_offset(row->done);
+	int64_t written = next_behind(row->position, facts);
+	int64_t next = kl->lane->source->write ? written : next_behind(kl->lane->answered, facts);
 
-	/* we were told that the log ended there: what is between holds no records */
-	if (facts->ours && facts->offset > next &&
-	    position_compare(facts->told, row->position) == 0)
-		next = facts->offset;
-	kl->first = facts->first;
-	look->nothing_left = facts->first >= next && done < next;
+	look->nothing_left = facts->first >= written && position_next_offset(row->done) < written;
 	if (facts->first <= next)
 		return;
 	look->result = LOOK_GAP;
@@ -249,19 +257,23 @@ static bool
 look_for_rollback(struct kafka_lane *kl, const struct ledger_row *row, const struct facts *facts,
     struct source_look *look)
 {
-	char at[POSITION_TEXT];
+	char at[POSITION_TEXT], gone[120];
+	long long next = position_next_offset(row->position);
 
+	snprintf(gone, sizeof(gone), "records from offset %lld to %lld are gone",
+	    (long long)facts->end, next - 1);
+	if (facts->end >= next)
+		snprintf(gone, sizeof(gone), "some of its last records were replaced");
 	if (facts->end >= position_next_offset(row->position) && !kl->truncated)
 		return false;
 	look->result = LOOK_ROLLBACK;
 	snprintf(look->text, sizeof(look->text),
-	    "topic %s partition %d: the log ends at offset %lld, and the ledger is at %s: records "
-	    "that "
-	    "were written to MySQL are gone, and new ones get their offsets; `sluice lane resume "
-	    "NAME "
-	    "--start OFFSET` reads on behind that offset",
+	    "topic %s partition %d: the log ends at offset %lld, and %s is at %s: %s, so new ones "
+	    "get offsets that were read already; `sluice lane resume NAME --start OFFSET` reads on "
+	    "behind that offset",
 	    kl->lane->stream, kl->lane->partition, (long long)facts->end - 1,
-	    position_text(row->position, at));
+	    kl->lane->source->write ? "the ledger" : "the lane", position_text(row->position, at),
+	    gone);
 	return true;
 }
 
@@ -295,7 +307,6 @@ static int
 start_invalidating(struct kafka_lane *kl, const struct facts *facts, struct source_look *look,
     struct err *err)
 {
-	kl->first = facts->first;
 	if (!facts->committed || facts->offset > facts->end)
 		return decide_start(kl->lane, facts, look, err);
 	look->result = LOOK_FRESH;
@@ -326,9 +337,9 @@ kafka_look(struct source *source, struct lane *lane, const struct ledger_row *ro
 	if (topic == NULL)
 		return -1;
 	kl = kafka_lane_add(k, lane);
+	kl->first = facts.first;
 	snprintf(look->identity, sizeof(look->identity), "%s", topic->identity);
 	if (!row->found) {
-		kl->first = facts.first;
 		if (!lane->source->write)
 			return start_invalidating(kl, &facts, look, err);
 		if (!facts.committed)
@@ -340,7 +351,9 @@ kafka_look(struct source *source, struct lane *lane, const struct ledger_row *ro
 		    lane->stream, lane->partition, (long long)facts.offset);
 		return 0;
 	}
-	if (is_another(lane, row->identity, look) || look_for_rollback(kl, row, &facts, look))
+	kl->elsewhere =
+	    is_another(lane, row->identity, look) || look_for_rollback(kl, row, &facts, look);
+	if (kl->elsewhere)
 		return 0;
 	look_for_gap(kl, row, &facts, look);
 	if (lane->source->write && look_for_lost_commits(lane, row, &facts, look))
@@ -360,8 +373,10 @@ kafka_claim(struct source *source, struct lane *lane, const char *identity, stru
 	if (topic == NULL)
 		return -1;
 	snprintf(lane->identity, sizeof(lane->identity), "%s", topic->identity);
-	if (kafka_lane_of(lane) != NULL)
+	if (kafka_lane_of(lane) != NULL) {
 		kafka_lane_of(lane)->settled = true;
+		kafka_lane_of(lane)->first = 0; /* of what was there when it was looked at */
+	}
 	return 0;
 }
 

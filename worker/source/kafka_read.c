@@ -106,7 +106,10 @@ let_flow(struct kafka *k, struct kafka_lane *kl)
 		kafka_complain(k, "seek_failed", kl->lane->stream, kl->lane->partition,
 		    rd_kafka_err2str(code));
 	rd_kafka_topic_partition_list_destroy(list);
+	if (position_compare(kl->at, kl->lane->cursor) != 0)
+		kl->end = -1; /* records may stand before it that are read again */
 	kl->at = kl->lane->cursor;
+	kl->elsewhere = false;
 	kl->flows = code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -248,6 +251,29 @@ refuse_large(struct kafka *k, struct kafka_lane *kl, const rd_kafka_message_t *m
 	    "raise entry_max and resume, or `sluice lane skip` it", NULL);
 }
 
+/* The place that is read, or that is written, isn't in the log. */
+static void
+find_lost(struct kafka *k, struct kafka_lane *kl, bool truncated)
+{
+	kl->lost = true;
+	kl->truncated = truncated;
+	kl->end = -1;
+	kl->lane->look_again = true;
+	kafka_pause(k, kl);
+}
+
+/* It ends here, unless what stood before it was dropped.  What is read again after an outage of the
+ * cache is behind what is written: a log that ends between them lost its end. */
+static void
+hear_end(struct kafka *k, struct kafka_lane *kl, int64_t end)
+{
+	if (!kl->flows)
+		return;
+	kl->end = end;
+	if (end < position_next_offset(kl->lane->position))
+		find_lost(k, kl, false);
+}
+
 /* What is said of a partition instead of a message. */
 static void
 hear(struct kafka *k, const rd_kafka_message_t *m)
@@ -257,17 +283,14 @@ hear(struct kafka *k, const rd_kafka_message_t *m)
 
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
 		if (kl != NULL)
-			kl->end = m->offset;
+			hear_end(k, kl, m->offset);
 		return;
 	}
 	if (kl != NULL && kl->flows &&
 	    (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
 		m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
 		m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) {
-		kl->lost = true;
-		kl->truncated = m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION;
-		kl->lane->look_again = true;
-		kafka_pause(k, kl);
+		find_lost(k, kl, m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION);
 	} else if (m->err != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
 		kafka_complain(k, "kafka_error", topic, m->rkt != NULL ? m->partition : -1,
 		    rd_kafka_message_errstr(m));
@@ -344,6 +367,16 @@ take_message(struct kafka *k, struct taking *t, rd_kafka_message_t *m)
 	return true;
 }
 
+/* A lane that was set back since it was asked for is not read on from where it was: it is sought anew. */
+static void
+stop_moved(struct kafka *k)
+{
+	for (size_t i = 0; i < k->lane_count; i++)
+		if (k->lanes[i]->flows &&
+		    position_compare(k->lanes[i]->at, k->lanes[i]->lane->cursor) != 0)
+			kafka_pause(k, k->lanes[i]);
+}
+
 int
 kafka_receive(struct source *source, struct delivery **delivery, struct err *err)
 {
@@ -356,6 +389,7 @@ kafka_receive(struct source *source, struct delivery **delivery, struct err *err
 	CHECK(k->requested);
 	*delivery = NULL;
 	t.tail = &t.d->first;
+	stop_moved(k);
 	eventfd_read(k->event, &unheard);
 	k->polled_ms = clock_ms();
 	for (int i = 0; room && i < DROPS_MAX && t.d->count < k->max_rows; i++) {

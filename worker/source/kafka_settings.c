@@ -28,6 +28,10 @@ static const struct owned owned[] = {
 	{ "isolation.level", "what was rolled back must not be written" },
 	{ "enable.partition.eof", "it tells where a log ends in a transaction" },
 	{ "log_level", "`log.level` says it" },
+	{ "acks", "a dead letter counts when all replicas in sync have it" },
+	{ "request.required.acks", "a dead letter counts when all replicas in sync have it" },
+	{ "enable.idempotence", "a dead letter is written once" },
+	{ "transactional.id", "a dead letter counts by itself" },
 };
 
 static const char *
@@ -152,8 +156,8 @@ set_instance(rd_kafka_conf_t *conf, int worker)
 	set(conf, "group.instance.id", own);
 }
 
-rd_kafka_conf_t *
-kafka_conf(const struct config *config, int worker, struct err *err)
+static rd_kafka_conf_t *
+with_settings(const struct config *config, struct err *err)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char why[600];
@@ -166,8 +170,43 @@ kafka_conf(const struct config *config, int worker, struct err *err)
 		rd_kafka_conf_destroy(conf);
 		return NULL;
 	}
+	return conf;
+}
+
+rd_kafka_conf_t *
+kafka_conf(const struct config *config, int worker, struct err *err)
+{
+	rd_kafka_conf_t *conf = with_settings(config, err);
+
+	if (conf == NULL)
+		return NULL;
 	set_ours(conf, config, config->kafka.brokers);
 	set_instance(conf, worker);
+	return conf;
+}
+
+/* What isn't answered in time is given up, so that a wait for it ends. */
+static void
+set_writing(rd_kafka_conf_t *conf, const struct config *config, bool once)
+{
+	if (config->kafka.brokers != NULL)
+		set(conf, "bootstrap.servers", config->kafka.brokers);
+	set(conf, "acks", "all");
+	set(conf, "enable.idempotence", once ? "true" : "false");
+	set(conf, "linger.ms", "0");
+	set_number(conf, "message.timeout.ms", within(config->kafka.timeout_ms, 1000, 300000));
+	set_number(conf, "message.max.bytes", KAFKA_RECORD_MAX);
+	set_number(conf, "queue.buffering.max.kbytes", 4 * KAFKA_RECORD_MAX / 1000);
+	set(conf, "log_level", "4");
+}
+
+rd_kafka_conf_t *
+kafka_writer_conf(const struct config *config, bool once, struct err *err)
+{
+	rd_kafka_conf_t *conf = with_settings(config, err);
+
+	if (conf != NULL)
+		set_writing(conf, config, once);
 	return conf;
 }
 
@@ -203,10 +242,11 @@ check_interval(const struct config *config, kafka_report *report, void *arg)
 
 /* What fits alone need not fit together: files, mechanisms, sizes. */
 static unsigned
-check_together(const struct config *config, rd_kafka_conf_t *conf, kafka_report *report, void *arg)
+check_together(const struct config *config, rd_kafka_type_t type, rd_kafka_conf_t *conf,
+    kafka_report *report, void *arg)
 {
 	char said[512], why[600];
-	rd_kafka_t *client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, said, sizeof(said));
+	rd_kafka_t *client = rd_kafka_new(type, conf, said, sizeof(said));
 	bool any = config->kafka.setting_count > 0;
 
 	if (client != NULL) {
@@ -226,6 +266,19 @@ say_nothing(const rd_kafka_t *client, int level, const char *facility, const cha
 	(void)client, (void)level, (void)facility, (void)text;
 }
 
+static unsigned
+check_writing(const struct config *config, kafka_report *report, void *arg)
+{
+	rd_kafka_conf_t *conf;
+
+	if (!config_keeps_in_topic(config))
+		return 0;
+	conf = with_settings(config, NULL);
+	set_writing(conf, config, true);
+	rd_kafka_conf_set_log_cb(conf, say_nothing);
+	return check_together(config, RD_KAFKA_PRODUCER, conf, report, arg);
+}
+
 unsigned
 kafka_check_settings(const struct config *config, kafka_report *report, void *arg)
 {
@@ -233,7 +286,7 @@ kafka_check_settings(const struct config *config, kafka_report *report, void *ar
 	unsigned mistakes = 0;
 	char why[600];
 
-	if (!config_reads_topics(config))
+	if (!config_reads_topics(config) && !config_keeps_in_topic(config))
 		return 0;
 	conf = rd_kafka_conf_new();
 	set_defaults(conf, config);
@@ -251,5 +304,8 @@ kafka_check_settings(const struct config *config, kafka_report *report, void *ar
 	}
 	set_ours(conf, config, NULL);
 	rd_kafka_conf_set_log_cb(conf, say_nothing);
-	return check_together(config, conf, report, arg) + check_interval(config, report, arg);
+	mistakes = check_together(config, RD_KAFKA_CONSUMER, conf, report, arg);
+	if (mistakes == 0)
+		mistakes = check_writing(config, report, arg);
+	return mistakes + check_interval(config, report, arg);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 struct kafka_topics {
+	const struct config *config;
 	rd_kafka_t *client;
 	const struct rd_kafka_metadata *metadata;
 	char why[256];
@@ -63,34 +64,165 @@ kafka_topics_ask(const struct config *config, struct err *err)
 	struct kafka_topics *topics = calloc(1, sizeof(*topics));
 
 	CHECK(topics != NULL);
+	topics->config = config;
 	if (ask(topics, config, err) != 0)
 		kafka_topics_forget(&topics);
 	return topics;
+}
+
+static bool
+fits(const regex_t *pattern, const char *name, const char *topic)
+{
+	return pattern != NULL ? regexec(pattern, topic, 0, NULL, 0) == 0 :
+				 strcmp(topic, name) == 0;
+}
+
+typedef int topic_seen(const struct kafka_topics *topics,
+    const struct rd_kafka_metadata_topic *topic, void *arg, struct err *err);
+
+/* All that the name or pattern means; those of a pattern that can't be read are left out. */
+static int
+go_through(const struct kafka_topics *topics, const char *name, topic_seen *seen, void *arg,
+    struct err *err)
+{
+	bool is_pattern = name[0] == '^';
+	regex_t regex;
+	int status = 0;
+
+	if (is_pattern && regcomp(&regex, name, REG_EXTENDED | REG_NOSUB) != 0)
+		return err_set(err, ERR_FATAL, 0, "not a pattern");
+	for (int i = 0; i < topics->metadata->topic_cnt && status == 0; i++) {
+		const struct rd_kafka_metadata_topic *topic = &topics->metadata->topics[i];
+
+		if (!fits(is_pattern ? &regex : NULL, name, topic->topic))
+			continue;
+		if (topic->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			status = seen(topics, topic, arg, err);
+		else if (!is_pattern)
+			status = err_set(err, ERR_FATAL, (int)topic->err, "%s",
+			    rd_kafka_err2str(topic->err));
+	}
+	if (is_pattern)
+		regfree(&regex);
+	return status;
+}
+
+static int
+count_partitions(const struct kafka_topics *topics, const struct rd_kafka_metadata_topic *topic,
+    void *arg, struct err *err)
+{
+	int *count = arg;
+
+	(void)topics, (void)err;
+	*count += topic->partition_cnt;
+	return 0;
 }
 
 int
 kafka_topics_count(const struct kafka_topics *topics, const char *name, struct err *err)
 {
 	int count = 0;
-	regex_t regex;
-	bool is_pattern = name[0] == '^';
 
-	if (is_pattern && regcomp(&regex, name, REG_EXTENDED | REG_NOSUB) != 0)
-		return err_set(err, ERR_FATAL, 0, "not a pattern");
+	return go_through(topics, name, count_partitions, &count, err) == 0 ? count : -1;
+}
+
+struct visit {
+	kafka_place_seen *seen;
+	void *arg;
+};
+
+static int
+show_places(const struct kafka_topics *topics, const struct rd_kafka_metadata_topic *topic,
+    void *arg, struct err *err)
+{
+	const struct visit *visit = arg;
+	int timeout_ms = topics->config->kafka.timeout_ms;
+	rd_kafka_topic_partition_list_t *list =
+	    rd_kafka_topic_partition_list_new(topic->partition_cnt);
+	rd_kafka_resp_err_t code;
+
+	for (int i = 0; i < topic->partition_cnt; i++)
+		rd_kafka_topic_partition_list_add(list, topic->topic, i);
+	code = rd_kafka_committed(topics->client, list, timeout_ms);
+	for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
+		int64_t offset = list->elems[i].offset;
+		struct kafka_place place = {
+			.topic = topic->topic, .partition = i, .committed = offset < 0 ? -1 : offset
+		};
+
+		code = rd_kafka_query_watermark_offsets(topics->client, topic->topic, i,
+		    &place.first, &place.end, timeout_ms);
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+			visit->seen(visit->arg, &place);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR ?
+	    0 :
+	    err_set(err, ERR_RETRY, (int)code, "topic %s: %s", topic->topic,
+		rd_kafka_err2str(code));
+}
+
+int
+kafka_topics_places(const struct kafka_topics *topics, const char *name, kafka_place_seen *seen,
+    void *arg, struct err *err)
+{
+	struct visit visit = { seen, arg };
+
+	return go_through(topics, name, show_places, &visit, err);
+}
+
+int
+kafka_topics_replicas(const struct kafka_topics *topics, const char *name)
+{
 	for (int i = 0; i < topics->metadata->topic_cnt; i++) {
 		const struct rd_kafka_metadata_topic *topic = &topics->metadata->topics[i];
 
-		if (is_pattern ? regexec(&regex, topic->topic, 0, NULL, 0) != 0 :
-				 strcmp(topic->topic, name) != 0)
-			continue;
-		count += topic->partition_cnt;
-		if (topic->err != RD_KAFKA_RESP_ERR_NO_ERROR && !is_pattern)
-			return err_set(err, ERR_FATAL, (int)topic->err, "%s",
-			    rd_kafka_err2str(topic->err));
+		if (strcmp(topic->topic, name) == 0 && topic->partition_cnt > 0)
+			return topic->partitions[0].replica_cnt;
 	}
-	if (is_pattern)
-		regfree(&regex);
-	return count;
+	return 0;
+}
+
+static bool
+find_property(const rd_kafka_ConfigResource_t *resource, const char *name, char *out, size_t size)
+{
+	size_t count;
+	const rd_kafka_ConfigEntry_t **list = rd_kafka_ConfigResource_configs(resource, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *value = rd_kafka_ConfigEntry_value(list[i]);
+
+		if (strcmp(rd_kafka_ConfigEntry_name(list[i]), name) != 0 || value == NULL)
+			continue;
+		snprintf(out, size, "%s", value);
+		return true;
+	}
+	return false;
+}
+
+bool
+kafka_topics_property(const struct kafka_topics *topics, const char *topic, const char *name,
+    char *out, size_t size)
+{
+	rd_kafka_ConfigResource_t *asked =
+	    rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(topics->client);
+	const rd_kafka_DescribeConfigs_result_t *result;
+	const rd_kafka_ConfigResource_t **list;
+	rd_kafka_event_t *event;
+	size_t count = 0;
+	bool found;
+
+	rd_kafka_DescribeConfigs(topics->client, &asked, 1, NULL, queue);
+	rd_kafka_ConfigResource_destroy(asked);
+	event = rd_kafka_queue_poll(queue, topics->config->kafka.timeout_ms);
+	result = event != NULL ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+	list = result != NULL ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+	found = count == 1 && find_property(list[0], name, out, size);
+	if (event != NULL)
+		rd_kafka_event_destroy(event);
+	rd_kafka_queue_destroy(queue);
+	return found;
 }
 
 void

@@ -14,6 +14,7 @@
  * keeps about us (consumer group, identity key) is a notice board for people and a witness.
  */
 struct source;
+struct schema_memory;
 
 /* What was found beside a lane that was just owned, or at a later look. */
 enum look_result {
@@ -142,8 +143,8 @@ struct source *redis_group_new(const struct config *config, int worker);
 int format_fields_decode(struct entry *entry, struct arena *arena);
 int format_json_decode(struct entry *entry, struct arena *arena);
 /* An entry that carries a change event (worker/source/event.h), by the format of its lane. */
-int format_event_decode(struct entry *entry, struct arena *arena);
-/* By the format of the entry's lane. */
-int format_decode(struct entry *entry, struct arena *arena);
+int format_event_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas);
+/* By the format of the entry's lane.  schemas: those of the messages before it, or NULL. */
+int format_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas);
 
 #endif

@@ -137,28 +137,27 @@ check_binary(const struct column *column, const struct value *given, bool base64
 	return bytes.len <= column->length ? COLUMN_FINE : COLUMN_ALONE;
 }
 
+/* What is sent alone loses its offset, too: the server knows none, and shall decide about the rest. */
 static enum column_verdict
 check_moment(const struct column *column, const struct value *given, struct arena *arena,
     struct value *out)
 {
+	bool is_date = column->kind == COLUMN_DATE, fits;
 	char text[TIME_TEXT];
 	struct moment m;
 	size_t len;
 
-	if (given->kind != VALUE_TEXT || !moment_parse(given->text, &m) || m.year < 1000)
+	if (given->kind != VALUE_TEXT || !moment_parse(given->text, &m))
 		return alone(out, given);
-	if (column->kind == COLUMN_DATE) {
-		if (m.has_time && !m.had_offset)
-			return alone(out, given);
-		len = moment_date_text(&m, text);
-	} else {
-		if (!column_has_moment(column, &m))
-			return alone(out, given);
-		len = moment_text(&m, text);
-	}
-	if (str_equal(given->text, (struct str){ text, len }))
-		return fine(out, VALUE_TEXT, given->text);
-	return fine(out, VALUE_TEXT, copied(arena, text, len));
+	fits = m.year >= 1000 &&
+	    (is_date ? !m.has_time || m.had_offset : column_has_moment(column, &m));
+	if (!fits && !m.had_offset)
+		return alone(out, given);
+	len = is_date ? moment_date_text(&m, text) : moment_text(&m, text);
+	*out = *given;
+	if (!str_equal(given->text, (struct str){ text, len }))
+		*out = (struct value){ copied(arena, text, len), VALUE_TEXT };
+	return fits ? COLUMN_FINE : COLUMN_ALONE;
 }
 
 static enum column_verdict

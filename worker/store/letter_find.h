@@ -49,7 +49,8 @@ struct letter_row {
 	char table[64 * 4 + 1], operation[17], reason[33], state[17];
 	char message[512 * 4 + 1];
 	char created_at[32], updated_at[32]; /* UTC; updated_at "" for never */
-	char stream_id[POSITION_TEXT + 1];   /* of a letter in a stream, "s…"; its id is 0 then */
+	char kept_id[POSITION_TEXT +
+	    1]; /* of a letter in a stream ("s…") or topic ("t…"); its id is 0 then */
 };
 
 /* How many letters match, by what they are. */

@@ -11,8 +11,8 @@ struct config;
 struct lane_order;
 
 /*
- * Where lanes that don't write keep their dead letters: a stream of Redis (letter_stream.c), or what
- * the simulation has.  One home per worker, used by that worker's thread only.
+ * Where lanes that don't write keep their dead letters: a stream of Redis (letter_stream.c), a topic of
+ * Kafka (letter_topic.c), or what the simulation has.  One home per worker, used by that worker's thread only.
  */
 struct letter_home;
 
@@ -35,5 +35,9 @@ struct letter_home {
 
 /* The stream that `dead_letters` names, and the orders beside it. */
 struct letter_home *letter_stream_new(const struct config *config, int worker);
+/* The topic that it names instead. */
+struct letter_home *letter_topic_new(const struct config *config, int worker);
+/* The one of the two that the configuration has. */
+struct letter_home *letter_home_new(const struct config *config, int worker);
 
 #endif

@@ -1,34 +1,25 @@
 #include "worker/store/letter_stream.h"
 
-#include "common/clock.h"
-#include "common/number.h"
 #include "worker/store/dead_letter.h"
 #include "worker/store/letter_home.h"
-#include "worker/store/order.h"
+#include "worker/store/letter_orders.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { LETTERS_AT_ONCE = 100, KEEP_BYTES = 64 << 10, WORDS = 3 + 2 * 8 };
-
-struct seen {
-	const struct lane *lane;
-	uint64_t order_ms;
-};
+enum { LETTERS_AT_ONCE = 100, KEEP_BYTES = 64 << 10, WORDS = 3 + 2 * (LETTER_FIELDS + 1) };
 
 struct letter_stream {
 	struct letter_home home; /* first: the store's pointer */
 	const struct config *config;
 	struct redis_options options;
 	struct redis *redis;
-	struct buf password, payload, orders_key;
+	struct buf password, payload;
 	struct arena arena;
 	char name[32];
-	struct seen *seen; /* which order each lane obeyed last */
-	size_t seen_count;
+	struct letter_orders *orders;
 };
 
 static struct letter_stream *
@@ -45,38 +36,25 @@ password_of(void *arg)
 	return config_secret(&l->config->redis.password, &l->password);
 }
 
-void
-letter_orders_key(const char *pool, struct buf *out)
-{
-	buf_printf(out, "sluice:%s:orders", pool);
-}
-
 /* ---- writing ---- */
-
-static struct str
-number_word(struct arena *a, long long n)
-{
-	return str_of(arena_printf(a, "%lld", n));
-}
 
 static void
 queue_letter(struct letter_stream *l, const struct entry *e)
 {
-	char id[POSITION_TEXT];
 	struct str words[WORDS] = { STR("XADD"), str_of(l->config->dead_stream), STR("*") };
-	struct str operation = str_of(e->change_count > 0 ? change_op_name(e->changes[0].op) : "");
+	struct letter_field fields[LETTER_FIELDS];
+	int count = 3;
 
 	buf_reset(&l->payload);
 	dead_letter_payload(e, &l->payload);
-	const struct str pairs[] = { STR("lane"), str_of(e->lane->name), STR("entry"),
-		str_of(entry_id_text(e, id)), STR("table"), dead_letter_table(e), STR("operation"),
-		operation, STR("reason"), str_of(e->refusal.reason), STR("message"),
-		str_of(e->refusal.text != NULL ? e->refusal.text : ""), STR("created_at"),
-		number_word(&l->arena, (long long)clock_wall_ms()), STR("payload"),
-		{ l->payload.data, l->payload.len } };
-
-	memcpy(words + 3, pairs, sizeof(pairs));
-	redis_queue(l->redis, WORDS, words);
+	letter_entry_fields(e, &l->arena, fields);
+	for (size_t i = 0; i < LETTER_FIELDS; i++) {
+		words[count++] = str_of(fields[i].name);
+		words[count++] = fields[i].value;
+	}
+	words[count++] = STR("payload");
+	words[count++] = (struct str){ l->payload.data, l->payload.len };
+	redis_queue(l->redis, count, words);
 }
 
 /* All replies to what was queued; the first error answer is the result. */
@@ -111,12 +89,6 @@ open(struct letter_stream *l, struct err *err)
 	return redis_is_open(l->redis) ? 0 : redis_open(l->redis, err);
 }
 
-static bool
-is_letter(const struct entry *e)
-{
-	return e->refusal.reason != NULL && !e->done_before;
-}
-
 static int
 stream_write(struct letter_home *home, const struct entry *first, unsigned *written,
     struct err *err)
@@ -128,7 +100,7 @@ stream_write(struct letter_home *home, const struct entry *first, unsigned *writ
 	if (open(l, err) != 0)
 		return -1;
 	for (const struct entry *e = first; e != NULL; e = e->next_kept) {
-		if (!is_letter(e))
+		if (!letter_entry_is(e))
 			continue;
 		queue_letter(l, e);
 		++*written;
@@ -145,71 +117,12 @@ stream_write(struct letter_home *home, const struct entry *first, unsigned *writ
 	return 0;
 }
 
-/* ---- orders ---- */
-
-static struct seen *
-seen_of(struct letter_stream *l, const struct lane *lane, bool *fresh)
-{
-	for (size_t i = 0; i < l->seen_count; i++)
-		if (l->seen[i].lane == lane)
-			return &l->seen[i];
-	*fresh = true;
-	CHECK(l->seen_count < lanes_max(l->config));
-	l->seen[l->seen_count] = (struct seen){ .lane = lane };
-	return &l->seen[l->seen_count++];
-}
-
-/* "1732000000000 resume": every process obeys it, those that run when it is given. */
-static void
-take_order(struct letter_stream *l, struct lane *lane, const struct redis_reply *reply,
-    struct lane_order *order)
-{
-	bool fresh = false;
-	struct seen *seen = seen_of(l, lane, &fresh);
-	const char *blank =
-	    reply->type == REDIS_STRING ? memchr(reply->text.data, ' ', reply->text.len) : NULL;
-	uint64_t at_ms;
-
-	*order = (struct lane_order){ .kind = ORDER_NONE };
-	if (blank == NULL ||
-	    !number_u64((struct str){ reply->text.data, (size_t)(blank - reply->text.data) },
-		&at_ms) ||
-	    at_ms <= seen->order_ms)
-		return;
-	seen->order_ms = at_ms;
-	if (!fresh)
-		order_parse(str_of(blank + 1), order);
-}
-
 static int
 stream_orders(struct letter_home *home, struct lane **lanes, size_t count,
     struct lane_order *orders, struct err *err)
 {
-	struct letter_stream *l = of(home);
-	struct redis_reply *reply;
-	struct str *words;
-
-	memset(orders, 0, count * sizeof(*orders));
-	/* while it is away nothing is ordered, and nothing need wait for that */
-	if (open(l, err) != 0) {
-		err_clear(err);
-		return 0;
-	}
-	words = arena_alloc(&l->arena, (2 + count) * sizeof(*words));
-	words[0] = STR("HMGET");
-	words[1] = (struct str){ l->orders_key.data, l->orders_key.len };
-	for (size_t i = 0; i < count; i++)
-		words[2 + i] = str_of(lanes[i]->name);
-	redis_queue(l->redis, (int)(2 + count), words);
-	if (redis_flush(l->redis, err) != 0 ||
-	    redis_receive(l->redis, &l->arena, l->options.timeout_ms, &reply, err) <= 0) {
-		redis_close(l->redis);
-		err_clear(err);
-		return 0;
-	}
-	for (size_t i = 0; reply->type == REDIS_ARRAY && i < count && i < reply->count; i++)
-		take_order(l, lanes[i], reply->element[i], &orders[i]);
-	return 0;
+	(void)err;
+	return letter_orders_take(of(home)->orders, lanes, count, orders);
 }
 
 /* ---- the home ---- */
@@ -222,12 +135,11 @@ stream_free(struct letter_home **home)
 	if (*home == NULL)
 		return;
 	l = of(*home);
+	letter_orders_free(&l->orders);
 	redis_free(&l->redis);
 	arena_deinit(&l->arena);
 	buf_deinit(&l->password);
 	buf_deinit(&l->payload);
-	buf_deinit(&l->orders_key);
-	free(l->seen);
 	free(l);
 	*home = NULL;
 }
@@ -249,8 +161,6 @@ letter_stream_new(const struct config *config, int worker)
 	l->config = config;
 	buf_init(&l->password);
 	buf_init(&l->payload);
-	buf_init(&l->orders_key);
-	letter_orders_key(config->pool, &l->orders_key);
 	arena_init(&l->arena, KEEP_BYTES);
 	snprintf(l->name, sizeof(l->name), "sluice-dead-%d", worker);
 	l->options = (struct redis_options){
@@ -266,7 +176,6 @@ letter_stream_new(const struct config *config, int worker)
 		.timeout_ms = redis->timeout_ms,
 	};
 	l->redis = redis_new(&l->options);
-	l->seen = calloc(lanes_max(config) + 1, sizeof(*l->seen));
-	CHECK(l->seen != NULL);
+	l->orders = letter_orders_new(config, l->redis, worker);
 	return &l->home;
 }

@@ -2,23 +2,17 @@
 #define WORKER_STORE_LETTER_STREAM_H
 
 #include "common/redis.h"
-#include "worker/store/letter_find.h"
+#include "worker/store/letter_entry.h"
 
 /*
  * Dead letters of lanes that don't write, as entries of the stream that `dead_letters.stream` names.
- * A letter has the fields lane, entry, table, operation, reason, message, created_at (ms) and payload
- * (as in sluice_dead_letter); its id is the stream's.  sluice never trims the stream.  A letter that
- * was written just before a crash may be there twice.
+ * A letter has the fields of letter_entry.h and `payload`; its id is the stream's.  sluice never trims
+ * the stream.  A letter that was written just before a crash may be there twice.
  */
 
 /* The letters behind stream id `after` ("0-0": from the first) that match, at most LETTERS_PAGE of
  * them, with their stream ids and payloads, in arena.  *next: where to go on; *count 0 and *next equal
  * to `after`: that was all. */
-struct letter_entry {
-	struct letter_row row; /* id 0, state dead */
-	struct position id;
-	struct str payload;
-};
 int letter_stream_page(struct redis *redis, const char *stream, const struct letter_filter *filter,
     struct position after, struct arena *arena, struct letter_entry *letters, size_t *count,
     struct position *next, struct err *err);
@@ -26,8 +20,5 @@ int letter_stream_page(struct redis *redis, const char *stream, const struct let
 /* Take letters out; *dropped counts those that were there. */
 int letter_stream_drop(struct redis *redis, const char *stream, const struct letter_entry *letters,
     size_t count, uint64_t *dropped, struct err *err);
-
-/* The key that holds the orders of `sluice lane` for lanes without a ledger: a hash of lane names. */
-void letter_orders_key(const char *pool, struct buf *out);
 
 #endif

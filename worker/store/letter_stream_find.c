@@ -1,45 +1,20 @@
 #include "worker/store/letter_stream.h"
 
-#include "common/clock.h"
-#include "common/number.h"
-
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-enum { READ_AT_ONCE = 20 }; /* each may be as large as an entry */
 
 static struct str
-field(const struct redis_reply *fields, const char *name)
+field(const void *fields, const char *name)
 {
 	const struct redis_reply *value = redis_pair(fields, name);
 
 	return value != NULL && value->type == REDIS_STRING ? value->text : STR("");
 }
 
-static void
-copy(char *out, size_t size, struct str text)
-{
-	snprintf(out, size, "%.*s", STR_ARGS(text));
-}
-
-/* As MySQL shows it: UTC, with milliseconds. */
-static void
-write_time(int64_t ms, char out[32])
-{
-	time_t seconds = (time_t)(ms / 1000);
-	struct tm tm;
-
-	gmtime_r(&seconds, &tm);
-	strftime(out, 24, "%Y-%m-%d %H:%M:%S", &tm);
-	snprintf(out + strlen(out), 8, ".%03d", (int)(ms % 1000));
-}
-
 static bool
-read_letter(const struct redis_reply *reply, struct letter_entry *letter, int64_t *created_ms)
+read_letter(const struct redis_reply *reply, const struct letter_filter *filter,
+    struct letter_entry *letter)
 {
 	const struct redis_reply *fields;
-	struct letter_row *row = &letter->row;
 
 	*letter = (struct letter_entry){ .payload = { NULL, 0 } };
 	if (reply->type != REDIS_ARRAY || reply->count != 2 ||
@@ -48,49 +23,10 @@ read_letter(const struct redis_reply *reply, struct letter_entry *letter, int64_
 	fields = reply->element[1];
 	if (fields->type != REDIS_ARRAY)
 		return false;
-	copy(row->lane, sizeof(row->lane), field(fields, "lane"));
-	copy(row->entry, sizeof(row->entry), field(fields, "entry"));
-	copy(row->table, sizeof(row->table), field(fields, "table"));
-	copy(row->operation, sizeof(row->operation), field(fields, "operation"));
-	copy(row->reason, sizeof(row->reason), field(fields, "reason"));
-	copy(row->message, sizeof(row->message), field(fields, "message"));
-	copy(row->state, sizeof(row->state), STR(LETTER_DEAD));
-	row->chunks = 1;
-	row->stream_id[0] = 's';
-	position_text(letter->id, row->stream_id + 1);
-	if (!number_i64(field(fields, "created_at"), created_ms) || *created_ms < 0)
-		*created_ms = (int64_t)letter->id.major;
-	write_time(*created_ms, row->created_at);
+	letter->row.kept_id[0] = 's';
+	position_text(letter->id, letter->row.kept_id + 1);
 	letter->payload = field(fields, "payload");
-	return row->lane[0] != '\0';
-}
-
-/* The lane's whole name, or its stream alone. */
-static bool
-is_lane(const char *lane, const char *wanted)
-{
-	size_t len = strlen(lane), wanted_len = strlen(wanted);
-
-	return strcmp(lane, wanted) == 0 ||
-	    (len > wanted_len && lane[len - wanted_len - 1] == '/' &&
-		strcmp(lane + len - wanted_len, wanted) == 0);
-}
-
-static bool
-matches(const struct letter_filter *f, const struct letter_row *row, int64_t created_ms)
-{
-	int64_t age_ms = clock_wall_ms() - created_ms;
-
-	if (f->lane != NULL && !is_lane(row->lane, f->lane))
-		return false;
-	if (f->table != NULL && strcmp(f->table, row->table) != 0)
-		return false;
-	if (f->reason != NULL && strcmp(f->reason, row->reason) != 0)
-		return false;
-	if (f->state != NULL && strcmp(f->state, LETTER_DEAD) != 0 && strcmp(f->state, "all") != 0)
-		return false;
-	return (f->older_ms == 0 || age_ms >= f->older_ms) &&
-	    (f->newer_ms == 0 || age_ms <= f->newer_ms);
+	return letter_entry_read(letter, field, fields, (int64_t)letter->id.major, filter);
 }
 
 int
@@ -100,7 +36,6 @@ letter_stream_page(struct redis *redis, const char *stream, const struct letter_
 {
 	const struct redis_reply *reply;
 	char from[POSITION_TEXT];
-	int64_t created_ms;
 
 	*count = 0;
 	*next = after;
@@ -110,7 +45,7 @@ letter_stream_page(struct redis *redis, const char *stream, const struct letter_
 		if (++behind.minor == 0)
 			behind.major++;
 		reply = redis_call(redis, arena, err, "XRANGE %s %s + COUNT %lld", stream,
-		    position_text(behind, from), (long long)READ_AT_ONCE);
+		    position_text(behind, from), (long long)LETTERS_READ);
 		if (reply == NULL)
 			return -1;
 		if (reply->type != REDIS_ARRAY || reply->count == 0)
@@ -119,8 +54,7 @@ letter_stream_page(struct redis *redis, const char *stream, const struct letter_
 			struct letter_entry *letter = &letters[*count];
 
 			if (position_parse(reply->element[i]->element[0]->text, next) &&
-			    read_letter(reply->element[i], letter, &created_ms) &&
-			    matches(filter, &letter->row, created_ms))
+			    read_letter(reply->element[i], filter, letter))
 				++*count;
 		}
 		if (*count == 0)

@@ -3,6 +3,7 @@
 #include "worker/store/type_board.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct place {
 	bool found;
 	uint64_t epoch;
 	struct position position, done;
+	char identity[64]; /* of the topic, as it was read */
 };
 
 struct no_store {
@@ -168,6 +170,7 @@ no_load(struct store *store, struct lane *lane, bool raise, struct ledger_row *r
 		.position = p->position,
 		.done = p->done,
 		.lanes_of_source = lane->lanes_of_source };
+	snprintf(row->identity, sizeof(row->identity), "%s", p->identity);
 	return 0;
 }
 
@@ -177,9 +180,20 @@ no_start(struct store *store, struct lane *lane, struct position start, const ch
 {
 	struct place *p = place_of(store, lane);
 
-	(void)identity, (void)err;
+	(void)err;
 	p->found = true;
 	p->position = p->done = start;
+	snprintf(p->identity, sizeof(p->identity), "%s", identity);
+	return 0;
+}
+
+static int
+no_identify(struct store *store, struct lane *lane, const char *identity, struct err *err)
+{
+	struct place *p = place_of(store, lane);
+
+	(void)err;
+	snprintf(p->identity, sizeof(p->identity), "%s", identity);
 	return 0;
 }
 
@@ -190,6 +204,9 @@ no_move(struct store *store, struct lane *lane, struct position to, struct err *
 
 	(void)err;
 	p->position = p->done = to;
+	if (position_compare(lane->answered, lane->position) < 0 &&
+	    position_compare(lane->answered, to) < 0)
+		p->done = lane->answered;
 	return 0;
 }
 
@@ -382,6 +399,7 @@ static const struct store_ops no_ops = {
 	.letters_count = no_letters_count,
 	.orders = no_orders,
 	.move = no_move,
+	.identify = no_identify,
 	.mark = no_mark,
 	.record = no_record,
 	.list = no_list,

@@ -183,7 +183,8 @@ resolve_truncate(struct resolver *r, struct entry *entry, struct change *change)
 	if (lanes != 1 || !source->allow_truncate)
 		return entry_refuse(entry, r->arena, REASON_TRUNCATE,
 		    "%s: it was truncated or dropped, and its changes may come by %zu lanes: which "
-		    "of them were before can't be known",
+		    "of them were before can't be known; a topic or stream that alone brings them "
+		    "wants a source of its own",
 		    table->name, lanes);
 	take_no_key(r, change);
 	change->op = CHANGE_DELETE;

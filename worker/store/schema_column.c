@@ -168,7 +168,9 @@ column_describe(struct column *column, const struct column_facts *facts)
 	}
 	column->kind = type != NULL ? type->kind : COLUMN_OTHER;
 	column->type = facts->column_type;
-	column->is_unsigned = strstr(facts->column_type, "unsigned") != NULL;
+	/* the configuration has it in capitals, too, and ZEROFILL alone */
+	column->is_unsigned = strcasestr(facts->column_type, "unsigned") != NULL ||
+	    strcasestr(facts->column_type, "zerofill") != NULL;
 	column->nullable = facts->nullable;
 	column->generated = facts->generated;
 	column->auto_increment = strstr(facts->extra, "auto_increment") != NULL;

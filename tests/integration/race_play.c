@@ -1,0 +1,660 @@
+/*
+ * race_play PORT SHIFT-FILE FROM COUNT [FAMILY]: COUNT schedules a family (race_play.h) from seed FROM on, a
+ * tenth as many of them with plain DEL and SET.  Prints a line a family; the first old value of each
+ * with its seed.  COUNT 1 prints the schedule.  test_races.py starts it.
+ */
+#include "tests/integration/race_play.h"
+
+#include "common/err.h"
+#include "worker/cache/library.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct world world;
+static struct redis *redis;
+static struct arena answers;
+static volatile int64_t *shift_us;
+
+unsigned
+below(unsigned n)
+{
+	return (unsigned)random_below(&world.random, n);
+}
+
+static bool
+chance(unsigned percent)
+{
+	return below(100) < percent;
+}
+
+void
+trace(const char *format, ...)
+{
+	va_list ap;
+
+	if (!world.trace)
+		return;
+	va_start(ap, format);
+	vprintf(format, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static void
+stop(const struct err *err)
+{
+	fprintf(stderr, "seed %llu: %s\n", (unsigned long long)world.seed, err->text);
+	exit(2);
+}
+
+/* ---- the cache ---- */
+
+struct redis_reply *
+ask(const char *format, ...)
+{
+	struct redis_reply *reply = NULL;
+	struct err err = { 0 };
+	char line[1024];
+	struct str words[24];
+	int count = 0;
+	char *rest = line;
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	for (char *word; (word = strsep(&rest, " ")) != NULL && count < 24;)
+		words[count++] = str_of(word);
+	arena_reset(&answers);
+	redis_queue(redis, count, words);
+	if (redis_flush(redis, &err) != 0 ||
+	    redis_receive(redis, &answers, 60000, &reply, &err) != 1)
+		stop(&err);
+	if (reply->type == REDIS_ERROR) {
+		redis_reply_error(reply, &err);
+		fprintf(stderr, "%s: ", line);
+		stop(&err);
+	}
+	return reply;
+}
+
+static const char *
+word_of(const struct redis_reply *reply, size_t at)
+{
+	if (reply->type != REDIS_ARRAY)
+		return reply->text.data;
+	return at < reply->count ? reply->element[at]->text.data : NULL;
+}
+
+static bool
+says(const struct redis_reply *reply, const char *word)
+{
+	const char *first = word_of(reply, 0);
+
+	return first != NULL && strcmp(first, word) == 0;
+}
+
+static void
+keep(char *out, size_t size, const char *text)
+{
+	snprintf(out, size, "%s", text != NULL ? text : "");
+}
+
+void
+clock_move(int64_t ms)
+{
+	*shift_us += ms * 1000;
+	world.now_ms += ms;
+	trace("time +%lld ms", (long long)ms);
+}
+
+/* ---- the database ---- */
+
+/* What a loader reads now: the row as the primary has it, or a replica had it. */
+static struct row
+select_row(void)
+{
+	int64_t at_ms = world.now_ms;
+	struct row row = { 0 };
+
+	if (world.family->lag_ms == 0)
+		return world.row;
+	at_ms -= below((unsigned)world.family->lag_ms + 1);
+	for (unsigned v = 1; v <= world.last_version; v++)
+		if (world.fates[v].committed && world.fates[v].at_ms <= at_ms)
+			row = world.fates[v].row;
+	return row;
+}
+
+/* Apply a change: not below the row's version. */
+static void
+commit(const struct event *e)
+{
+	struct fate *f = &world.fates[e->version];
+
+	if (e->poison) {
+		f->refused = true;
+		return;
+	}
+	if (e->version < world.row.version)
+		return;
+	if (!world.row.there)
+		world.row.a = world.row.b = 0;
+	world.row.version = e->version;
+	world.row.there = !e->deleted;
+	world.row.a = e->a != 0 ? e->a : world.row.a;
+	world.row.b = e->b != 0 ? e->b : world.row.b;
+	*f = (struct fate){
+		.row = world.row, .at_ms = world.now_ms, .exists = true, .committed = true
+	};
+	trace("  committed %u: %u,%u%s", e->version, world.row.a, world.row.b,
+	    e->deleted ? " deleted" : "");
+}
+
+static struct event
+new_event(void)
+{
+	struct event e = { .version = ++world.last_version };
+
+	world.fates[e.version].exists = true;
+	return e;
+}
+
+static void
+log_add(unsigned lane, struct event e)
+{
+	struct event_log *log = &world.logs[lane];
+
+	log->events[log->count++] = e;
+}
+
+static bool
+is_full(void)
+{
+	return world.last_version + 2 >= VERSIONS_MAX;
+}
+
+/* Somebody writes MySQL; the change is observed. */
+static void
+do_write(void)
+{
+	struct event e;
+
+	if (is_full())
+		return;
+	e = new_event();
+	e.deleted = world.family->deletes && world.row.there && chance(30);
+	if (!e.deleted) {
+		e.a = !world.family->puts || chance(30) ? e.version : 0;
+		e.b = e.a == 0 || !world.row.there || chance(30) ? e.version : 0;
+	}
+	trace("write %u", e.version);
+	commit(&e);
+	log_add(LANE_OBSERVED, e);
+	world.logs[LANE_OBSERVED].written = world.logs[LANE_OBSERVED].count;
+}
+
+/* The application asks for a change of one column, without the cache. */
+static void
+do_ask(void)
+{
+	struct event e;
+
+	if (is_full() || !world.family->puts)
+		return;
+	e = new_event();
+	e.b = e.version;
+	e.poison = chance(15);
+	trace("asked %u", e.version);
+	log_add(LANE_ASKED, e);
+}
+
+/* ---- the application puts ---- */
+
+static void
+do_app_reads(void)
+{
+	const struct redis_reply *reply;
+	const char *payload;
+
+	if (!world.family->puts)
+		return;
+	world.app_has = false;
+	reply = world.plain ? ask("GET %s", world.key) : ask("FCALL sluice_get 1 %s 1", world.key);
+	payload = world.plain ? word_of(reply, 0) : says(reply, "HIT") ? word_of(reply, 1) : NULL;
+	if (payload != NULL && strcmp(payload, "none") != 0) {
+		check_value(payload);
+		CHECK(sscanf(payload, "%u,%u,%u", &world.app.version, &world.app.a, &world.app.b) ==
+		    3);
+		keep(world.app_base, sizeof(world.app_base), word_of(reply, 2));
+	} else {
+		world.app = world.row;
+		snprintf(world.app_base, sizeof(world.app_base), "%u", world.row.version);
+	}
+	world.app_has = world.app.version != 0;
+	trace("the application read %u,%u,%u", world.app.version, world.app.a, world.app.b);
+}
+
+static void
+do_put(void)
+{
+	const struct redis_reply *reply;
+	struct event e;
+
+	if (is_full() || !world.app_has)
+		return;
+	world.app_has = false;
+	e = (struct event){ .version = world.last_version + 1 };
+	e.a = e.version;
+	e.poison = chance(15);
+	if (world.plain)
+		reply = ask("SET %s %u,%u,%u", world.key, e.version, e.a, world.app.b);
+	else
+		reply = ask("FCALL sluice_put 2 %s race:stream %u %s %u,%u,%u %u 1000000 g id 1",
+		    world.key, e.version, world.app_base, e.version, e.a, world.app.b, TTL_MS);
+	trace("put %u from %s: %s", e.version, world.app_base, word_of(reply, 0));
+	if (!says(reply, "OK"))
+		return;
+	new_event();
+	log_add(LANE_ASKED, e);
+}
+
+/* ---- readers and refreshers ---- */
+
+static void
+actor_looks(struct actor *c)
+{
+	unsigned lease_ms = chance(50) ? LEASE_MS : 50;
+	const struct redis_reply *reply;
+	const char *value;
+
+	if (world.plain) {
+		value = word_of(ask("GET %s", world.key), 0);
+		if (value != NULL && !c->refresher)
+			check_value(strcmp(value, "none") == 0 ? NULL : value);
+		c->at = value == NULL || c->refresher ? HAS_LEASE : IDLE;
+		return;
+	}
+	reply = c->refresher ?
+	    ask("FCALL sluice_lease 1 %s %u %u", world.key, lease_ms, 2 * TTL_MS) :
+	    ask("FCALL sluice_get 1 %s %u", world.key, lease_ms);
+	trace("%s: %s", c->refresher ? "refresher" : "reader", word_of(reply, 0));
+	if (says(reply, "HIT") || says(reply, "STALE"))
+		check_value(word_of(reply, 1));
+	c->at = says(reply, "LOAD") ? HAS_LEASE : IDLE;
+	if (c->at == IDLE)
+		return;
+	keep(c->token, sizeof(c->token), word_of(reply, 1));
+	keep(c->refresher ? c->stamp : c->floor, sizeof(c->stamp), word_of(reply, 2));
+}
+
+static void
+actor_writes(struct actor *c)
+{
+	unsigned version = world.family->unversioned ? 1 : c->row.version;
+	const struct redis_reply *reply;
+	char payload[48];
+
+	snprintf(payload, sizeof(payload), "%u,%u,%u", c->row.version, c->row.a, c->row.b);
+	c->at = IDLE;
+	if (world.plain)
+		reply = ask("SET %s %s", world.key, c->row.there ? payload : "none");
+	else if (c->refresher && !c->row.there)
+		reply = ask("FCALL sluice_release 1 %s %s", world.key, c->token);
+	else if (c->refresher)
+		reply = ask("FCALL sluice_refresh 1 %s %s %u %s %u", world.key, c->stamp, version,
+		    payload, TTL_MS);
+	else if (c->row.there)
+		reply = ask("FCALL sluice_fill 1 %s %s %u %s %u 10 %u", world.key, c->token,
+		    version, payload, TTL_MS, chance(50) ? 20000 : 0);
+	else
+		reply = ask("FCALL sluice_fill_none 1 %s %s %s %u", world.key, c->token, c->floor,
+		    TTL_MS);
+	trace("%s wrote %s: %s", c->refresher ? "refresher" : "reader", payload, word_of(reply, 0));
+}
+
+static void
+do_act(void)
+{
+	struct actor *c = &world.actors[below(ACTORS)];
+
+	if (c->at != IDLE && chance(4))
+		c->at = IDLE; /* it died */
+	else if (c->at == IDLE)
+		actor_looks(c);
+	else if (c->at == HAS_LEASE)
+		c->row = select_row(), c->at = HAS_ROW;
+	else
+		actor_writes(c);
+}
+
+/* What stands there, over its time or not: nothing old may stay for anyone. */
+static void
+do_look(void)
+{
+	const struct redis_reply *reply =
+	    world.plain ? ask("GET %s", world.key) : ask("HMGET %s p n", world.key);
+	const char *value = word_of(reply, 0);
+
+	if (value != NULL)
+		check_value(strcmp(value, "none") == 0 ? NULL : value);
+	else if (!world.plain && word_of(reply, 1) != NULL)
+		check_value(NULL);
+}
+
+static void
+do_stretch(void)
+{
+	if (!world.plain)
+		ask("FCALL sluice_stretch 1 %s %s 3000", world.key, "0");
+}
+
+/* ---- workers ---- */
+
+static void
+do_commit(void)
+{
+	struct event_log *log = &world.logs[LANE_ASKED];
+
+	if (log->written < log->count)
+		commit(&log->events[log->written++]);
+}
+
+/* From `done` on, as after a crash too; sometimes it dies before it has the answers. */
+static void
+do_tell(void)
+{
+	unsigned lane = below(LOGS);
+	struct event_log *log = &world.logs[lane];
+	unsigned count = log->written - log->done;
+	bool answered = !chance(15), repeat;
+
+	if (count == 0)
+		return;
+	if (count > BATCH_MAX)
+		count = BATCH_MAX;
+	count = 1 + below(count);
+	trace("worker %u%s", lane, answered ? "" : ", which dies");
+	repeat = log->done < log->begun; /* a successor reads from done */
+	worker_tell(&log->events[log->done], count, repeat, answered);
+	if (log->begun < log->done + count)
+		log->begun = log->done + count;
+	if (answered)
+		log->done += count;
+}
+
+/* One falls asleep with a batch while its successor goes on, or wakes. */
+static void
+do_sleep(void)
+{
+	unsigned z = world.family->mode == MODE_POPULATE ? 0 : below(ZOMBIES), lane = below(LOGS);
+	struct event_log *log = &world.logs[lane];
+
+	if (world.zombie_count[z] > 0) {
+		trace("an old worker wakes");
+		worker_tell(world.zombies[z], world.zombie_count[z], false, false);
+		world.zombie_count[z] = 0;
+		return;
+	}
+	if (log->written == log->done)
+		return;
+	world.zombie_count[z] = 1 + below(log->written - log->done);
+	if (world.zombie_count[z] > BATCH_MAX)
+		world.zombie_count[z] = BATCH_MAX;
+	memcpy(world.zombies[z], &log->events[log->done],
+	    world.zombie_count[z] * sizeof(struct event));
+}
+
+/* A dead letter, or a whole lane, is told again. */
+static void
+do_again(void)
+{
+	struct event_log *log = &world.logs[below(LOGS)];
+
+	if (log->done > 0) {
+		trace("again");
+		worker_tell(&log->events[below(log->done)], 1, true, false);
+	}
+}
+
+/* ---- what happens to the cache ---- */
+
+static void
+do_evict(void)
+{
+	if (!world.family->evicts)
+		return;
+	trace("evicted");
+	ask("DEL %s", world.key);
+}
+
+static void
+do_time(void)
+{
+	static const unsigned steps_ms[] = { 1, 5, 40, 500, 1500, 3000, 6000, 11000, 61000,
+		115000 };
+
+	clock_move(steps_ms[below(chance(60) ? 5 : 10)]);
+}
+
+static void
+do_snapshot(void)
+{
+	const struct redis_reply *reply;
+
+	if (!world.family->failover || world.lost)
+		return;
+	world.snapshot_ttl = ask("PTTL %s", world.key)->integer;
+	reply = ask("DUMP %s", world.key);
+	world.snapshot_len = reply->text.data == NULL ? 0 : reply->text.len;
+	CHECK(world.snapshot_len < sizeof(world.snapshot));
+	memcpy(world.snapshot, reply->text.data != NULL ? reply->text.data : "",
+	    world.snapshot_len);
+	world.snapshot_ms = world.now_ms;
+	for (unsigned l = 0; l < LOGS; l++)
+		world.snapshot_done[l] = world.logs[l].done;
+	world.has_snapshot = true;
+	trace("replicated so far");
+}
+
+/* Everything that was told since is told again: until then old values may be read. */
+static void
+do_failover(void)
+{
+	int64_t ttl_ms = world.snapshot_ttl - (world.now_ms - world.snapshot_ms);
+	struct str words[5];
+	struct redis_reply *reply;
+	struct err err = { 0 };
+	char digits[32];
+
+	if (!world.has_snapshot)
+		return;
+	trace("the cache fails over");
+	ask("DEL %s", world.key);
+	if (world.snapshot_len > 0 && (world.snapshot_ttl < 0 || ttl_ms > 0)) {
+		snprintf(digits, sizeof(digits), "%lld",
+		    world.snapshot_ttl < 0 ? 0LL : (long long)ttl_ms);
+		words[0] = STR("RESTORE"), words[1] = str_of(world.key), words[2] = str_of(digits);
+		words[3] = (struct str){ world.snapshot, world.snapshot_len };
+		redis_queue(redis, 4, words);
+		if (redis_flush(redis, &err) != 0 ||
+		    redis_receive(redis, &answers, 60000, &reply, &err) != 1 ||
+		    reply->type == REDIS_ERROR)
+			stop(&err);
+	}
+	world.has_snapshot = false;
+	for (unsigned l = 0; l < LOGS; l++) {
+		if (world.replay_to[l] < world.logs[l].done)
+			world.replay_to[l] = world.logs[l].done;
+		world.logs[l].done = world.snapshot_done[l];
+		world.lost |= world.logs[l].done < world.replay_to[l];
+	}
+}
+
+static void
+see_replayed(void)
+{
+	world.lost = world.lost &&
+	    (world.logs[0].done < world.replay_to[0] || world.logs[1].done < world.replay_to[1]);
+}
+
+/* ---- schedules ---- */
+
+static const struct {
+	void (*act)(void);
+	unsigned weight;
+} actions[] = { { do_act, 40 }, { do_look, 16 }, { do_write, 8 }, { do_ask, 3 },
+	{ do_app_reads, 6 }, { do_put, 6 }, { do_commit, 8 }, { do_tell, 16 }, { do_sleep, 4 },
+	{ do_again, 4 }, { do_evict, 3 }, { do_time, 6 }, { do_stretch, 2 }, { do_snapshot, 3 },
+	{ do_failover, 2 } };
+
+static void
+step(void)
+{
+	unsigned sum = 0, at;
+
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+		sum += actions[i].weight;
+	at = below(sum);
+	for (size_t i = 0;; at -= actions[i++].weight) {
+		if (at < actions[i].weight) {
+			actions[i].act();
+			break;
+		}
+	}
+	see_replayed();
+}
+
+static void
+play(const struct family *family, uint64_t seed, bool plain, bool traced)
+{
+	int64_t now_ms = world.now_ms;
+
+	world = (struct world){
+		.family = family, .seed = seed, .plain = plain, .trace = traced, .now_ms = now_ms
+	};
+	random_init(&world.random, seed * 16 + (uint64_t)family->mode);
+	snprintf(world.number, sizeof(world.number), "%llu", (unsigned long long)seed);
+	snprintf(world.key, sizeof(world.key), "race:%s", world.number);
+	world.fates[0] = (struct fate){ .committed = true, .told = true };
+	for (unsigned i = 0; i < ACTORS; i++)
+		world.actors[i].refresher = i >= ACTORS - 2;
+	for (unsigned i = 0; i < STEPS && world.why[0] == '\0'; i++)
+		step();
+	ask("DEL %s race:stream", world.key);
+}
+
+static const struct family families[] = {
+	{ .name = "versioned",
+	    .text = "any order, readers of the primary",
+	    .mode = MODE_VERSIONED,
+	    .deletes = true,
+	    .evicts = true },
+	{ .name = "replica",
+	    .text = "readers of a replica that lags less than a marker lives",
+	    .mode = MODE_VERSIONED,
+	    .deletes = true,
+	    .lag_ms = ABSENT_MS - 100 },
+	{ .name = "put",
+	    .text = "values put with their writes, and others that write past them",
+	    .mode = MODE_VERSIONED,
+	    .puts = true,
+	    .evicts = true },
+	{ .name = "populate",
+	    .text = "rows written into the cache",
+	    .mode = MODE_POPULATE,
+	    .deletes = true,
+	    .evicts = true },
+	{ .name = "unversioned",
+	    .text = "a version that doesn't rise, replicas that lag less than the quarantine",
+	    .mode = MODE_VERSIONED,
+	    .unversioned = true,
+	    .lag_ms = QUARANTINE_MS - 100 },
+	{ .name = "failover",
+	    .text = "the cache falls back, and what it lost is told again",
+	    .mode = MODE_VERSIONED,
+	    .deletes = true,
+	    .evicts = true,
+	    .failover = true },
+	{ .name = "beyond",
+	    .text = "a replica that lags longer than the marker lives, evictions",
+	    .mode = MODE_VERSIONED,
+	    .deletes = true,
+	    .evicts = true,
+	    .lag_ms = 5 * ABSENT_MS,
+	    .bounded = true },
+};
+enum { FAMILIES = sizeof(families) / sizeof(families[0]) };
+
+/* Returns how many schedules read an old value. */
+static unsigned
+play_many(const struct family *family, uint64_t from, unsigned count, bool plain)
+{
+	unsigned stale = 0, hits = 0, in_bound = 0;
+	char why[256] = "";
+
+	for (unsigned i = 0; i < count; i++) {
+		play(family, from + i, plain, count == 1);
+		hits += world.hits;
+		in_bound += world.in_bound;
+		stale += world.stale > 0;
+		if (world.stale > 0 && why[0] == '\0')
+			snprintf(why, sizeof(why), " seed %llu: %.200s",
+			    (unsigned long long)world.seed, world.why);
+	}
+	printf("%s %s %u %u %u %u%s\n", family->name, plain ? "plain" : "functions", count, hits,
+	    stale, in_bound, why);
+	fflush(stdout);
+	return stale;
+}
+
+static void
+open_all(int port, const char *file)
+{
+	static struct redis_options options;
+	struct library library;
+	struct err err = { 0 };
+	int fd = open(file, O_RDWR);
+
+	options = (struct redis_options){
+		.host = "127.0.0.1", .port = port, .connect_timeout_ms = 5000, .timeout_ms = 60000
+	};
+	shift_us = fd < 0 ?
+	    MAP_FAILED :
+	    mmap(NULL, sizeof(*shift_us), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(shift_us != MAP_FAILED);
+	redis = redis_new(&options);
+	arena_init(&answers, 1 << 16);
+	if (redis_open(redis, &err) != 0 || library_load(redis, &library, &answers, &err) != 0)
+		stop(&err);
+	worker_open(port);
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t from;
+	unsigned count;
+
+	if (argc < 5)
+		return 2;
+	open_all(atoi(argv[1]), argv[2]);
+	from = strtoull(argv[3], NULL, 10);
+	count = (unsigned)atoi(argv[4]);
+	for (unsigned f = 0; f < FAMILIES; f++) {
+		if (argc > 5 && strcmp(argv[5], families[f].name) != 0)
+			continue;
+		play_many(&families[f], from, count, false);
+		if (count > 1)
+			play_many(&families[f], from, count / 10 + 1, true);
+	}
+	worker_close();
+	redis_free(&redis);
+	arena_deinit(&answers);
+	return 0;
+}
