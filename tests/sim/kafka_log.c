@@ -309,7 +309,9 @@ log_order_place(unsigned lane, const char *why, struct position *place)
 	    (strcmp(why, LANE_WHY_IDENTITY) != 0 &&
 		(strcmp(why, LANE_WHY_ROLLBACK) != 0 || !is_beyond(lane, place_of(lane)))))
 		return false;
-	*place = before_new(lane);
+	*place = world.invalidates && strcmp(why, LANE_WHY_IDENTITY) == 0 ?
+	    (struct position){ 0, 0 } :
+	    before_new(lane);
 	return true;
 }
 
