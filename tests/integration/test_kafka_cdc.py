@@ -160,6 +160,7 @@ def test_orders_of_lanes_that_only_invalidate_need_no_mysql(t):
     kafka.send(topic, [poison(number) for number in range(6)] + [event(7)])
     kafka.send(topic, [event(8, 1), event(1, 1, text="x" * 100_000), event(9, 1)])
     wait_for("both halt", lambda: {one["name"]: one["why"] for one in process.status()["lanes"]} == {lane + "0": "poison_rate", lane + "1": "entry_too_large"})
+    wait_for("the group's offset", lambda: kafka.committed(topic, 2)[1][0] == 1)
     code, out, err = t.command("lane", "list", told)
     assert code == 0 and re.search(rf"{lane}1 +1 +0 +3 +2", out), (out, err)
     equal(t.command("lane", "resume", told, f"{topic}/7")[0], 1)
