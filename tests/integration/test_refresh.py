@@ -244,6 +244,6 @@ def test_a_zipf_load_with_refresh_has_no_miss_at_expiry(t):
     assert off["at_expiry"] >= off["hot"] // 2 and on["hot"] > 0, (off, on)
     # in the short form a busy machine may keep the refresher waiting
     assert on["at_expiry"] <= (0 if "ZIPF_SECONDS" in os.environ else off["at_expiry"] // 4), (off, on)
-    assert per_key <= 1.2, shown
+    assert per_key <= (1.2 if "ZIPF_SECONDS" in os.environ else 1.5), (per_key, shown)
     table = sluice.status()["tables"]["articles"]
     assert abs(table["hit_rate"] - on["hits"] / on["reads"]) < 0.05, (table, on)

@@ -181,17 +181,18 @@ local function value_reply(word, payload, version, stamp)
 	return { word, payload, version or NONE, stamp }
 end
 
+-- The answer, and the time where it had to be asked for.
 local function look(key, args)
 	local lease = whole(args[1], 10000, 3600000, 'lease')
 	local wait = whole(args[2], 100, 3600000, 'wait')
 	local p, r, w, e = values(call('HMGET', key, 'p', 'r', 'w', 'e'))
 	if w and not e then return value_reply('HIT', p, r, w) end
 	local us = now_us()
-	if w and not is_over(e, us) then return value_reply('HIT', p, r, w) end
+	if w and not is_over(e, us) then return value_reply('HIT', p, r, w), us end
 	local s, m, t, l, q = values(call('HMGET', key, 's', 'm', 't', 'l', 'q'))
 	if not is_over(l, us) then
-		if w and not is_over(s, us) then return value_reply('STALE', p, r, w) end
-		return { 'WAIT', min(wait, max(1, number(l) - floor(us / 1000))) }
+		if w and not is_over(s, us) then return value_reply('STALE', p, r, w), us end
+		return { 'WAIT', min(wait, max(1, number(l) - floor(us / 1000))) }, us
 	end
 	if not is_over(q, us) then return { 'MISS' } end
 	if w and call('HMGET', key, 'b')[1] then return { 'MISS' } end -- nothing else fills meanwhile
@@ -200,14 +201,14 @@ local function look(key, args)
 	local token = digits(us)
 	call('HSET', key, 't', token, 'l', digits(floor(us / 1000) + lease))
 	if fresh then lasts(key, max(1, lease)) else call('PEXPIRE', key, digits(max(1, lease)), 'GT') end
-	return { 'LOAD', token, higher(r, m) }
+	return { 'LOAD', token, higher(r, m) }, us
 end
 
 -- Whoever listens learns what is read how often, and what of it was there.
 local function get(key, args)
 	local sample = whole(args[3], 0, 1000000, 'sample')
-	local reply = look(key, args)
-	if sample > 0 and now_us() % sample == 0 then
+	local reply, us = look(key, args)
+	if sample > 0 and (us or now_us()) % sample == 0 then
 		local found = reply[1] == 'HIT' or reply[1] == 'STALE'
 		try('PUBLISH', 'sluice:reads', digits(sample) .. (found and ' H ' or ' M ') .. key)
 	end
