@@ -323,6 +323,9 @@ do_act(void)
 {
 	struct actor *c = &world.actors[below(ACTORS)];
 
+	/* those that have begun more often */
+	for (unsigned i = 0; i < 2 && c->at == IDLE; i++)
+		c = &world.actors[below(ACTORS)];
 	if (c->at != IDLE && chance(4))
 		c->at = IDLE; /* it died */
 	else if (c->at == IDLE)
@@ -392,9 +395,11 @@ do_tell(void)
 static void
 do_sleep(void)
 {
-	unsigned z = world.family->mode == MODE_POPULATE ? 0 : below(ZOMBIES), lane = below(LOGS);
+	unsigned z = below(ZOMBIES), lane = below(LOGS);
 	struct event_log *log = &world.logs[lane];
 
+	if (world.family->mode == MODE_POPULATE)
+		return; /* the README's limit */
 	if (world.zombie_count[z] > 0) {
 		trace("an old worker wakes");
 		worker_tell(world.zombies[z], world.zombie_count[z], false, false);
@@ -508,9 +513,9 @@ see_replayed(void)
 static const struct {
 	void (*act)(void);
 	unsigned weight;
-} actions[] = { { do_act, 40 }, { do_look, 16 }, { do_write, 8 }, { do_ask, 3 },
-	{ do_app_reads, 6 }, { do_put, 6 }, { do_commit, 8 }, { do_tell, 16 }, { do_sleep, 4 },
-	{ do_again, 4 }, { do_evict, 3 }, { do_time, 6 }, { do_stretch, 2 }, { do_snapshot, 3 },
+} actions[] = { { do_act, 40 }, { do_look, 12 }, { do_write, 8 }, { do_ask, 5 },
+	{ do_app_reads, 9 }, { do_put, 9 }, { do_commit, 8 }, { do_tell, 10 }, { do_sleep, 4 },
+	{ do_again, 7 }, { do_evict, 3 }, { do_time, 6 }, { do_stretch, 2 }, { do_snapshot, 3 },
 	{ do_failover, 2 } };
 
 static void

@@ -18,7 +18,7 @@
  * that is read afterwards must be of that version or newer; once all changes up to its version are
  * told it must be what the row was then; one whose write was refused must be gone.
  */
-enum { VERSIONS_MAX = 128, ACTORS = 4, ZOMBIES = 3, BATCH_MAX = 4, STEPS = 60 };
+enum { VERSIONS_MAX = 128, ACTORS = 4, ZOMBIES = 3, BATCH_MAX = 4, STEPS = 80 };
 enum {
 	LEASE_MS = 10000,
 	TTL_MS = 100000,
