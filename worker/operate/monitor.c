@@ -140,6 +140,7 @@ look_at_cache(struct monitor *m)
 		m->cache_tried_ms = clock_ms();
 		if (redis_open(m->cache, NULL) != 0)
 			return;
+		m->cache_watch.asked_ms = 0; /* it may be another one: look at once */
 	}
 	cache_watch_turn(&m->cache_watch, m->cache);
 }
