@@ -7,14 +7,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { LOOK_MS = 20, LOOKS_MAX = 60 };
+enum { LOOK_MS = 20 };
 #define LANE "default/redis/wb:users:"
 
 struct round {
 	struct floors *floors;
 	struct sql *sql;
 	int64_t tried_ms;
-	uint64_t seen[SLOW_USERS];
+	uint64_t seen[SLOW_USERS], fresh[SLOW_USERS];
 	struct position written[SHOP_LANES], done[SHOP_LANES], wanted[SHOP_LANES];
 };
 
@@ -39,12 +39,12 @@ read_versions(struct round *r)
 	struct sql_result result;
 	uint64_t id;
 
-	memset(r->seen, 0, sizeof(r->seen));
-	if (!ask(r, &result, "SELECT id, ver FROM users WHERE id <= 150"))
+	memset(r->fresh, 0, sizeof(r->fresh));
+	if (!ask(r, &result, "SELECT id, ver FROM users WHERE id <= 250"))
 		return false;
 	for (size_t i = 0; i < result.rows; i++)
 		if (number_u64(sql_cell(&result, i, 0), &id) && id >= 1 && id <= SLOW_USERS)
-			number_u64(sql_cell(&result, i, 1), &r->seen[id - 1]);
+			number_u64(sql_cell(&result, i, 1), &r->fresh[id - 1]);
 	sql_result_free(&result);
 	return true;
 }
@@ -70,43 +70,41 @@ read_ledger(struct round *r)
 	return true;
 }
 
-static bool
-is_done(const struct round *r, size_t user)
+/* What was read of the lane's users is certain by now. */
+static void
+raise_floors(struct round *r, unsigned lane)
 {
-	unsigned lane = shop_row_lane(SHOP_USERS, user);
-
-	return position_compare(r->done[lane], r->wanted[lane]) >= 0;
-}
-
-/* Raise what is certain by now; true when that is all. */
-static bool
-raise_floors(struct round *r)
-{
-	bool all = true;
-
 	for (size_t i = 0; i < SLOW_USERS; i++) {
 		_Atomic uint64_t *floor = &r->floors->version[i];
 
-		if (!is_done(r, i))
-			all = false;
-		else if (r->seen[i] > atomic_load(floor))
+		if (shop_row_lane(SHOP_USERS, i) == lane && r->seen[i] > atomic_load(floor))
 			atomic_store(floor, r->seen[i]);
 	}
-	return all;
 }
 
-/* A lane that stands still doesn't hold up the others: after some looks the rows are read again. */
+/* A lane that stands still doesn't hold up the others. */
 static void
 play(struct round *r)
 {
-	if (!read_versions(r) || !read_ledger(r))
+	bool due[SHOP_LANES], any = false;
+
+	if (!read_ledger(r))
 		return;
-	memcpy(r->wanted, r->written, sizeof(r->wanted));
-	for (int looks = 0; looks < LOOKS_MAX && !raise_floors(r); looks++) {
-		pause_ms(LOOK_MS);
-		if (atomic_load(&r->floors->stop) || !read_ledger(r))
-			return;
+	for (unsigned i = 0; i < SHOP_LANES; i++) {
+		due[i] = position_compare(r->done[i], r->wanted[i]) >= 0;
+		any |= due[i];
+		if (due[i])
+			raise_floors(r, i);
 	}
+	/* rows first: the positions of later are behind them all */
+	if (!any || !read_versions(r) || !read_ledger(r))
+		return;
+	for (size_t i = 0; i < SLOW_USERS; i++)
+		if (due[shop_row_lane(SHOP_USERS, i)])
+			r->seen[i] = r->fresh[i];
+	for (unsigned i = 0; i < SHOP_LANES; i++)
+		if (due[i])
+			r->wanted[i] = r->written[i];
 }
 
 static void *

@@ -45,7 +45,7 @@ bool reader_has_mysql(struct sql *sql, int64_t *tried_ms);
 
 /* ---- floor.c ---- */
 
-enum { SLOW_USERS = 150 /* the first: each changes about once a second */ };
+enum { SLOW_USERS = 250, SLOW_FIRST = 50 /* each of these changes about once a second */ };
 
 /*
  * For each user the highest version of which it is certain that its keys were invalidated: a row was

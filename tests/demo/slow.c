@@ -146,7 +146,7 @@ read_versioned(struct page *p, struct err *err)
 static int
 read_page(struct page *p, struct err *err)
 {
-	p->user = (size_t)random_below(&p->random, SLOW_USERS);
+	p->user = SLOW_FIRST + (size_t)random_below(&p->random, SLOW_USERS - SLOW_FIRST);
 	for (int way = 0; way < 2; way++) {
 		arena_reset(&p->arena);
 		p->floor = atomic_load(&p->slow->floors.version[p->user]);

@@ -28,6 +28,21 @@ def test_keys_without_a_ttl_and_large_ones_are_found_and_only_warned_of(t):
     equal(sluice.metric("sluice_cache_warning", warning="memory"), 0)
 
 
+def test_a_cache_that_restarted_is_said_with_its_window(t):
+    t.users()
+    server = t.own_redis()
+    sluice = t.sluice(tables={"users": {"invalidate": [t.prefix + ":u:{id}"]}})
+    wait_for("INFO", lambda: sluice.status()["cache"]["known"])
+    equal((sluice.metric("sluice_cache_restarts_total"), sluice.events("cache_restarted")), (0, []))
+    server.kill()
+    server.up()
+    (line,) = wait_for("the restart", lambda: sluice.events("cache_restarted"))
+    assert "changed=run_id" in line and "window_seconds=" in line, line
+    assert any("restarted or failed over" in w for w in sluice.status()["warnings"]), sluice.status()["warnings"]
+    equal([sluice.metric("sluice_cache_restarts_total"), sluice.metric("sluice_cache_warning", warning="restarted")], [1, 1])
+    assert wait_for("healthy again", lambda: sluice.get("/healthz")[0] == 200)
+
+
 def test_what_is_denied_is_done_without(t):
     t.users()
     t.own_redis()

@@ -66,6 +66,36 @@ the_hit_rate_is_that_of_the_last_look_without_our_own_reads(void **state)
 }
 
 static void
+another_run_or_replication_id_is_a_warning_with_its_window(void **state)
+{
+	int64_t now = clock_wall_ms() / 1000;
+	char lines[160];
+
+	(void)state;
+	snprintf(lines, sizeof(lines),
+	    "run_id:a\r\nmaster_replid:b\r\naof_enabled:0\r\nrdb_last_save_time:%lld\r\n",
+	    (long long)now - 100);
+	info(lines);
+	info(lines);
+	assert_false(warns(CACHE_WARN_RESTARTED));
+	info("run_id:c\r\nmaster_replid:b\r\naof_enabled:1\r\nrdb_last_save_time:1\r\n");
+	assert_true(warns(CACHE_WARN_RESTARTED));
+	assert_non_null(strstr(text, "the cache restarted or failed over: invalidations of 10"));
+	assert_int_equal(SEE(view.restarts), 1);
+	/* a file that is appended to is newer than the last save */
+	info("run_id:c\r\nmaster_replid:d\r\naof_enabled:1\r\nrdb_last_save_time:1\r\n");
+	assert_int_equal(SEE(view.restarts), 2);
+	assert_true(warns(CACHE_WARN_RESTARTED));
+	assert_non_null(strstr(text, "invalidations of 1 s"));
+	/* INFO may be denied in part: what isn't said hasn't changed */
+	info("used_memory:80\r\n");
+	info("run_id:c\r\nmaster_replid:d\r\n");
+	assert_int_equal(SEE(view.restarts), 2);
+	SHOW(view.restart_wall_ms, clock_wall_ms() - 3600001);
+	assert_false(warns(CACHE_WARN_RESTARTED));
+}
+
+static void
 thresholds_are_where_they_are_said_to_be(void **state)
 {
 	(void)state;
@@ -104,6 +134,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(what_was_never_seen_warns_of_nothing, set_up),
 		cmocka_unit_test_setup(the_hit_rate_is_that_of_the_last_look_without_our_own_reads,
+		    set_up),
+		cmocka_unit_test_setup(another_run_or_replication_id_is_a_warning_with_its_window,
 		    set_up),
 		cmocka_unit_test_setup(thresholds_are_where_they_are_said_to_be, set_up),
 		cmocka_unit_test_setup(keys_are_ours_by_their_template, set_up),

@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { INFO_EVERY_MS = 10000, WALK_EVERY_MS = 600000, READS_MIN = 100 };
+enum { RESTARTED_MS = 3600000, APPEND_MS = 1000 /* appendfsync everysec */ };
 enum { HIT_PERMILLE_MIN = 800, MEMORY_PERCENT_MAX = 80, LAG_MS_MAX = 10000, PING_US_MAX = 100000 };
 #define LARGE_BYTES (1024 * 1024)
 
@@ -21,7 +22,7 @@ const char *
 cache_warning_name(enum cache_warning warning)
 {
 	static const char *const names[CACHE_WARNINGS] = { "hit_rate", "memory", "replica_lag",
-		"min_replicas", "persistence", "slow", "large_keys", "without_ttl" };
+		"min_replicas", "persistence", "slow", "large_keys", "without_ttl", "restarted" };
 
 	return warning < CACHE_WARNINGS ? names[warning] : NULL;
 }
@@ -77,6 +78,13 @@ cache_warning(const struct cache_view *v, enum cache_warning warning, char *out,
 	case CACHE_WARN_WITHOUT_TTL:
 		number = SEE(v->without_ttl);
 		format = number > 0 ? "%llu keys under our prefixes never expire" : NULL;
+		break;
+	case CACHE_WARN_RESTARTED:
+		number = (uint64_t)(SEE(v->restart_wall_ms) - SEE(v->lost_from_wall_ms)) / 1000;
+		format = SEE(v->restarts) > 0 &&
+			clock_wall_ms() - SEE(v->restart_wall_ms) < RESTARTED_MS ?
+		    "the cache restarted or failed over: invalidations of %llu s may be lost" :
+		    NULL;
 		break;
 	case CACHE_WARNINGS:
 		break;
@@ -181,6 +189,57 @@ take_replicas(struct cache_watch *w, struct str info)
 	SHOW(w->view->good_replicas, info_number(info, "min_slaves_good_slaves"));
 }
 
+static bool
+is_another(const char *before, struct str now)
+{
+	return before[0] != '\0' && now.len > 0 && !str_equal(str_of(before), now);
+}
+
+static void
+remember(char *out, size_t size, struct str text)
+{
+	if (text.len > 0)
+		snprintf(out, size, "%.*s", STR_ARGS(text));
+}
+
+/* What came back is as old as the last save, or misses what no replica and no file had yet. */
+static void
+tell_restart(struct cache_watch *w, const char *what)
+{
+	struct cache_view *v = w->view;
+	int64_t now_ms = clock_wall_ms();
+	int64_t from_ms = w->seen_wall_ms - APPEND_MS - (int64_t)SEE(v->replica_lag_ms);
+
+	if (!w->appends && w->saved_wall_ms > 0 && w->saved_wall_ms < from_ms)
+		from_ms = w->saved_wall_ms;
+	SHOW(v->lost_from_wall_ms, from_ms);
+	SHOW(v->restart_wall_ms, now_ms);
+	SHOW(v->restarts, SEE(v->restarts) + 1);
+	log_event(LOG_ERROR, "cache_restarted", "changed", "%s", what, "window_seconds", "%lld",
+	    (long long)((now_ms - from_ms) / 1000), "from_unix_ms", "%lld", (long long)from_ms,
+	    "next", "%s",
+	    "goes on; what was invalidated in the window may be read old until its TTL, unless "
+	    "the cache came back empty",
+	    NULL);
+}
+
+static void
+look_for_restart(struct cache_watch *w, struct str info)
+{
+	struct str run = access_info(info, "run_id");
+	struct str replication = access_info(info, "master_replid");
+
+	if (is_another(w->run_id, run))
+		tell_restart(w, "run_id");
+	else if (is_another(w->replication_id, replication))
+		tell_restart(w, "master_replid");
+	remember(w->run_id, sizeof(w->run_id), run);
+	remember(w->replication_id, sizeof(w->replication_id), replication);
+	w->seen_wall_ms = clock_wall_ms();
+	w->saved_wall_ms = (int64_t)info_number(info, "rdb_last_save_time") * 1000;
+	w->appends = info_number(info, "aof_enabled") == 1;
+}
+
 void
 cache_watch_info(struct cache_watch *w, struct str info)
 {
@@ -188,6 +247,7 @@ cache_watch_info(struct cache_watch *w, struct str info)
 	struct str save = access_info(info, "rdb_last_bgsave_status");
 	struct str rewrite = access_info(info, "aof_last_write_status");
 
+	look_for_restart(w, info);
 	SHOW(v->used_bytes, info_number(info, "used_memory"));
 	SHOW(v->max_bytes, info_number(info, "maxmemory"));
 	SHOW(v->evicted, info_number(info, "evicted_keys"));

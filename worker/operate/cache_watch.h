@@ -18,6 +18,10 @@
  * The hit rate is INFO's keyspace_hits and _misses of the last ten seconds, without our own reads: the
  * refresher's and the verifier's looks, this walk's, and where the streams are on that server each XREAD
  * for its lanes.
+ *
+ * Another run id or replication id than at the look before: the cache restarted, failed over or was
+ * replaced, and may hold what had been invalidated since its last save (without an append-only file),
+ * or since that look.  That is logged, counted, and a warning for an hour.
  * What is denied is done without, and said once.  Thread: the monitor's; the view is read by all.
  */
 enum { CACHE_KEYS_PER_TICK = 50, CACHE_LARGE_SHOWN = 5 };
@@ -36,6 +40,8 @@ struct cache_view {
 	_Atomic uint64_t without_ttl;	     /* of our prefixes, in the last whole walk */
 	_Atomic uint64_t largest_bytes;	     /* of any key, in the last whole walk */
 	_Atomic uint64_t large;		     /* keys above LARGE_BYTES in it */
+	_Atomic uint64_t restarts;	     /* seen: other run ids and replication ids */
+	_Atomic int64_t restart_wall_ms, lost_from_wall_ms; /* the last of them, and its window */
 };
 
 enum cache_warning {
@@ -47,6 +53,7 @@ enum cache_warning {
 	CACHE_WARN_SLOW,	 /* a PING above 100 ms */
 	CACHE_WARN_LARGE_KEYS,	 /* above 1 MiB */
 	CACHE_WARN_WITHOUT_TTL,	 /* keys under our prefixes that never expire */
+	CACHE_WARN_RESTARTED,	 /* within the last hour; invalidations may be lost */
 	CACHE_WARNINGS
 };
 const char *cache_warning_name(enum cache_warning warning);
@@ -58,6 +65,10 @@ struct cache_watch {
 	const struct config *config;
 	struct cache_view *view;
 	int64_t asked_ms;
+	/* of the look before */
+	char run_id[48], replication_id[48];
+	int64_t seen_wall_ms, saved_wall_ms;
+	bool appends;
 	uint64_t hits_before, misses_before, own_before, own_reads, stream_reads;
 	uint64_t own_misses_before;
 	bool counted;

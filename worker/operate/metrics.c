@@ -204,6 +204,9 @@ print_cache(const struct snapshot *s, struct buf *out)
 	    (double)c->large);
 	series_gauge(out, "sluice_cache_largest_key_bytes", "The largest key of the last walk.",
 	    (double)c->largest_bytes);
+	series_counter(out, "sluice_cache_restarts_total",
+	    "Other run ids or replication ids of the cache: it restarted or failed over.",
+	    c->restarts);
 	series_head(out, "sluice_cache_warning", "gauge", "1 while the warning holds.");
 	for (int i = 0; i < CACHE_WARNINGS; i++)
 		series_value(out, "sluice_cache_warning", "warning",

@@ -175,6 +175,18 @@ look_at_dead_letters(struct monitor *m)
 		count_in_stream(m);
 }
 
+static void
+look_at_cache(struct monitor *m)
+{
+	bool was_open = redis_is_open(m->cache);
+
+	if (!reach(m->cache, &m->view.cache, DEPENDENCY_CACHE))
+		return;
+	if (!was_open)
+		m->cache_watch.asked_ms = 0; /* it may be another one: look at once */
+	cache_watch_turn(&m->cache_watch, m->cache);
+}
+
 /* While MySQL is away no worker looks at its lanes: somebody must see them grow. */
 static void
 look_at_backlog(struct monitor *m)
@@ -223,9 +235,8 @@ monitor_thread(void *arg)
 		}
 		if (config_invalidates(&m->hasty))
 			look_at_dead_letters(m);
-		if (config_has_templates(&m->hasty) &&
-		    reach(m->cache, &m->view.cache, DEPENDENCY_CACHE))
-			cache_watch_turn(&m->cache_watch, m->cache);
+		if (config_has_templates(&m->hasty))
+			look_at_cache(m);
 		log_flush_quiet();
 	} while (rest(m));
 	return NULL;

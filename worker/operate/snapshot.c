@@ -260,6 +260,7 @@ take_cache(struct snapshot_cache *out, const struct cache_view *view)
 	out->largest_bytes = SEE(view->largest_bytes);
 	out->walks = SEE(view->walks);
 	out->keys_walked = SEE(view->keys_walked);
+	out->restarts = SEE(view->restarts);
 	for (int i = 0; i < CACHE_WARNINGS; i++)
 		out->warns[i] = cache_warning(view, (enum cache_warning)i, out->warnings[i],
 		    (int)sizeof(out->warnings[i]));

@@ -98,7 +98,7 @@ struct snapshot_cache {
 	bool known;
 	uint64_t used_bytes, max_bytes, evicted, expired, hits, misses;
 	int hit_permille; /* -1: too few reads to tell */
-	uint64_t replicas, without_ttl, large, largest_bytes, walks, keys_walked;
+	uint64_t replicas, without_ttl, large, largest_bytes, walks, keys_walked, restarts;
 	double replica_lag_seconds, ping_seconds;
 	bool persistence_failed;
 	bool warns[CACHE_WARNINGS];
