@@ -33,8 +33,9 @@ struct kafka_log {
 	int64_t start, end; /* the first offset there, the one behind the last */
 	unsigned leader;    /* epoch: higher since the log lost its end at `cut` */
 	int64_t cut;
-	bool lost_end;	/* it did, or the topic was made anew: see log_is_held */
-	int64_t cut_us; /* when it will; 0: never */
+	bool lost_end;	    /* it did, or the topic was made anew: see log_is_held */
+	int64_t cut_us;	    /* when it will; 0: never */
+	int64_t ordered_us; /* when the operator last gave it a place */
 	/* of the group */
 	int owner;		   /* a member; -1: none */
 	bool leaving;		   /* its owner was told */
@@ -161,6 +162,8 @@ void logs_check_told(void);
 bool logs_lose_ends(void);
 /* Where an operator lets a halted lane go on; false: at its place. */
 bool log_order_place(unsigned lane, const char *why, struct position *place);
+/* Has one been given that nobody can have seen the outcome of? */
+bool log_order_waits(unsigned lane);
 /* By order the lane is of the topic that is there now, from its place on. */
 void log_claimed(unsigned lane);
 

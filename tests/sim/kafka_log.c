@@ -280,39 +280,34 @@ logs_check_told(void)
 
 /* ---- orders ---- */
 
-/* Of lanes that don't write nobody knows but the worker itself. */
-static struct position
-place_of(unsigned lane)
-{
-	for (unsigned i = 0; i < world.processes && world.invalidates; i++)
-		if (world.process[i].alive && world.process[i].lanes[lane].state == LANE_HALTED)
-			return world.process[i].lanes[lane].position;
-	return world.ledger[lane].position;
-}
-
 /* Whoever compared the table with the log knows what of it was applied; keys are told again. */
 static struct position
 before_new(unsigned lane)
 {
 	const struct stream *s = &world.streams[lane];
 
-	/* where only keys are at stake nobody compares, but with a topic made anew */
-	if (world.invalidates && sim_kafka.topic_life == 1)
-		return position_of_offset(sim_kafka.logs[lane].end - 1);
 	for (unsigned i = s->trimmed; i < s->added; i++)
-		if (is_visible(s, i) && !is_settled(&s->entries[i]))
+		if (is_visible(s, i) && (world.invalidates || !is_settled(&s->entries[i])))
 			return position_of_offset((int64_t)s->entries[i].id.major - 1);
 	return position_of_offset(sim_kafka.logs[lane].end - 1);
+}
+
+bool
+log_order_waits(unsigned lane)
+{
+	int64_t at_us = sim_kafka.logs[lane].ordered_us;
+
+	return at_us != 0 && world.now_us - at_us < 3000000;
 }
 
 bool
 log_order_place(unsigned lane, const char *why, struct position *place)
 {
 	if (why == NULL ||
-	    (strcmp(why, LANE_WHY_IDENTITY) != 0 &&
-		(strcmp(why, LANE_WHY_ROLLBACK) != 0 || !is_beyond(lane, place_of(lane)))))
+	    (strcmp(why, LANE_WHY_IDENTITY) != 0 && strcmp(why, LANE_WHY_ROLLBACK) != 0))
 		return false;
 	*place = before_new(lane);
+	sim_kafka.logs[lane].ordered_us = world.now_us;
 	return true;
 }
 

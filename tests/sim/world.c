@@ -154,10 +154,11 @@ operate(unsigned lane)
 	bool halted = is_halted(lane, &why);
 
 	if ((!world.ledger[lane].found && !world.invalidates) || order->kind != ORDER_NONE ||
-	    is_row_locked(lane))
+	    is_row_locked(lane) || (world.kafka && log_order_waits(lane)))
 		return;
 	if (!(halted && world.calm) && !chance(world.odds.order))
 		return;
+	order->has_position = false;
 	if (!halted && (world.kafka || below(4) == 0))
 		order->kind = ORDER_ACK;
 	else if (world.kafka && log_order_place(lane, why, &order->position)) {
