@@ -189,6 +189,7 @@ def test_sigterm_finishes_and_exits_0(t):
     equal([name for name, row in ledger.items() if row["position"] != row["done"]], [], "done is behind position")
     process.start()
     check(t, model)
+    wait_for("it hears signals", lambda: process.status()["totals"]["lanes_owned"] > 0)
     equal(process.stop(), 0)
 
 

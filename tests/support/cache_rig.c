@@ -184,6 +184,7 @@ cache_rig_close(struct cache_rig *f)
 		free(f->batch.touched);
 		f->batch.touched = next;
 	}
+	owed_deinit(&f->batch.owed);
 	counters_deinit(&f->counters);
 	server_stop(&f->server);
 }
