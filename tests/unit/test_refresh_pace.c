@@ -148,7 +148,7 @@ no_order_of_failures_passes_the_cap_or_the_breaker(void **state)
 		loads[i].count = pace_take(&p, random_below(&random, 300));
 		assert_true(loads_of_the_last_second(i) <= LIMIT);
 		pace_loaded(&p, mood == 1 ? 500000 : 5000);
-		assert_true(p.rate >= 1 && p.rate <= LIMIT);
+		assert_true(p.rate >= 1 && p.rate <= (double)LIMIT);
 		assert_int_equal(breaker_worked(&b), in_a_row >= FAILURES);
 		closed += in_a_row >= FAILURES;
 		assert_int_equal(b.state, BREAKER_CLOSED);

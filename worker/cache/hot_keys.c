@@ -252,7 +252,7 @@ is_read_no_more(const struct hot_keys *h, const struct hot_key *k, int64_t now_m
 	double rate = hot_key_rate(h, k, k->read_ms) / 1000;
 
 	return k->count > 0 && quiet_ms >= (double)h->half_life_ms &&
-	    rate * quiet_ms >= HOT_KEY_MISSES * k->weight;
+	    rate * quiet_ms >= (double)HOT_KEY_MISSES * k->weight;
 }
 
 size_t

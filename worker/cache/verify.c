@@ -299,7 +299,7 @@ look(struct verify *v)
 
 	refill(v);
 	while (atomic_load(&v->stop) == 0 && v->tokens >= 1 && v->wait.used > 0 && is_ready(v)) {
-		max = v->tokens < VERIFY_BATCH_MAX ? (size_t)v->tokens : VERIFY_BATCH_MAX;
+		max = v->tokens < (double)VERIFY_BATCH_MAX ? (size_t)v->tokens : VERIFY_BATCH_MAX;
 		count = verify_wait_due(&v->wait, clock_ms(), items, max, &late);
 		if (count == 0)
 			break;
