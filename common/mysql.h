@@ -44,6 +44,9 @@ struct sql;
 
 /* Wait until fd is readable; at most timeout_ms.  Returns 1 readable, 0 time-out, -1 give up. */
 typedef int sql_wait(void *arg, int fd, int timeout_ms);
+/* One that also ends, giving up, when the descriptor that arg points to is readable: so the end of a
+ * process interrupts a SELECT. */
+int sql_wait_or_wake(void *wake_fd, int fd, int timeout_ms);
 
 void sql_library_init(void); /* once, before the first thread */
 void sql_thread_start(void);

@@ -260,19 +260,6 @@ refresh_thread(void *arg)
 	return NULL;
 }
 
-/* As sql_wait: the end of the process interrupts a SELECT. */
-static int
-wait_or_stop(void *arg, int fd, int timeout_ms)
-{
-	struct refresh *r = arg;
-	struct pollfd fds[] = { { .fd = fd, .events = POLLIN },
-		{ .fd = r->wake_fd, .events = POLLIN } };
-
-	if (poll(fds, 2, timeout_ms) < 0 || (fds[1].revents & POLLIN) != 0)
-		return -1;
-	return fds[0].revents != 0;
-}
-
 /* ---- from outside ---- */
 
 static void
@@ -309,7 +296,7 @@ make_connections(struct refresh *r)
 	r->redis = redis_new(&r->access.options);
 	r->listener = redis_new(&r->listen_access.options);
 	r->sql = sql_new(&r->mysql_access.options);
-	sql_set_wait(r->sql, wait_or_stop, r);
+	sql_set_wait(r->sql, sql_wait_or_wake, &r->wake_fd);
 }
 
 struct refresh *

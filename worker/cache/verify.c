@@ -336,19 +336,6 @@ verify_thread(void *arg)
 	return NULL;
 }
 
-/* As sql_wait: the end of the process interrupts a SELECT. */
-static int
-wait_or_stop(void *arg, int fd, int timeout_ms)
-{
-	struct verify *v = arg;
-	struct pollfd fds[] = { { .fd = fd, .events = POLLIN },
-		{ .fd = v->wake_fd, .events = POLLIN } };
-
-	if (poll(fds, 2, timeout_ms) < 0 || (fds[1].revents & POLLIN) != 0)
-		return -1;
-	return fds[0].revents != 0;
-}
-
 /* ---- from outside ---- */
 
 static void
@@ -364,7 +351,7 @@ make(struct verify *v, const struct config *config, size_t workers)
 	v->counters.tables = calloc(config->table_count + 1, sizeof(*v->counters.tables));
 	CHECK(v->counters.tables != NULL);
 	verify_eye_init(&v->eye, config, NULL, "sluice-verify");
-	sql_set_wait(v->eye.rows.sql, wait_or_stop, v);
+	sql_set_wait(v->eye.rows.sql, sql_wait_or_wake, &v->wake_fd);
 	verify_wait_init(&v->wait, (size_t)config->verify.waiting);
 	v->ring_count = workers > 0 ? workers : 1;
 	v->rings = calloc(v->ring_count, sizeof(struct verify_ring *));
