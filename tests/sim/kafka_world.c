@@ -17,7 +17,6 @@ config_of(bool invalidates, bool halts, bool keys)
 	static struct config configs[2][2][2];
 	struct config *config = &configs[invalidates][halts][keys];
 	const char *key = invalidates && keys ? ", key: id" : "";
-	struct config_problems problems;
 	char text[1024];
 
 	if (config->source_count > 0)
@@ -41,12 +40,7 @@ config_of(bool invalidates, bool halts, bool keys)
 	    invalidates ? "" : ", \"stockn:{n}\"", key,
 	    invalidates ? "" : "  profile: { version: ver }\n", key,
 	    invalidates ? "" : "  logged: {}\n");
-	if (config_parse(config, "kafka.yaml", str_of(text), &problems) != 0) {
-		for (size_t i = 0; i < problems.count; i++)
-			printf("%d: %s\n", problems.list[i].line, problems.list[i].text);
-		sim_fail("its configuration is refused");
-	}
-	config_problems_deinit(&problems);
+	sim_parse(config, "kafka.yaml", text);
 	return config;
 }
 

@@ -12,13 +12,25 @@
 #define START_US INT64_C(1700000000000000)
 enum { FIELD_LANES_MAX = 3 };
 
+void
+sim_parse(struct config *config, const char *name, const char *text)
+{
+	struct config_problems problems;
+
+	if (config_parse(config, name, str_of(text), &problems) != 0) {
+		for (size_t i = 0; i < problems.count; i++)
+			printf("%d: %s\n", problems.list[i].line, problems.list[i].text);
+		sim_fail("its configuration is refused");
+	}
+	config_problems_deinit(&problems);
+}
+
 /* Read by the real parser, once for each shape: lanes with fields, a lane with lists in JSON. */
 static const struct config *
 config_of(unsigned field_lanes, bool json)
 {
 	static struct config configs[FIELD_LANES_MAX + 1][2];
 	struct config *config = &configs[field_lanes][json];
-	struct config_problems problems;
 	char text[2048];
 
 	if (config->source_count > 0)
@@ -38,12 +50,7 @@ config_of(unsigned field_lanes, bool json)
 	    field_lanes - 1,
 	    json ? "  - { streams: j, format: json, tables: [stock, profile, checked, logged] }\n" :
 		   "");
-	if (config_parse(config, "sim.yaml", str_of(text), &problems) != 0) {
-		for (size_t i = 0; i < problems.count; i++)
-			printf("%d: %s\n", problems.list[i].line, problems.list[i].text);
-		sim_fail("its configuration is refused");
-	}
-	config_problems_deinit(&problems);
+	sim_parse(config, "sim.yaml", text);
 	return config;
 }
 

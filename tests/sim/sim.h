@@ -356,6 +356,8 @@ bool is_quiet(void);
 /* ---- setup.c ---- */
 void world_set_up(enum played played, uint64_t seed, bool traced);
 void world_tear_down(void);
+/* By the real parser; name is for its sentences. */
+void sim_parse(struct config *config, const char *name, const char *text);
 
 /* ---- entries.c ---- */
 void make_entries(void);
