@@ -1,8 +1,4 @@
-/*
- * race_play PORT SHIFT-FILE FROM COUNT [FAMILY]: COUNT schedules a family (race_play.h) from seed FROM on, a
- * tenth as many of them with plain DEL and SET.  Prints a line a family; the first old value of each
- * with its seed.  COUNT 1 prints the schedule.  test_races.py starts it.
- */
+/* One schedule, step by step (race_play.h). */
 #include "tests/integration/race_play.h"
 
 #include "common/err.h"
@@ -535,7 +531,7 @@ step(void)
 	see_replayed();
 }
 
-static void
+void
 play(const struct family *family, uint64_t seed, bool plain, bool traced)
 {
 	int64_t now_ms = world.now_ms;
@@ -554,72 +550,8 @@ play(const struct family *family, uint64_t seed, bool plain, bool traced)
 	ask("DEL %s race:stream", world.key);
 }
 
-static const struct family families[] = {
-	{ .name = "versioned",
-	    .text = "any order, readers of the primary",
-	    .mode = MODE_VERSIONED,
-	    .deletes = true,
-	    .evicts = true },
-	{ .name = "replica",
-	    .text = "readers of a replica that lags less than a marker lives",
-	    .mode = MODE_VERSIONED,
-	    .deletes = true,
-	    .lag_ms = ABSENT_MS - 100 },
-	{ .name = "put",
-	    .text = "values put with their writes, and others that write past them",
-	    .mode = MODE_VERSIONED,
-	    .puts = true,
-	    .evicts = true },
-	{ .name = "populate",
-	    .text = "rows written into the cache",
-	    .mode = MODE_POPULATE,
-	    .deletes = true,
-	    .evicts = true },
-	{ .name = "unversioned",
-	    .text = "a version that doesn't rise, replicas that lag less than the quarantine",
-	    .mode = MODE_VERSIONED,
-	    .unversioned = true,
-	    .lag_ms = QUARANTINE_MS - 100 },
-	{ .name = "failover",
-	    .text = "the cache falls back, and what it lost is told again",
-	    .mode = MODE_VERSIONED,
-	    .deletes = true,
-	    .evicts = true,
-	    .failover = true },
-	{ .name = "beyond",
-	    .text = "a replica that lags longer than the marker lives, evictions",
-	    .mode = MODE_VERSIONED,
-	    .deletes = true,
-	    .evicts = true,
-	    .lag_ms = 5 * ABSENT_MS,
-	    .bounded = true },
-};
-enum { FAMILIES = sizeof(families) / sizeof(families[0]) };
-
-/* Returns how many schedules read an old value. */
-static unsigned
-play_many(const struct family *family, uint64_t from, unsigned count, bool plain)
-{
-	unsigned stale = 0, hits = 0, in_bound = 0;
-	char why[256] = "";
-
-	for (unsigned i = 0; i < count; i++) {
-		play(family, from + i, plain, count == 1);
-		hits += world.hits;
-		in_bound += world.in_bound;
-		stale += world.stale > 0;
-		if (world.stale > 0 && why[0] == '\0')
-			snprintf(why, sizeof(why), " seed %llu: %.200s",
-			    (unsigned long long)world.seed, world.why);
-	}
-	printf("%s %s %u %u %u %u%s\n", family->name, plain ? "plain" : "functions", count, hits,
-	    stale, in_bound, why);
-	fflush(stdout);
-	return stale;
-}
-
-static void
-open_all(int port, const char *file)
+void
+play_open(int port, const char *file)
 {
 	static struct redis_options options;
 	struct library library;
@@ -640,26 +572,10 @@ open_all(int port, const char *file)
 	worker_open(port);
 }
 
-int
-main(int argc, char **argv)
+void
+play_close(void)
 {
-	uint64_t from;
-	unsigned count;
-
-	if (argc < 5)
-		return 2;
-	open_all(atoi(argv[1]), argv[2]);
-	from = strtoull(argv[3], NULL, 10);
-	count = (unsigned)atoi(argv[4]);
-	for (unsigned f = 0; f < FAMILIES; f++) {
-		if (argc > 5 && strcmp(argv[5], families[f].name) != 0)
-			continue;
-		play_many(&families[f], from, count, false);
-		if (count > 1)
-			play_many(&families[f], from, count / 10 + 1, true);
-	}
 	worker_close();
 	redis_free(&redis);
 	arena_deinit(&answers);
-	return 0;
 }

@@ -109,6 +109,11 @@ void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* ---- race_play.c: the cache as an application sees it ---- */
 struct redis_reply *ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void clock_move(int64_t ms);
+/* One schedule, into `world`.  plain: DEL and SET instead of the functions. */
+void play(const struct family *family, uint64_t seed, bool plain, bool traced);
+/* file holds the shift of the server's clock. */
+void play_open(int port, const char *file);
+void play_close(void);
 
 /* ---- race_oracle.c ---- */
 /* A value came from the cache; NULL: "no such row". */
