@@ -74,21 +74,15 @@ a_ledger_that_went_back_begins_anew(void **state)
 }
 
 static void
-too_many_bytes_let_the_oldest_go_and_never_what_is_not_done(void **state)
+too_many_bytes_let_the_oldest_go_by_their_number(void **state)
 {
-	struct position first = at(1000), done = at(2000), place;
-
 	(void)state;
-	assert_int_equal(stream_keep_less(first, done, 100, 100).major, 1000);
-	place = stream_keep_less(first, done, 200, 100);
-	assert_in_range(place.major, 1500, 1502);
-	assert_int_equal(stream_keep_less(first, done, 1 << 30, 1).major, 2000);
-	/* all of one millisecond, and a first entry behind done */
-	assert_int_equal(position_compare(stream_keep_less(at(1000), (struct position){ 1000, 9 },
-					      200, 100),
-			     (struct position){ 1000, 9 }),
-	    0);
-	assert_int_equal(stream_keep_less(at(3000), done, 200, 100).major, 3000);
+	assert_int_equal(stream_keep_excess(1000, 100000, 100000), 0);
+	assert_int_equal(stream_keep_excess(0, 100000, 1), 0);
+	/* half of it, and a node of 4 KiB */
+	assert_in_range(stream_keep_excess(1000, 200000, 100000), 520, 522);
+	assert_in_range(stream_keep_excess(1000, 100001, 100000), 41, 42);
+	assert_int_equal(stream_keep_excess(1000, 1 << 30, 1), 1000);
 }
 
 /* Another owner may have been there in between. */
@@ -114,7 +108,7 @@ main(void)
 		cmocka_unit_test(what_done_passed_less_than_keep_ago_stays),
 		cmocka_unit_test(at_rest_only_the_witness_stays_once_keep_has_gone_by),
 		cmocka_unit_test(a_ledger_that_went_back_begins_anew),
-		cmocka_unit_test(too_many_bytes_let_the_oldest_go_and_never_what_is_not_done),
+		cmocka_unit_test(too_many_bytes_let_the_oldest_go_by_their_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { NODE_BYTES = 4096 }; /* stream-node-max-bytes, as Redis comes */
+
 static void
 drop_oldest(struct stream_keep *kept, unsigned count)
 {
@@ -53,15 +55,13 @@ stream_keep_forget(struct stream_keep *kept)
 	kept->count = 0;
 }
 
-struct position
-stream_keep_less(struct position first, struct position done, uint64_t bytes, uint64_t bytes_max)
+uint64_t
+stream_keep_excess(uint64_t length, uint64_t bytes, uint64_t bytes_max)
 {
-	struct position place = first;
-	double share = bytes > bytes_max ? (double)(bytes - bytes_max) / (double)bytes : 0;
+	double share;
 
-	if (share <= 0 || position_compare(first, done) >= 0)
-		return first;
-	place.major += 1 + (uint64_t)((double)(done.major - first.major) * share);
-	place.minor = 0;
-	return position_compare(place, done) < 0 ? place : done;
+	if (bytes <= bytes_max || length == 0)
+		return 0;
+	share = ((double)(bytes - bytes_max) + NODE_BYTES) / (double)bytes;
+	return share >= 1 ? length : 1 + (uint64_t)((double)length * share);
 }

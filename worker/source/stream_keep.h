@@ -36,10 +36,10 @@ bool stream_keep_place(struct stream_keep *kept, uint64_t epoch, int64_t now_ms,
 void stream_keep_forget(struct stream_keep *kept);
 
 /*
- * A stream of `bytes` may have bytes_max: up to where must kept entries go, that begin at `first`?  By
- * their share of the time between first and done, never beyond done; called again until it fits.
+ * A stream of `length` entries that takes `bytes` may take bytes_max: how many, the oldest, are too
+ * many?  0: none.  Redis removes whole nodes (by default 100 entries or 4 KiB, whichever is less) and
+ * no more than the count says, so one node is added.
  */
-struct position stream_keep_less(struct position first, struct position done, uint64_t bytes,
-    uint64_t bytes_max);
+uint64_t stream_keep_excess(uint64_t length, uint64_t bytes, uint64_t bytes_max);
 
 #endif

@@ -73,28 +73,40 @@ note_blocked(struct stream_lane *state, const struct lane *lane, const struct st
 	    "the stream grows until that group reads on or is destroyed", NULL);
 }
 
-/* Up to where may go what stands before it?  False: nothing. */
+/*
+ * Queues the trim of what is old enough, else of what is too much.  Time says nothing about how many
+ * entries there are (a thousand may be of one millisecond), so what is too much goes by count.  False:
+ * nothing to trim.
+ */
 static bool
-trim_place(const struct redis_stream *s, const struct stream_facts *facts, struct lane *lane,
-    struct position *place)
+queue_trim(struct redis_stream *s, const struct stream_facts *facts, struct lane *lane)
 {
+	const struct stream_info *info = &facts->info;
 	const struct config *config = s->config;
-	uint64_t bytes = SEE(lane->stream_bytes), bytes_max = (uint64_t)config->keep_bytes;
+	struct position place, bound = lane->done;
 	bool aged = stream_keep_place(&stream_lane(lane)->kept, lane->epoch, clock_ms(),
-	    config->keep_ms, lane->done, place);
-	struct position less;
+	    config->keep_ms, lane->done, &place);
+	char text[POSITION_TEXT];
+	uint64_t excess = 0;
 
-	if (!facts->groups.known || !facts->info.has_first)
+	if (!facts->groups.known || !info->has_first)
 		return false;
-	if (!aged)
-		*place = facts->info.first;
-	less = bytes_max > 0 ? stream_keep_less(facts->info.first, lane->done, bytes, bytes_max) :
-			       facts->info.first;
-	if (position_compare(less, *place) > 0)
-		*place = less;
-	if (facts->groups.others && position_compare(facts->groups.needed, *place) < 0)
-		*place = facts->groups.needed;
-	return position_compare(facts->info.first, *place) < 0;
+	if (facts->groups.others && position_compare(facts->groups.needed, bound) < 0)
+		bound = facts->groups.needed;
+	if (aged && position_compare(bound, place) < 0)
+		place = bound;
+	if (aged && position_compare(info->first, place) < 0) {
+		redis_queuef(s->control, "XTRIM %s MINID %s", lane->stream,
+		    position_text(place, text));
+		return true;
+	}
+	if (config->keep_bytes > 0 && position_compare(info->first, bound) < 0)
+		excess = stream_keep_excess(info->length, SEE(lane->stream_bytes),
+		    (uint64_t)config->keep_bytes);
+	if (excess > 0)
+		redis_queuef(s->control, "XTRIM %s MINID ~ %s LIMIT %llu", lane->stream,
+		    position_text(bound, text), (unsigned long long)excess);
+	return excess > 0;
 }
 
 /* When did the oldest pending change come?  Only where the stream's first entry isn't it. */
@@ -145,18 +157,13 @@ static int
 trim(struct redis_stream *s, struct lane *lane, struct stream_facts *facts, struct err *err)
 {
 	const struct stream_lane *state = stream_lane(lane);
-	struct position place;
 	struct redis_reply *reply;
 	const struct redis_reply *info;
-	char text[POSITION_TEXT];
-	bool trims = trim_place(s, facts, lane, &place), cut = false;
+	bool trims = queue_trim(s, facts, lane), cut = false;
 	bool asks = wants_oldest(state, lane, &facts->info);
 
-	if (trims) {
-		redis_queuef(s->control, "XTRIM %s MINID %s", lane->stream,
-		    position_text(place, text));
+	if (trims)
 		redis_queuef(s->control, "XINFO STREAM %s", lane->stream);
-	}
 	if (asks)
 		queue_oldest(s, lane);
 	if ((trims || asks) && control_send(s, 0, err) != 0)
