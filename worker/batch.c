@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define KEEP_BYTES (4 * 1024 * 1024) /* what a full batch needs, with copies of its texts */
+#define NOW_KEEP_BYTES (256 * 1024)
 #define KEEP_SLOTS 8192
 #define TABLE_HOLD_MS 30000
 
@@ -20,6 +21,7 @@ batch_init(struct batch *b)
 	map_init(&b->bucket_map);
 	resolver_init(&b->resolver);
 	owed_init(&b->owed);
+	arena_init(&b->now, NOW_KEEP_BYTES);
 }
 
 void
@@ -29,6 +31,7 @@ batch_deinit(struct batch *b)
 	resolver_deinit(&b->resolver);
 	parked_deinit(&b->blocked);
 	owed_deinit(&b->owed);
+	arena_deinit(&b->now);
 	map_deinit(&b->bucket_map);
 	schema_memory_deinit(&b->schemas);
 	arena_deinit(&b->arena);
@@ -67,6 +70,7 @@ batch_reset(struct batch *b, struct schema *schema)
 	CHECK(b->deliveries == NULL);
 	start_fold(b, schema);
 	owed_reset(&b->owed);
+	arena_reset(&b->now);
 	b->state = BATCH_OPEN;
 	b->opened_ms = b->sealed_ms = 0;
 	b->schema_tried = b->keys_sent = false;
