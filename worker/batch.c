@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include "worker/batch_parked.h"
 #include "worker/fold.h"
+#include "worker/read_back.h"
 #include "worker/source/source.h"
 
 #include <string.h>
@@ -369,6 +370,7 @@ batch_place(struct batch *b)
 	struct batch_lane *bl;
 
 	owed_reset(&b->owed);
+	read_back_forget(b);
 	for (bl = b->lanes; bl != NULL; bl = bl->next) {
 		/* A hole here would be a lost entry. */
 		CHECK(position_compare(bl->after, bl->lane->position) <= 0);

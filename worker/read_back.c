@@ -14,6 +14,16 @@ is_written(const struct touched *row)
 	return false;
 }
 
+void
+read_back_forget(struct batch *batch)
+{
+	if (arena_bytes(&batch->now) == 0)
+		return;
+	arena_reset(&batch->now);
+	for (struct touched *t = batch->touched; t != NULL; t = t->next)
+		t->now = NULL;
+}
+
 bool
 read_back_wants(const struct touched *row)
 {

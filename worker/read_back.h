@@ -15,6 +15,9 @@ struct row_now {
 	uint64_t version;
 };
 
+/* Nothing was read of any row: what an earlier try read may never have been committed. */
+void read_back_forget(struct batch *batch);
+
 /* Is the row to be read?  To be asked behind the last write, when its refusals are known. */
 bool read_back_wants(const struct touched *row);
 

@@ -1,5 +1,6 @@
 #include "worker/store/row_now.h"
 
+#include "common/clock.h"
 #include "worker/cache/payload.h"
 #include "worker/read_back.h"
 #include "worker/store/literal.h"
@@ -24,19 +25,15 @@ struct reading {
 
 /* ---- what is read ---- */
 
-/* None is left of an earlier try.  How many there are to read now. */
 static unsigned
-forget(struct batch *batch)
+count_rows(struct batch *batch)
 {
 	unsigned wanted = 0;
 
 	if (!schema_populates(batch->schema))
 		return 0;
-	arena_reset(&batch->now);
-	for (struct touched *t = batch->touched; t != NULL; t = t->next) {
-		t->now = NULL;
+	for (struct touched *t = batch->touched; t != NULL; t = t->next)
 		wanted += read_back_wants(t);
-	}
 	return wanted;
 }
 
@@ -163,9 +160,11 @@ enum outcome
 row_now_read(struct writer *w)
 {
 	struct reading r = { .w = w };
-	unsigned wanted = forget(w->batch), used;
+	unsigned wanted = count_rows(w->batch), used;
 	enum outcome outcome = OUTCOME_WRITTEN;
 
+	read_back_forget(w->batch);
+	w->batch->now_us = clock_us();
 	if (wanted == 0)
 		return OUTCOME_WRITTEN;
 	list_rows(&r, wanted);
