@@ -474,7 +474,7 @@ def test_every_race_is_lost_by_del_and_set_and_won_by_the_functions(t):
 
 # --- random interleavings
 
-FAMILIES = {"versioned", "replica", "put", "populate", "unversioned", "failover", "beyond"}
+FAMILIES = {"versioned", "replica", "put", "populate", "asleep", "unversioned", "failover", "beyond"}
 BEYOND_A_BOUND = {"beyond"}  # what must show old values, or there is no such bound
 
 
