@@ -178,7 +178,7 @@ def test_a_stream_that_appears_later_is_read(t):
     process.port()
     time.sleep(1.5)
     t.user(1, name="a"), t.user(2, name="b"), t.user(3, name="c"), t.user(4, name="d")
-    t.settle(5)
+    t.settle()
     equal(t.row("SELECT COUNT(*) FROM users"), (4,))
     equal([lane["alarm"] for lane in process.status()["lanes"]], [None, None])
 
