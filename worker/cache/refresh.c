@@ -216,9 +216,11 @@ show_keys(struct refresh *r)
 	pthread_mutex_unlock(&r->mutex);
 }
 
-static void
-turn(struct refresh *r)
+void
+refresh_turn(struct refresh *r)
 {
+	int64_t from_us = clock_us();
+
 	SHOW(r->counters.beat_ms, (uint64_t)clock_ms());
 	describe_tables(r);
 	refresh_share_look(r);
@@ -235,6 +237,7 @@ turn(struct refresh *r)
 			refresh_load(r, t);
 	}
 	show_keys(r);
+	r->turn_us = quick_to_rise(r->turn_us, clock_us() - from_us);
 }
 
 static void *
@@ -246,10 +249,7 @@ refresh_thread(void *arg)
 	pthread_setname_np(pthread_self(), "refresh");
 	sql_thread_start();
 	while (atomic_load(&r->stop) == 0) {
-		int64_t from_us = clock_us();
-
-		turn(r);
-		r->turn_us = quick_to_rise(r->turn_us, clock_us() - from_us);
+		refresh_turn(r);
 		poll(&wake, 1, REFRESH_TICK_MS);
 	}
 	refresh_members_leave(r);
@@ -300,7 +300,7 @@ make_connections(struct refresh *r)
 }
 
 struct refresh *
-refresh_new(const struct config *config, size_t workers, struct err *err)
+refresh_make(const struct config *config, size_t workers)
 {
 	struct refresh *r = calloc(1, sizeof(*r));
 
@@ -326,7 +326,13 @@ refresh_new(const struct config *config, size_t workers, struct err *err)
 	CHECK(r->rings != NULL);
 	for (size_t i = 0; i < r->ring_count; i++)
 		r->rings[i] = refresh_ring_new();
+	return r;
+}
 
+struct refresh *
+refresh_new(const struct config *config, size_t workers, struct err *err)
+{
+	struct refresh *r = refresh_make(config, workers);
 	int code = pthread_create(&r->thread, NULL, refresh_thread, r);
 	r->started = code == 0;
 	if (code == 0)

@@ -233,6 +233,18 @@ write_hash(struct refresh_step *s, struct refresh_item *i, const struct sql_resu
 	redis_queue(s->r->redis, count, words);
 }
 
+/* Whoever else has the key doesn't hear of what is loaded here for an invalidation: that must not be
+ * over before they look again. */
+static int64_t
+ttl_of(struct refresh_step *s, const struct refresh_item *i)
+{
+	int64_t ttl_ms = s->t->table->refresh.ttl_ms;
+
+	if (refresh_is_ours(&s->r->share, i->k->hash))
+		return ttl_jitter_ms(&s->r->random, ttl_ms);
+	return ttl_jitter_most_ms(ttl_ms);
+}
+
 static void
 write_row(struct refresh_step *s, struct refresh_item *i, const struct sql_result *result,
     size_t row, const struct refresh_columns *columns)
@@ -241,7 +253,7 @@ write_row(struct refresh_step *s, struct refresh_item *i, const struct sql_resul
 	struct str version = i->version, ttl, stale = step_number(s, refresh->stale_for_ms);
 	struct buf value = { 0 };
 
-	i->ttl_ms = ttl_jitter_ms(&s->r->random, refresh->ttl_ms);
+	i->ttl_ms = ttl_of(s, i);
 	ttl = step_number(s, i->ttl_ms);
 	if (columns->version >= 0 && sql_cell(result, row, (size_t)columns->version).data != NULL)
 		version = sql_cell(result, row, (size_t)columns->version);

@@ -64,6 +64,9 @@ struct refresh {
 };
 
 /* ---- refresh.c ---- */
+/* All but the thread, and what the thread does over and over: the simulation takes its place. */
+struct refresh *refresh_make(const struct config *config, size_t workers);
+void refresh_turn(struct refresh *r);
 /* A failure of the cache: its connection is closed, and it is tried again later. */
 void refresh_cache_failed(struct refresh *r, const struct err *err);
 /* Open, and with what it needs; false: not now. */
