@@ -25,6 +25,7 @@ struct sql {
 	void *wait_arg;
 	bool open;
 	int64_t ready_us; /* its answer, if the server lives */
+	bool of_query;	  /* what it is asked is the load of BY_QUERY */
 };
 
 static struct sql *asked; /* whose answer is waited for, innermost */
@@ -126,7 +127,9 @@ poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 	for (;;) {
 		int64_t left_us = end_us - play.now_us, step_us = 500 + below(8000);
 
-		if (s->process->dying || (play.now_us >= s->ready_us && play.weather != HANGING)) {
+		bool hangs = play.weather == HANGING || (s->of_query && play.query_hangs);
+
+		if (s->process->dying || (play.now_us >= s->ready_us && !hangs)) {
 			fds[0].revents = POLLIN;
 			return 1;
 		}
@@ -161,6 +164,12 @@ wait_for_answer(struct sql *s, struct err *err)
 	if (s->process->dying) {
 		sql_close(s);
 		return err_set(err, ERR_RETRY, CODE_LOST, "the end");
+	}
+	if (status == 0 && s->of_query) {
+		s->process->suspects = true;
+		s->process->slow++;
+		sql_close(s);
+		return err_set(err, ERR_RETRY, CODE_LOST, "mysql: the query did not answer");
 	}
 	if (status <= 0)
 		return lost(s, err, status < 0 ? "given up" : "no result in time");
@@ -323,6 +332,7 @@ query_load(struct sql *s, const char *statement, struct sql_result *result, stru
 		load.keys[i]->loaders |= 1u << p->index;
 	}
 	take_snapshot(&load);
+	s->of_query = load.keys[0]->table == BY_QUERY;
 	if (wait_for_answer(s, err) != 0)
 		return -1;
 	if (!before)
@@ -358,6 +368,7 @@ sql_query(struct sql *s, struct str statement, struct sql_result *result, struct
 		return query_load(s, text, result, err);
 	if (strcmp(text, "COMMIT") == 0 || strcmp(text, "ROLLBACK") == 0)
 		return 0;
+	s->of_query = false;
 	code = wait_for_answer(s, err);
 	if (code != 0)
 		return -1;
@@ -370,6 +381,9 @@ sql_query(struct sql *s, struct str statement, struct sql_result *result, struct
 		answer_warm(result);
 	} else {
 		CHECK(strncmp(text, "SET SESSION", 11) == 0);
+		/* MySQL lives: it was the query */
+		s->process->failures = s->process->suspects ? 0 : s->process->failures;
+		s->process->suspects = false;
 	}
 	return 0;
 }

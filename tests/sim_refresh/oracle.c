@@ -50,6 +50,11 @@ check_miss(const struct played_key *k)
 	int64_t late_ms = play.now_us / 1000 - k->over_ms;
 
 	play.misses++;
+	if (play.query_hangs && k->table == BY_QUERY)
+		return;
+	if (play.counting && play.query_hangs)
+		fail("%s is not loaded for its readers, although only another's query hangs",
+		    k->name);
 	if (play.counting && play.outage && late_ms < STALE_MAX_MS - SLACK_MS)
 		fail("%s: MySQL is away, and it is served for %lld ms of stale_max only", k->name,
 		    (long long)late_ms);
@@ -86,6 +91,9 @@ check_mysql_call(const struct process *p)
 void
 mysql_call_failed(struct process *p)
 {
+	if (play.query_hangs && play.outage)
+		fail("p%u: MySQL failed, although only a query hangs", p->index);
+	p->suspects = false;
 	if (++p->failures >= FAILURES)
 		p->closed_until_us = play.now_us + OPEN_MS * INT64_C(1000) * 74 / 100;
 	note("p%u: MySQL failed, %u in a row", p->index, p->failures);

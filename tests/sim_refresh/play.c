@@ -136,6 +136,7 @@ change_weather(void)
 	if (play.now_us < play.weather_until_us || play.calm || play.outage)
 		return;
 	play.weather_until_us = play.now_us + 100000 + below(3000000);
+	play.query_hangs = below(6) == 0;
 	set_weather(below(2) == 0 ? WELL : (enum weather)below(4));
 }
 
@@ -300,13 +301,17 @@ set_up(uint64_t seed, bool traced)
 	play.config = *parsed_config();
 	play.outage = below(6) == 0;
 	play.config.refresh.max_loads_per_second = play.outage ? 1000 : limits[below(4)];
+	play.hang = below(4);
+	/* a time-out of several seconds is above stale_max here */
 	play.config.mysql.timeout_ms = play.config.mysql.connect_timeout_ms =
-	    below(2) == 0 ? 5000 : 1000;
+	    play.hang > 0 && below(2) == 0 ? 5000 : 1000;
+
 	play.evicts = below(3) != 0;
 	play.lag_us = play.evicts ? 0 : 1 + below(1500000);
 	play.cut_odds = below(2) == 0 ? 0 : 100 + below(3000);
 	play.members_in_cache = below(2) == 0;
-	play.process_count = 1 + below(PROCESSES);
+	/* one that waits can't go on before those that took their turns meanwhile */
+	play.process_count = play.outage ? 1 : 1 + below(PROCESSES);
 	set_up_keys();
 	for (unsigned i = 0; i < play.process_count; i++)
 		play.processes[i].start_us = play.now_us + below(2000000);
@@ -317,6 +322,7 @@ calm_down(void)
 {
 	note("all is well");
 	play.calm = true;
+	play.query_hangs = false;
 	play.lag_us = 0;
 	set_weather(WELL);
 	for (unsigned i = 0; i < PLAYED_KEYS; i++)
@@ -391,14 +397,44 @@ play_chaos(void)
 	check_end();
 }
 
+/* Of all at once, first one way and then another, or of the one query. */
+static void
+begin_outage(void)
+{
+	if (play.hang == 0) {
+		note("a query hangs");
+		play.query_hangs = true;
+		return;
+	}
+	set_weather(play.hang == 1 ? HANGING : FAILING);
+	if (play.hang == 2)
+		pass(below(TTL_MS * 1000));
+	if (play.hang == 2)
+		set_weather(HANGING);
+}
+
+/* Nobody takes MySQL for away because of one table's query. */
+static void
+check_breakers(void)
+{
+	for (unsigned i = 0; i < play.process_count; i++) {
+		struct refresh_counters *counters = refresh_counters(play.processes[i].r);
+
+		if (atomic_load(&counters->mysql_read.failures_total) > 0)
+			fail("p%u takes a query that hangs for MySQL that fails", i);
+	}
+}
+
 static void
 play_outage(void)
 {
 	tell_all();
 	pass(4 * TTL_MS * 1000 + below(2000000));
 	play.counting = true;
-	set_weather(FAILING);
+	begin_outage();
 	pass((TTL_MS + STALE_MAX_MS) * 1000 + below(2000000));
+	if (play.query_hangs)
+		check_breakers();
 	play.counting = false;
 	calm_down();
 	play.outage = false;

@@ -93,6 +93,7 @@ struct process {
 	bool alive, running, dying;
 	struct refresh *r;
 	int64_t next_us, start_us;
+	bool suspects;		 /* a query of a table's own did not answer in time */
 	unsigned failures, slow; /* calls to MySQL that failed, SELECTs that were slow, in a row */
 	int64_t closed_until_us; /* its breaker is open */
 	int64_t asked_us;	 /* its last look at the cache before a load */
@@ -125,6 +126,8 @@ struct play {
 	unsigned process_count, depth, births;
 	struct process *running;
 	enum weather weather;
+	unsigned hang;	  /* which outage it is */
+	bool query_hangs; /* that of BY_QUERY, alone */
 	int64_t weather_until_us, lag_us, stall_us;
 	bool evicts, members_in_cache;
 	unsigned cut_odds; /* one in so many calls of the cache; 0: none */
