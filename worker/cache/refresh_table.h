@@ -23,6 +23,9 @@ struct refresh_table {
 	int64_t warm_due_ms;
 	double load_us;	  /* what a load takes, smoothed */
 	int64_t least_ms; /* before its expiry a key is due, at the last look */
+	bool suspected;	  /* its query failed, or was it MySQL? */
+	unsigned failed;  /* it was the query, so often in a row */
+	struct err why;
 
 	/* from information_schema */
 	bool ready;
