@@ -68,6 +68,7 @@ def test_a_change_that_is_older_than_the_row_never_writes_what_it_says(t):
     t.sql("INSERT INTO users (id, name, ver) VALUES (1, 'i', 9)")
     user(t, 1, 5, name="e"), user(t, 1, 4, _op="incr", credits=1)
     becomes(cache, {"id": 1, "name": "i", "credits": 0, "ver": 9})  # the row as it is
+    t.settle()
     cache.forget("user:1"), cache.filled("user:1", 11, "k")
     user(t, 1, 10, name="j"), user(t, 1, 9, _op="delete"), user(t, 1, 12, name="n" * 21), t.settle()
     equal((cache.get("user:1")[:2], len(t.dead())), (["HIT", "k"], 1), "never older, and a dead letter writes nothing")
@@ -90,7 +91,7 @@ def test_a_reader_that_loads_is_told_and_an_equal_version_is_repaired(t):
 
 
 def test_an_invalidation_without_a_version_writes_nothing(t):
-    _, server = start(t, ALWAYS)
+    _, server = start(t, {**ALWAYS, "quarantine": "1h"})
     cache = reader(server)
     user(t, 1, 1, name="a")
     becomes(cache, {"id": 1, "name": "a", "credits": 0, "ver": 1})
