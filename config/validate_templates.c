@@ -22,7 +22,8 @@ check_mode(struct reader *r, const struct config_table *table,
 
 	if (braces_check(str_of(template->written), &holes, NULL) != 0)
 		return;
-	if (template->mode == MODE_VERSIONED && table->version == VERSION_NONE)
+	/* of what isn't written here, places in the database's log order the changes */
+	if (template->mode == MODE_VERSIONED && table->version == VERSION_NONE && table->written)
 		problem_add(r->problems, at,
 		    "key %s: mode versioned wants a version, and table %s has none", quoted,
 		    problem_quote(r->problems, str_of(table->name)));

@@ -99,7 +99,7 @@ struct told_change {
 	struct change change;
 	struct entry entry;
 	struct value values[SET_COLUMNS];
-	char digits[SET_COLUMNS][12];
+	char digits[SET_COLUMNS][12], log[16];
 };
 
 static void
@@ -116,7 +116,7 @@ make_change(struct told_change *t, const struct event *e, struct value *key, boo
 		t->entry.refusal.reason = REASON_BAD_VALUE;
 	t->change = (struct change){
 		.op = e->deleted ? CHANGE_DELETE : CHANGE_UPSERT,
-		.has_version = !world.family->unversioned,
+		.has_version = !world.family->unversioned && !world.family->places,
 		.version = e->version,
 		.table = &table,
 		.shape = &shape,
@@ -124,6 +124,9 @@ make_change(struct told_change *t, const struct event *e, struct value *key, boo
 		.key = key,
 		.entry = &t->entry,
 	};
+	snprintf(t->log, sizeof(t->log), "%u/binlog", e->server);
+	if (world.family->places)
+		t->change.place = (struct log_place){ str_of(t->log), e->place, e->at_ms };
 }
 
 void

@@ -188,6 +188,7 @@ take_source(struct event *event, yyjson_val *source)
 	event->origin.row = json_tree_number(source, "row");
 	event->origin.gtid = json_tree_member(source, "gtid");
 	event->origin.server_id = json_tree_number(source, "server_id");
+	event->origin.at_ms = json_tree_number(source, "ts_ms");
 }
 
 static yyjson_val *
