@@ -407,7 +407,7 @@ def test_tls_and_sasl_are_settings(t):
         process.stop()
 
 
-@limit(60)
+@limit(120)
 def test_dead_letters_reach_their_topic_over_tls_and_sasl(t):
     kafka = the_kafka(t, secure=True)
     topic, home = kafka.create(topic_of(t)[-60:]), kafka.create(topic_of(t)[-60:] + ".dead", 1, "cleanup.policy=compact")
