@@ -201,6 +201,17 @@ print_warnings(const struct snapshot *s, struct json *j)
 	buf_deinit(&warnings);
 }
 
+/* What no way of invalidating can make race-free. */
+static void
+print_bounded(const struct snapshot *s, struct json *j)
+{
+	json_open(j, "bounded", '[');
+	for (size_t i = 0; i < s->config->table_count; i++)
+		if (config_is_bounded(&s->config->tables[i]))
+			json_text(j, NULL, s->config->tables[i].name);
+	json_close(j, ']');
+}
+
 static void
 print_cache(const struct snapshot *s, struct json *j)
 {
@@ -310,6 +321,7 @@ status_print(const struct snapshot *s, struct buf *out)
 	json_bool(&j, "healthy", healthy);
 	json_raw(&j, "reasons", reasons.data);
 	print_warnings(s, &j);
+	print_bounded(s, &j);
 	print_workers(s, &j);
 	print_lanes(s, &j);
 	print_tables(s, &j);
@@ -336,6 +348,7 @@ status_print_health(const struct snapshot *s, struct buf *out)
 	json_bool(&j, "healthy", healthy);
 	json_raw(&j, "reasons", reasons.data);
 	print_warnings(s, &j);
+	print_bounded(s, &j);
 	json_number(&j, "lag", s->total.lag);
 	json_real(&j, "oldest_pending_seconds", s->total.oldest_pending_seconds);
 	print_breakers(s, &j);
