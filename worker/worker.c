@@ -64,7 +64,7 @@ worker_turn(struct worker *w, int block_ms)
 		return;
 	}
 	invalidate(w, 0);
-	if (tend_replay(w)) {
+	if (tend_replay(w) || tend_again(w)) {
 		invalidate(w, 0);
 		block_ms = w->invalidating == NULL ? 0 : block_ms;
 	}
