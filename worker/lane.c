@@ -290,6 +290,21 @@ lane_recordable(const struct lane *lane)
 }
 
 void
+lane_rewind(struct lane *lane)
+{
+	if (lane->again.on) {
+		lane->again.at = lane->noted;
+		lane->again.to = lane_reached(lane).at;
+		lane->again.pass = 0;
+	}
+	lane_forget_waits(lane);
+	if (position_compare(lane_recordable(lane), lane->answered) < 0)
+		lane_answered_at(lane, lane_recordable(lane));
+	lane->cursor = lane->answered;
+	lane->unreleased_bytes = 0;
+}
+
+void
 lane_end_again(struct lane *lane)
 {
 	lane->again = (struct lane_again){ .on = false };

@@ -217,6 +217,9 @@ void lane_passed(struct lane *lane, uint64_t pass);
 void lane_forget_waits(struct lane *lane);
 /* How far it may be recorded as done: what the cache doesn't know of itself could not be missed there. */
 struct position lane_recordable(const struct lane *lane);
+/* The connection to the cache was lost, and it may be a server that lacks the last invalidations: all
+ * behind what it has noted is sent again. */
+void lane_rewind(struct lane *lane);
 /* Nothing of it is invalidated again, or no more. */
 void lane_end_again(struct lane *lane);
 /* Publish position and done for pages. */

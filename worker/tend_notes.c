@@ -16,6 +16,10 @@ enum { LOOK_MS = 2000 };
  * lacks the invalidations of the entries behind it.  While those are repeated the note stays at the last
  * of them that was, so that another owner goes on from there; `done` needs no such patience.
  *
+ * A note is up to a second old.  What was answered since then is lost unseen when the cache goes back to
+ * a state of this second, as a replica's promotion does; so whenever the connection was lost the lane is
+ * read again from its note (lane_rewind), which needs no `keep`: `done` has not passed it.
+ *
  * One owner writes a lane's field; an earlier one, stopped between its last word with MySQL and its note,
  * can at worst set it back, which is seen and costs a repetition.
  */
@@ -151,6 +155,7 @@ failed(struct worker *w, struct lane **lanes, size_t count, const struct err *er
 		refused(w, lanes, count, err);
 		return;
 	}
+	w->rewind = true;
 	if (breaker_failed(&w->counters.cache, err->text))
 		log_event(LOG_WARN, "cache_unreachable", "worker", "%d", w->index, "error", "%s",
 		    err->text, NULL);
@@ -200,7 +205,7 @@ tend_notes(struct worker *w)
 	bool news = false;
 	size_t count = noted_lanes(w, lanes, &news);
 
-	if (count == 0 || (!news && clock_ms() - w->notes.looked_ms < LOOK_MS))
+	if (w->rewind || count == 0 || (!news && clock_ms() - w->notes.looked_ms < LOOK_MS))
 		return;
 	w->notes.due = w->invalidating != NULL;
 	if (w->notes.due)

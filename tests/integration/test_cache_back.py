@@ -60,7 +60,7 @@ def test_a_cache_restored_from_an_old_snapshot_is_invalidated_again(t):
     assert all("all=yes" in line for line in process.events("cache_invalidated_again"))
     equal(len(process.events("cache_went_back")), 2)
     equal([t.lane_status(s)["alarm"] for s in t.streams()], [None, None])
-    equal(process.metric("sluice_invalidated_again_total"), 50)
+    assert 50 <= process.metric("sluice_invalidated_again_total") <= 52, "50 changes, and perhaps what was added meanwhile"
     t.settle()
     assert set(before) == set(t.ledger())
     equal(t.row("SELECT COUNT(*) FROM users WHERE name = 'new'"), (50,))
