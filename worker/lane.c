@@ -292,14 +292,17 @@ lane_recordable(const struct lane *lane)
 void
 lane_rewind(struct lane *lane)
 {
+	bool unread = lane->noted.major == 0 && lane->noted.minor == 0;
+	struct position noted = unread ? lane->done : lane->noted;
+
 	if (lane->again.on) {
 		lane->again.at = lane->noted;
 		lane->again.to = lane_reached(lane).at;
 		lane->again.pass = 0;
 	}
 	lane_forget_waits(lane);
-	if (position_compare(lane_recordable(lane), lane->answered) < 0)
-		lane_answered_at(lane, lane_recordable(lane));
+	if (lane->noting && !lane->again.on && position_compare(noted, lane->answered) < 0)
+		lane_answered_at(lane, noted);
 	lane->cursor = lane->answered;
 	lane->unreleased_bytes = 0;
 }

@@ -112,7 +112,7 @@ struct lane {
 	struct lane_wait waits[2]; /* ascending: the pass that runs, the one behind it */
 	unsigned wait_count;
 	bool noting;	       /* the cache keeps how far it is answered, and `done` follows that */
-	bool note_anew;	       /* its place was moved: what the cache keeps is of before */
+	bool note_anew;	       /* its place was moved: what the cache keeps may be of before */
 	struct position noted; /* as we know that the cache has it; 0-0: not read yet */
 	struct lane_again again;
 	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */

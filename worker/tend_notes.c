@@ -43,10 +43,9 @@ tend_is_noted(const struct worker *w, const struct lane *lane)
 {
 	const struct config_source *source = lane->source;
 
-	/* entries that any consumer of a group reads have no common place, and a topic's aren't read
-	 * beside its consumer */
-	if (w->cache == NULL || w->cache->ops->note == NULL || w->notes.denied || w->invalidates ||
-	    lane->is_partition)
+	/* entries that any consumer of a group reads have no common place */
+	if (w->cache == NULL || w->cache->ops->note == NULL || w->notes.denied ||
+	    (w->invalidates && !lane->is_partition))
 		return false;
 	for (size_t i = 0; i < source->table_count; i++)
 		if (has_templates(w->config, source->tables[i]))
@@ -81,13 +80,16 @@ noted_lanes(struct worker *w, struct lane **lanes, bool *news)
 
 /* ---- what the cache says ---- */
 
-/* `done` says what the note was at least; of what we left there ourselves we know it exactly. */
+/* `done` says what the note was at least; of what we left there ourselves we know it exactly.  An
+ * order moves `done` beyond it, and so may others where that is a committed offset. */
 static bool
-went_back(const struct lane *lane, struct position at, enum cache_notes found)
+went_back(const struct worker *w, const struct lane *lane, struct position at,
+    enum cache_notes found)
 {
-	struct position least = is_none(lane->noted) ? lane->done : lane->noted;
+	bool tells = !w->invalidates && !lane->note_anew;
+	struct position least = is_none(lane->noted) && tells ? lane->done : lane->noted;
 
-	if (lane->note_anew || !lane->noting || is_none(least))
+	if (!lane->noting || is_none(least))
 		return false;
 	switch (found) {
 	case NOTES_ABSENT:
@@ -101,21 +103,30 @@ went_back(const struct lane *lane, struct position at, enum cache_notes found)
 	return false;
 }
 
+/* A topic isn't read beside its consumer: that goes back itself, and what is at or below `position` is
+ * only invalidated.  Records that have expired are its alarm. */
 static void
 begin_again(struct worker *w, struct lane *lane, struct position at, enum cache_notes found)
 {
 	char from[POSITION_TEXT], to[POSITION_TEXT];
 
+	log_event(LOG_ERROR, "cache_went_back", "worker", "%d", w->index, "lane", "%s", lane->name,
+	    "found", "%s", found == NOTES_LOST ? "older_data" : "older_note", "from", "%s",
+	    position_text(at, from), "to", "%s", position_text(lane_reached(lane).at, to), "next",
+	    "%s", "what the lane still holds of that is invalidated again", NULL);
 	lane_end_again(lane);
+	lane->noted = at;
+	if (lane->is_partition) {
+		lane_forget_waits(lane);
+		lane_answered_at(lane, at);
+		w->rewind = true;
+		return;
+	}
 	lane->again.on = true;
-	lane->again.at = lane->noted = at;
+	lane->again.at = at;
 	lane->again.to = lane_reached(lane).at;
 	lane->again.whole = is_none(at);
 	SHOW(lane->shown_again, 1);
-	log_event(LOG_ERROR, "cache_went_back", "worker", "%d", w->index, "lane", "%s", lane->name,
-	    "found", "%s", found == NOTES_LOST ? "older_data" : "older_note", "from", "%s",
-	    position_text(at, from), "to", "%s", position_text(lane->again.to, to), "next", "%s",
-	    "what the lane still holds of that is invalidated again", NULL);
 }
 
 static void
@@ -123,7 +134,7 @@ judge(struct worker *w, struct lane **lanes, const struct position *at, size_t c
     enum cache_notes found)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (went_back(lanes[i], at[i], found))
+		if (went_back(w, lanes[i], at[i], found))
 			begin_again(w, lanes[i], at[i], found);
 		else if (found == NOTES_ABSENT) /* nothing old is there any more */
 			lane_end_again(lanes[i]);

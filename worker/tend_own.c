@@ -57,8 +57,6 @@ tend_place(struct lane *lane, const struct ledger_row *row)
 	lane_forget_waits(lane);
 	lane_answered_at(lane, row->done);
 	lane->unreleased_bytes = 0;
-	lane->noted = (struct position){ 0, 0 };
-	lane_end_again(lane);
 	lane->interrupted = false;
 	lane->outbox = row->outbox;
 	snprintf(lane->identity, sizeof(lane->identity), "%s", row->identity);
@@ -192,7 +190,9 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		return -1;
 	tend_place(lane, &row);
 	lane->noting = tend_is_noted(w, lane);
+	lane->noted = (struct position){ 0, 0 };
 	lane->note_anew = false;
+	lane_end_again(lane);
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */
 	atomic_store(&lane->alarm, lane_why_of(row.alarm));
 	lane_open(lane);

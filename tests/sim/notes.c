@@ -1,3 +1,4 @@
+#include "tests/sim/kafka.h"
 #include "tests/sim/sim.h"
 
 #include "common/err.h"
@@ -17,7 +18,7 @@ notes_choose(void)
 	unsigned span_us = (unsigned)(world.calm_us - world.now_us);
 
 	world.notes.on = dice % 3 == 0 && !world.invalidates;
-	if (!world.notes.on || world.kafka || world.images || world.snap_us != 0 ||
+	if (!world.notes.on || logs_lose_ends() || world.images || world.snap_us != 0 ||
 	    world.fork_us != 0)
 		return;
 	world.config.keep_ms = 3600 * 1000;
@@ -28,10 +29,16 @@ notes_choose(void)
 }
 
 static bool
+is_noted(unsigned lane)
+{
+	return world.notes.noted[lane].major != 0 || world.notes.noted[lane].minor != 0;
+}
+
+static bool
 all_are_noted(void)
 {
 	for (unsigned l = 0; l < world.lanes; l++)
-		if (world.notes.noted[l].major == 0 && world.streams[l].count > 0)
+		if (!is_noted(l) && world.streams[l].count > 0)
 			return false;
 	return true;
 }
@@ -61,12 +68,6 @@ notes_pass(void)
 	} else if (world.now_us >= world.notes.back_us) {
 		go_back();
 	}
-}
-
-static bool
-is_noted(unsigned lane)
-{
-	return world.notes.noted[lane].major != 0;
 }
 
 bool
