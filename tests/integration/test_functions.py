@@ -297,7 +297,7 @@ def rule_a_place_of_another_log_or_of_one_that_began_again_is_told_without(c):
         equal(c.fill("k", token, floor, "v", HOUR), "OK")
         place(c, 6, 1000)
         equal(c.fill("k", *c.load("k"), "v", HOUR), "OK")
-        equal(place(c, number, at, log, "row", "", "", 30), "NEW")
+        equal(place(c, number, at, log, "row", "", "", 300), "NEW")
         equal(list(c.hash("k")), ["q"])
         wait_for("the quarantine is over", lambda: c.get("k")[0] != "MISS")
         equal((place(c, number, at, log), c.hash("k")["m"], c.hash("k")["g"]), ("NEW", row(number), f"{log} {at}"))
