@@ -16,7 +16,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
 | `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before] [lower=1] [log] [at]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
 | `sluice_put` | `KEY STREAM version base payload ttl max_backlog group field value...` | `OK id` (the value is there, the write is in STREAM); `FULL lag` (nothing was done: more than max_backlog entries wait for group); `OLD version` (nothing was done: the entry knows of a version above base) |
-| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same) |
+| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000] [read_at=0]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same); `LATE` (the row was read longer than marker_absent, at least 2 s, before now: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
 | `sluice_release` | `KEY token` | `OK` (the lease is given back); `LEASE_LOST` |
@@ -37,7 +37,7 @@ version told together with it that is lower; lower: how many there are.  base: w
 its version (20 digits of it), or 0.  log: version is not the row's, but a place in the database's log of
 this name, and `at` (ms) the log's time there; see below.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
 per cent.  marker, marker_absent: how long an invalidation is remembered where the key was there, or
-was not.  sample: about one in so many calls is reported to
+was not.  read_at: the server's time in ms before the row was read, 0: not told.  sample: about one in so many calls is reported to
 the Pub/Sub channel sluice:reads, as "sample H key" or, where there was no value, "sample M key"; a
 caller that may not publish there reports nothing.  At OOM get, invalidate, drop and generation_raise run, the others are refused by the server.
 
@@ -445,6 +445,7 @@ local function populate(key, args)
 	local marker = whole(args[6], 60000, YEARS, 'marker')
 	local always = whole(args[7], 0, 1, 'always') == 1
 	local marker_absent = whole(args[8], 2000, YEARS, 'marker_absent')
+	local read_at = whole(args[9], 0, 1e15, 'read_at')
 	local version = version_of(text or '', '1')
 	if not payload then fail('payload is missing') end
 	local m, r, w, t, q, b, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o', 'g'))
@@ -454,12 +455,14 @@ local function populate(key, args)
 		return { ok = 'BUSY' }
 	end
 	local busy = not is_over(q, us) or (b and version < b)
+	-- whoever told a newer one after that may have left a marker that lived no longer
+	local late = read_at > 0 and floor(us / 1000) - read_at > max(marker_absent, 2000)
 	if not (m or w or t or q) then demand_absent(key) end
 	-- where nothing is written a reader that loads must be told all the same
 	local known = w or (m and not is_absent(key, marker_absent))
-	if busy or not (known or always) then
+	if busy or late or not (known or always) then
 		invalidate(key, { text, 'row', args[6] or '', args[8] or '' })
-		return { ok = busy and 'BUSY' or 'ABSENT' }
+		return { ok = busy and 'BUSY' or late and 'LATE' or 'ABSENT' }
 	end
 	if version < higher(r, m) then return is_late(key, version, b, o) end
 	call('HSET', key, 'm', version)
@@ -637,7 +640,7 @@ offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
 offer('sluice_invalidate', invalidate, 9, 'allow-oom')
 offer('sluice_put', put, 1000, nil, 2)
-offer('sluice_populate', populate, 8)
+offer('sluice_populate', populate, 9)
 offer('sluice_refresh', refresh, 6)
 offer('sluice_lease', lease, 2)
 offer('sluice_release', release, 1)
