@@ -42,7 +42,7 @@ enum {
 };
 enum table_kind { VERSIONED, BY_QUERY, PLAIN, HASH };
 enum { TTL_MS = 2000, STALE_MAX_MS = 4000, HALF_LIFE_MS = 2000, SLOW_LOAD_MS = 100 };
-enum { OPEN_MS = 1000, FAILURES = 3, WARM_KEY = 2, COLD_KEY = 3 };
+enum { OPEN_MS = 3000, FAILURES = 3, WARM_KEY = 2, COLD_KEY = 3 };
 
 /* ---- the rows and what is known of their keys ---- */
 
