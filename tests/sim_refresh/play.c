@@ -85,6 +85,7 @@ fail_over(void)
 
 		k->lost_to = k->told > k->lost_to ? k->told : k->lost_to;
 		k->told = play.snapshot_told[i];
+		mirror_put(k);
 	}
 	play.has_snapshot = play.scripts = false;
 	redis_cut(NULL);
@@ -94,7 +95,8 @@ static void
 restart_cache(void)
 {
 	note("the cache starts anew");
-	memset(play.entries, 0, sizeof(play.entries));
+	for (unsigned i = 0; i < PLAYED_KEYS; i++)
+		entry_remove(&play.keys[i]);
 	play.has_snapshot = play.scripts = play.library = false;
 	redis_cut(NULL);
 }
@@ -287,6 +289,7 @@ set_up_keys(void)
 		k->read = k->id < 2;
 		k->fates[1] = (struct fate){ play.now_us, k->read || below(4) != 0 };
 		k->last = 1;
+		mirror_put(k);
 	}
 }
 
