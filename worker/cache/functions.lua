@@ -64,12 +64,12 @@ local YEARS = 10 * 366 * 86400000
 
 -- While a library is loaded nothing but redis.register_function is there; afterwards a local name is
 -- found sooner than a global one.
-local call, try, error_reply, find, format, sub, floor, max, min, values, number
+local call, try, error_reply, find, format, sub, floor, max, min, values, number, kind_of
 local function name_globals()
 	call, try, error_reply = redis.call, redis.pcall, redis.error_reply
 	find, format, sub = string.find, string.format, string.sub
 	floor, max, min = math.floor, math.max, math.min
-	values, number = unpack, tonumber
+	values, number, kind_of = unpack, tonumber, type
 end
 
 local function fail(text)
@@ -137,15 +137,15 @@ local function demand_absent(key)
 	end
 end
 
-local function lasts(key, ms)
-	call('PEXPIRE', key, digits(ms))
-end
-
 -- Text is written once for the numbers that come again and again.
 local texts = { [60000] = '60000', [2000] = '2000' }
 
-local function marker_lasts(key, marker, ...)
-	call('PEXPIRE', key, texts[marker] or digits(max(1, marker)), ...)
+local function lasts(key, ms)
+	call('PEXPIRE', key, texts[ms] or digits(max(1, ms)))
+end
+
+local function lasts_longer(key, ms)
+	call('PEXPIRE', key, texts[ms] or digits(max(1, ms)), 'GT')
 end
 
 -- The common arguments of what writes a value, from argument i on.
@@ -269,7 +269,7 @@ end
 -- allow-oom) nothing stays: without a key there is no lease, so nothing older can be filled.
 local function remember(key, field, value, ...)
 	local answer = try('HSET', key, field, value, ...)
-	if type(answer) ~= 'table' then return true end
+	if kind_of(answer) ~= 'table' then return true end
 	if not find(answer.err, 'OOM', 1, true) then error(answer) end
 	call('UNLINK', key)
 	return false
@@ -326,12 +326,12 @@ local function settle(key, version, m, before, lower, marker)
 	if remember(key, 'm', version) then
 		if not rest then
 			remove(key, true, true, true)
-			marker_lasts(key, marker)
+			lasts(key, marker)
 			return NEW
 		end
 		if not o then call('HSET', key, 'o', sub(c, 1, WIDTH)) end
 		call('HDEL', key, 'b', 'c', 'i')
-		marker_lasts(key, marker, 'GT')
+		lasts_longer(key, marker)
 	end
 	return rest and KEPT or NEW
 end
@@ -375,7 +375,7 @@ local function invalidate_place(key, version, m, w, t, q, g, marker, marker_abse
 	if not remember(key, 'm', version, 'g', g) then return NEW end
 	if w or t then remove(key, w, t) end
 	if q then marker = max(marker, number(q) - floor(now_us() / 1000)) end
-	marker_lasts(key, absent and marker_absent or marker)
+	lasts(key, absent and marker_absent or marker)
 	return NEW
 end
 
@@ -402,7 +402,8 @@ local function invalidate(key, args)
 	local lower = whole(args[7], 1, 1e9, 'lower')
 	if args[2] == 'refused' then return refuse_put(key, version) end
 	local log = args[8] or ''
-	local m, r, w, t, q, b, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o', 'g'))
+	local known = call('HMGET', key, 'm', 'w', 't', 'q', 'r', 'b', 'g')
+	local m, w, t, q, r, b, g = known[1], known[2], known[3], known[4], known[5], known[6], known[7]
 	if log ~= '' then
 		local at = whole(args[9], nil, 1e15, 'at')
 		local now = not b and told_log(g, log, at, higher(r, m), version)
@@ -412,11 +413,11 @@ local function invalidate(key, args)
 	if g then return invalidate_unversioned(key, quarantine) end
 	if m then
 		if m == version then return SAME end
-		if m > version then return is_late(key, version, b, o) end
+		if m > version then return is_late(key, version, b, call('HGET', key, 'o')) end
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
-		if remember(key, 'm', version) then marker_lasts(key, marker_absent) end
+		if remember(key, 'm', version) then lasts(key, marker_absent) end
 		return NEW
 	end
 	if b == version then return settle(key, version, m, before, lower, marker) end
@@ -429,14 +430,14 @@ local function invalidate(key, args)
 	end
 	if w and r and r >= version then
 		if rest then call('HSET', key, 'c', rest) end
-		marker_lasts(key, marker, 'GT')
+		lasts_longer(key, marker)
 		return KEPT
 	end
 	if w or t then remove(key, w, t, b) end
 	if q then
 		marker = max(marker, number(q) - floor(now_us() / 1000))
 	end
-	marker_lasts(key, marker)
+	lasts(key, marker)
 	return NEW
 end
 
