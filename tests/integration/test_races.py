@@ -5,7 +5,8 @@ The README's table is what was seen.
 """
 import os, re, subprocess
 from cache_functions import HOUR, Cache
-from support import TOP, Redis, Skip, build_program, equal, limit, wait_for
+from moved_clock import moved_server
+from support import TOP, build_program, equal, limit, wait_for
 
 NO_ROW = b"no such row"  # what plain readers store for it
 
@@ -505,10 +506,11 @@ def test_every_race_is_lost_by_del_and_set_and_won_by_the_functions(t):
 
 # --- random interleavings
 
-FAMILIES = {"versioned", "replica", "put", "populate", "unversioned", "places", "failover", "beyond", "places_replica"}
+FAMILIES = {"versioned", "replica", "put", "populate", "asleep", "unversioned", "places", "failover", "beyond", "places_replica"}
 BEYOND_A_BOUND = {"beyond", "places_replica"}  # what must show old values, or there is no such bound
 
 
+<<<<<<< HEAD
 def moved_server(t):
     """A Redis whose clock only moves by what stands in a file; (server, file)."""
     library, shift = os.path.join(t.dir, "clock_shift.so"), os.path.join(t.dir, "shift")
@@ -526,6 +528,8 @@ def moved_server(t):
     return server, shift
 
 
+=======
+>>>>>>> 215325ca2e9119c3c9aa2f70edf876da06e2dbea
 @limit(600)
 def test_random_interleavings_show_no_old_value(t):
     """race_families.c, which says what is played.  N= plays more of each family."""
