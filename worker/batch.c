@@ -4,11 +4,13 @@
 #include "common/err.h"
 #include "worker/batch_parked.h"
 #include "worker/fold.h"
+#include "worker/read_back.h"
 #include "worker/source/source.h"
 
 #include <string.h>
 
 #define KEEP_BYTES (4 * 1024 * 1024) /* what a full batch needs, with copies of its texts */
+#define NOW_KEEP_BYTES (256 * 1024)
 #define KEEP_SLOTS 8192
 #define TABLE_HOLD_MS 30000
 
@@ -20,6 +22,7 @@ batch_init(struct batch *b)
 	map_init(&b->bucket_map);
 	resolver_init(&b->resolver);
 	owed_init(&b->owed);
+	arena_init(&b->now, NOW_KEEP_BYTES);
 }
 
 void
@@ -29,6 +32,7 @@ batch_deinit(struct batch *b)
 	resolver_deinit(&b->resolver);
 	parked_deinit(&b->blocked);
 	owed_deinit(&b->owed);
+	arena_deinit(&b->now);
 	map_deinit(&b->bucket_map);
 	schema_memory_deinit(&b->schemas);
 	arena_deinit(&b->arena);
@@ -51,6 +55,7 @@ start_fold(struct batch *b, struct schema *schema)
 	b->entries = b->writes = b->changes = b->folded = b->older = b->steps = b->rounds = 0;
 	b->refused = 0;
 	b->bytes = 0;
+	b->again = NULL;
 	parked_clear(&b->blocked);
 	b->parks = batch_any_parks(schema);
 	b->wants_schema = b->has_problem = b->one_by_one = b->full = b->replays = false;
@@ -67,6 +72,7 @@ batch_reset(struct batch *b, struct schema *schema)
 	CHECK(b->deliveries == NULL);
 	start_fold(b, schema);
 	owed_reset(&b->owed);
+	arena_reset(&b->now);
 	b->state = BATCH_OPEN;
 	b->opened_ms = b->sealed_ms = 0;
 	b->schema_tried = b->keys_sent = false;
@@ -200,6 +206,22 @@ batch_take_letters(struct batch *b, struct letter_list *list)
 			continue;
 		l->entry.done_before = l->action == LETTER_INVALIDATE;
 		keep_entry(b, &l->entry);
+	}
+}
+
+void
+batch_take_again(struct batch *b, struct lane *lane, struct delivery **delivery)
+{
+	struct delivery *d = *delivery;
+
+	CHECK(b->state == BATCH_OPEN && (b->entries == 0 || b->again == lane));
+	*delivery = NULL;
+	b->again = lane;
+	d->next = b->deliveries;
+	b->deliveries = d;
+	for (struct entry *e = d->first; e != NULL; e = e->next) {
+		e->done_before = true;
+		keep_entry(b, e);
 	}
 }
 
@@ -350,6 +372,15 @@ batch_has_keys(const struct batch *b)
 }
 
 bool
+batch_misses_keys(const struct batch *b)
+{
+	for (const struct touched *t = b->touched; t != NULL; t = t->next)
+		if (t->table->reads_row && (t->plain || t->images == NULL))
+			return true;
+	return false;
+}
+
+bool
 batch_reads_rows(const struct batch *b)
 {
 	for (const struct touched *t = b->touched; t != NULL && schema_reads_rows(b->schema);
@@ -365,6 +396,7 @@ batch_place(struct batch *b)
 	struct batch_lane *bl;
 
 	owed_reset(&b->owed);
+	read_back_forget(b);
 	for (bl = b->lanes; bl != NULL; bl = bl->next) {
 		/* A hole here would be a lost entry. */
 		CHECK(position_compare(bl->after, bl->lane->position) <= 0);
@@ -372,7 +404,7 @@ batch_place(struct batch *b)
 		bl->writes = position_compare(bl->last, bl->from) > 0;
 		bl->to = bl->writes ? bl->last : bl->from;
 		bl->last_hash = bl->writes ? checkpoint_hash(bl->last_entry) : 0;
-		bl->done = bl->lane->answered;
+		bl->done = lane_recordable(bl->lane);
 		bl->outboxed = false;
 		bl->leave_why = bl->leave_table = bl->leave_text = NULL;
 		bl->leave_at = NULL;

@@ -135,7 +135,7 @@ def test_a_slow_database_then_none_then_one_again(t):
         wait_for("all are stretched", lambda: counters(sluice)["stretched"] == HOT)
         code, health = sluice.get("/healthz")
         assert code == 503 and "mysql_read" in health and "served over their time" in health, health
-        wait_for("all are served stale", lambda: readers.answers() == {"STALE"}, 2)
+        wait_for("all are served stale", lambda: readers.answers() == {"STALE"}, 4)
         equal(readers.misses, misses)
         gone = wait_for("stale_max is over", lambda: readers.misses > misses and time.monotonic() - away, STALE_MAX + 2 * TTL)
         # a value had up to a TTL left when MySQL went away; the last stretch ends before stale_max

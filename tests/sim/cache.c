@@ -38,7 +38,7 @@ readers_read(void)
 {
 	unsigned table = below(TABLES);
 
-	if (is_cached(table))
+	if (is_cached(table) && table != PROFILE)
 		read_row(table, below(KEYS_MAX));
 }
 
@@ -70,6 +70,7 @@ check_done(unsigned lane, struct position done)
 		}
 	}
 	values_check_done(lane, done);
+	populate_check_done(lane, done);
 }
 
 static int
@@ -84,18 +85,23 @@ cut(struct fake_cache *c, struct err *err, const char *why)
 		if (c->value[v] && below(3) == 0)
 			value_goes(v);
 	}
+	for (unsigned i = 0; i < c->told_count && c->sent; i++) {
+		if (below(3) == 0)
+			populate_arrives(&c->told[i]);
+	}
 	c->open = c->sent = false;
 	trace("p%d cache: connection lost: %s", c->process->index, why);
 	return err_set(err, ERR_RETRY, 0, "%s", why);
 }
 
-static int
-reach(struct fake_cache *c, const char *what, struct err *err)
+int
+cache_reach(struct fake_cache *c, const char *what, struct err *err)
 {
 	call_begins(c->process, what);
 	if (!c->open)
 		return cut(c, err, "not connected");
-	if (is_down(world.cache_down_us) || chance(world.odds.cut) || chance(world.odds.cache_lost))
+	if (c->gone_away || is_down(world.cache_down_us) || chance(world.odds.cut) ||
+	    chance(world.odds.cache_lost))
 		return cut(c, err, "gone away");
 	return 0;
 }
@@ -109,6 +115,7 @@ fake_open(struct cache *cache, struct err *err)
 	if (is_down(world.cache_down_us) || chance(world.odds.cut))
 		return cut(c, err, "can't connect");
 	c->open = true;
+	c->gone_away = false;
 	c->sent = false;
 	call_ends(c->process, "cache.open");
 	return 0;
@@ -167,10 +174,15 @@ fake_start(struct cache *cache, const struct batch *batch, struct err *err)
 	struct fake_cache *c = fake_of(cache);
 
 	CHECK(batch->state == BATCH_WRITTEN && !c->sent);
-	if (reach(c, "cache.start", err) != 0)
+	if (cache_reach(c, "cache.start", err) != 0)
 		return -1;
-	c->key_count = 0;
+	c->key_count = c->told_count = 0;
 	for (const struct touched *t = batch->touched; t != NULL; t = t->next) {
+		if (table_number(t->table) == PROFILE) {
+			CHECK(c->told_count < POPULATE_TOLD_MAX);
+			populate_tell(&c->told[c->told_count++], batch, t);
+			continue;
+		}
 		if (t->plain || t->images == NULL)
 			add_key(c, t->table, &t->key[0].text);
 		for (const struct touched_image *i = world.invalidates ? t->images : NULL;
@@ -196,7 +208,7 @@ fake_poll(struct cache *cache, int timeout_ms, struct err *err)
 
 	if (world.now_us < c->answer_us && end > world.now_us)
 		pass((c->answer_us < end ? c->answer_us : end) - world.now_us);
-	if (reach(c, "cache.poll", err) != 0)
+	if (cache_reach(c, "cache.poll", err) != 0)
 		return -1;
 	CHECK(c->sent);
 	for (unsigned i = 0; i < c->key_count; i++) {
@@ -213,6 +225,9 @@ fake_poll(struct cache *cache, int timeout_ms, struct err *err)
 	}
 	if (world.now_us < c->answer_us)
 		return 0;
+	for (unsigned i = 0; i < c->told_count; i++)
+		populate_arrives(&c->told[i]);
+	c->told_count = 0;
 	c->sent = false;
 	call_ends(c->process, "cache.poll");
 	return 1;
@@ -236,6 +251,18 @@ fake_free(struct cache **cache)
 	*cache = NULL;
 }
 
+static const struct cache_ops noting_ops = {
+	.open = fake_open,
+	.is_open = fake_is_open,
+	.close = fake_close,
+	.start = fake_start,
+	.poll = fake_poll,
+	.fd = fake_fd,
+	.noted = fake_noted,
+	.note = fake_note,
+	.free = fake_free,
+};
+
 static const struct cache_ops ops = {
 	.open = fake_open,
 	.is_open = fake_is_open,
@@ -249,6 +276,7 @@ static const struct cache_ops ops = {
 void
 fake_cache_init(struct process *p)
 {
-	p->cache = (struct fake_cache){ .cache.ops = &ops, .process = p };
+	p->cache =
+	    (struct fake_cache){ .cache.ops = world.notes.on ? &noting_ops : &ops, .process = p };
 	p->worker.cache = &p->cache.cache;
 }

@@ -44,7 +44,10 @@ config_of(unsigned field_lanes, bool json)
 	    "%s"
 	    "tables:\n"
 	    "  stock: { invalidate: [\"stock:{id}\", \"stockn:{n}\"] }\n"
-	    "  profile: { version: ver }\n"
+	    "  profile:\n"
+	    "    version: ver\n"
+	    "    invalidate:\n"
+	    "      - { key: \"profile:{id}\", mode: populate, ttl: 1h, populate: always }\n"
 	    "  checked: { invalidate: [\"checked:{id}\"] }\n"
 	    "  logged: {}\n",
 	    field_lanes - 1,
@@ -84,6 +87,7 @@ choose_config(void)
 	memcpy(world.tables, world.config.tables, sizeof(world.tables));
 	world.config.tables = world.tables;
 	images_set_up();
+	populate_set_up();
 	world.config.batch_max_rows = one_of(rows, 8);
 	world.config.batch_max_delay_ms = one_of(delays, 4);
 	if (below(4) == 0)
@@ -190,6 +194,7 @@ world_set_up(enum played played, uint64_t seed, bool traced)
 	world.process[0].start_us = world.now_us;
 	make_entries();
 	choose_histories();
+	notes_choose();
 	trace("seed %llu: %u lanes, %u processes, calm after %.1f s", (unsigned long long)seed,
 	    world.lanes, world.processes, (double)(world.calm_us - world.now_us) / 1e6);
 }

@@ -64,11 +64,18 @@ print_invalidations(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_invalidations_repeated_total",
 	    "Entries invalidated once more after a crash or an outage of the cache.",
 	    t->invalidations_repeated);
+	series_counter(out, "sluice_invalidated_again_total",
+	    "Entries whose keys were invalidated again because the cache went back.",
+	    t->invalidated_again);
 	series_gauge(out, "sluice_outbox_rows",
 	    "Batches whose keys of other columns wait in sluice_outbox, of our lanes.",
 	    (double)t->outbox_rows);
 	series_counter(out, "sluice_populated_total", "Cache entries written with the new row.",
 	    t->populated);
+	series_counter(out, "sluice_not_populated_total",
+	    "Rows that could not be read back, or were more than a batch keeps, and were "
+	    "invalidated instead.",
+	    t->not_populated);
 	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
 	series_gauge(out, "sluice_scan_patterns",
 	    "Patterns of mode scan that are looked for or wait.",
