@@ -11,5 +11,5 @@ def test_the_cache_of_the_simulation_answers_as_the_real_one(t):
     if not os.path.exists(program):
         raise Skip("it is not built")
     server, clock = moved_server(t)
-    done = subprocess.run([program, "--server", str(server.port), clock, os.environ.get("N") or "6"], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "--server", str(server.port), clock, "--from", "11", os.environ.get("N") or "6"], capture_output=True, text=True, check=False)
     equal(done.returncode, 0, done.stdout[-2000:] + done.stderr[-2000:])

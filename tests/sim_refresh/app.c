@@ -193,7 +193,7 @@ read_plain(struct played_key *k)
 	redis_publish(line);
 }
 
-static void
+void
 read_key(struct played_key *k)
 {
 	arena_reset(&answers);

@@ -63,6 +63,14 @@ key_of(struct str name)
 	fail("the key %.*s is asked for", STR_ARGS(name));
 }
 
+static struct played_key *
+some_key(void)
+{
+	if (play.loading != NULL && below(4) != 0)
+		return play.loading;
+	return &play.keys[below(PLAYED_KEYS)];
+}
+
 /* ---- the cache's fate ---- */
 
 static void
@@ -104,11 +112,11 @@ restart_cache(void)
 static void
 harm_cache(void)
 {
-	struct played_key *k = &play.keys[below(PLAYED_KEYS)];
+	struct played_key *k = some_key();
 
 	if (!play.evicts)
 		return;
-	if (one_in(60)) {
+	if (one_in(play.loading != NULL ? 8 : 80)) {
 		note("%s is evicted", k->name);
 		entry_remove(k);
 	}
@@ -213,13 +221,16 @@ turn_processes(void)
 static void
 change_rows(void)
 {
-	struct played_key *k = &play.keys[below(PLAYED_KEYS)];
+	struct played_key *k = some_key();
 
-	if (one_in(30))
+	/* the last ones are for the end */
+	if (k->last < VERSIONS - 8 && one_in(play.loading != NULL ? 6 : 60))
 		write_row(k, !k->fates[k->last].there || below(4) != 0);
-	k = &play.keys[below(PLAYED_KEYS)];
-	if (one_in(8))
+	k = some_key();
+	if (one_in(play.loading != NULL ? 3 : 12))
 		tell_some(k);
+	if (play.loading != NULL && one_in(4))
+		read_key(play.loading);
 }
 
 void

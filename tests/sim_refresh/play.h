@@ -36,7 +36,7 @@ enum {
 	TABLES = 4,
 	KEYS = 5,
 	PLAYED_KEYS = TABLES * KEYS,
-	VERSIONS = 64,
+	VERSIONS = 256,
 	PROCESSES = 3,
 	ACTORS = 6
 };
@@ -127,7 +127,9 @@ struct play {
 	unsigned process_count, depth, births;
 	struct process *running;
 	enum weather weather;
-	unsigned hang;	  /* which outage it is */
+	unsigned hang; /* which outage it is */
+	struct played_key
+	    *loading;	  /* what happens, happens to it rather: its SELECT is waited for */
 	bool query_hangs; /* that of BY_QUERY, alone */
 	int64_t weather_until_us, lag_us, stall_us;
 	bool evicts, members_in_cache;
@@ -157,6 +159,7 @@ void tell_some(struct played_key *k);
 void tell_all(void);
 /* Whoever is to read, or is about to load, does so now. */
 void read_all(void);
+void read_key(struct played_key *k);
 void load_all(void);
 
 /* ---- server.c ---- */
