@@ -132,6 +132,13 @@ enum config_mode {
 	MODE_NONE
 };
 
+/* Do its keys know the row's version? */
+static inline bool
+mode_is_versioned(enum config_mode mode)
+{
+	return mode == MODE_VERSIONED || mode == MODE_POPULATE;
+}
+
 struct config_template {
 	const char *written; /* "user:{id}" */
 	enum config_mode mode;

@@ -37,8 +37,8 @@ struct owed {
 	const struct config_table *table;
 	const struct config_template *template;
 	struct str key;
-	struct told told; /* mode versioned */
-	/* whose it is: only until the store has written its outbox; NULL where recalled */
+	struct told told; /* modes versioned and populate */
+	/* whose it is: only until the keys are sent; NULL where recalled */
 	const struct touched *row;
 	struct owed *next;
 };

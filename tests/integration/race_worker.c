@@ -1,6 +1,7 @@
 #include "tests/integration/race_play.h"
 
 #include "worker/cache/key_template.h"
+#include "worker/read_back.h"
 #include "worker/store/schema.h"
 
 #include <stdlib.h>
@@ -10,16 +11,7 @@ static struct config config;
 static struct config_template written;
 static struct config_table users_config;
 static struct key_template template;
-static struct column columns[] = { { .name = "id", .kind = COLUMN_INT },
-	{ .name = "ver", .kind = COLUMN_INT, .key_part = -1 },
-	{ .name = "a", .kind = COLUMN_INT, .key_part = -1 },
-	{ .name = "b", .kind = COLUMN_INT, .key_part = -1 } };
-enum { COLUMN_VER = 1, COLUMN_A, COLUMN_B, SET_COLUMNS = 2 };
-static const struct shape_column set_columns[] = { { .column = COLUMN_A }, { .column = COLUMN_B } };
 static struct table table;
-static const struct shape shape = {
-	.table = &table, .kind = SHAPE_UPSERT, .count = SET_COLUMNS, .columns = set_columns
-};
 static struct batch batch;
 static struct cache *cache;
 
@@ -52,9 +44,6 @@ worker_open(int port)
 	CHECK(key_template_compile(&template, &written, names, 1, NULL) == 0);
 	table = (struct table){ .name = "users",
 		.config = &users_config,
-		.columns = columns,
-		.column_count = COLUMN_B + 1,
-		.version_column = COLUMN_VER,
 		.key_count = 1,
 		.templates = &template,
 		.template_count = 1 };
@@ -94,24 +83,17 @@ told(const struct event *e)
 		world.told = e->version;
 }
 
-/* A change as the worker has it behind its transaction.  An observed one holds the whole row. */
+/* A change as the worker has it behind its transaction. */
 struct told_change {
 	struct change change;
 	struct entry entry;
-	struct value values[SET_COLUMNS];
-	char digits[SET_COLUMNS][12], log[16];
+	char log[16];
 };
 
 static void
 make_change(struct told_change *t, const struct event *e, struct value *key, bool repeat)
 {
-	const struct row *row = &world.fates[e->version].row;
-
 	*t = (struct told_change){ .entry = { .done_before = repeat } };
-	snprintf(t->digits[0], sizeof(t->digits[0]), "%u", row->a);
-	snprintf(t->digits[1], sizeof(t->digits[1]), "%u", row->b);
-	for (unsigned i = 0; i < SET_COLUMNS; i++)
-		t->values[i] = (struct value){ str_of(t->digits[i]), VALUE_NUMBER };
 	if (e->poison)
 		t->entry.refusal.reason = REASON_BAD_VALUE;
 	t->change = (struct change){
@@ -119,8 +101,6 @@ make_change(struct told_change *t, const struct event *e, struct value *key, boo
 		.has_version = !world.family->unversioned && !world.family->places,
 		.version = e->version,
 		.table = &table,
-		.shape = &shape,
-		.values = t->values,
 		.key = key,
 		.entry = &t->entry,
 	};
@@ -129,12 +109,33 @@ make_change(struct told_change *t, const struct event *e, struct value *key, boo
 		t->change.place = (struct log_place){ str_of(t->log), e->place, e->at_ms };
 }
 
+/* The row as the transaction of these changes left it, or as another's newer one did. */
+static const struct row_now *
+read_back(const struct event *events, unsigned count, struct row_now *now, char text[48])
+{
+	const struct row *row = &world.fates[0].row;
+
+	for (unsigned i = 0; i < count; i++)
+		if (world.fates[events[i].version].row.version > row->version)
+			row = &world.fates[events[i].version].row;
+	if (below(4) == 0)
+		row = &world.row;
+	if (!row->there || below(8) == 0)
+		return NULL;
+	snprintf(text, 48, "%u,%u,%u", row->version, row->a, row->b);
+	trace("  read back %s", text);
+	*now = (struct row_now){ .value = str_of(text), .version = row->version };
+	return now;
+}
+
 void
 worker_tell(const struct event *events, unsigned count, bool repeat, bool answered)
 {
 	struct value key = { str_of(world.number), VALUE_TEXT };
 	struct touched row = { .table = &table, .key = &key };
 	struct told_change changes[BATCH_MAX];
+	struct row_now now;
+	char text[48];
 
 	CHECK(count <= BATCH_MAX);
 	written.mode = world.family->mode;
@@ -144,6 +145,8 @@ worker_tell(const struct event *events, unsigned count, bool repeat, bool answer
 		row.changes = &changes[i].change;
 		trace("  told %u%s", events[i].version, events[i].poison ? " (refused)" : "");
 	}
+	if (world.family->mode == MODE_POPULATE && !repeat)
+		row.now = read_back(events, count, &now, text);
 	if (world.plain) {
 		ask("DEL %s", world.key);
 	} else {

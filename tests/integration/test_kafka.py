@@ -308,9 +308,9 @@ def test_a_killed_process_applies_nothing_twice(t):
     process = count(t, topic, properties={"session.timeout.ms": "1000", "heartbeat.interval.ms": "300"}, batch={"max_rows": 100})
     sent = 0
     for _ in range(3):
+        before = counted(t)
         kafka.send(topic, [incr(i % 10) for i in range(20000)])
         sent += 20000
-        before = counted(t)
         wait_for("some rows", lambda: counted(t) > before)
         process.kill()
         process.start()

@@ -1,9 +1,9 @@
 #include "worker/cache/round.h"
 
 #include "common/log.h"
-#include "worker/cache/payload.h"
 #include "worker/cache/refresh_ring.h"
 #include "worker/cache/tag.h"
+#include "worker/read_back.h"
 
 #include <stdio.h>
 
@@ -137,13 +137,6 @@ add_word(struct call *call, struct str word)
 	call->argv[call->argc++] = word;
 }
 
-/* Do its keys know the row's version? */
-static bool
-is_versioned(enum config_mode mode)
-{
-	return mode == MODE_VERSIONED || mode == MODE_POPULATE;
-}
-
 static int
 send_versioned(struct round *r, const struct expected *expected, struct str key,
     const struct told *told, struct err *err)
@@ -197,25 +190,23 @@ send_refused(struct round *r, const struct expected *expected, struct str key, u
 	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
-/* The new row, where the newest change holds all of it; else it is told as with mode versioned.  So is a
- * repeat: there may have been newer ones since. */
+/* The row as it was read back; without that it is told as with mode versioned. */
 static int
 send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
     struct err *err)
 {
 	const struct config_template *t = expected->template;
+	const struct row_now *now = read_back_of(r->row, told);
 	struct call call = { 0 };
 
-	buf_reset(&r->message);
-	if (told->unversioned || told->deleted || told->repeat || told->newest == NULL ||
-	    !payload_of(told->newest, &r->message))
+	if (now == NULL)
 		return send_versioned(r, expected, key, told, err);
 	expected->what = EXPECT_POPULATE;
 	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
-	expected->version = told->version;
+	expected->version = now->version;
 	call.argc = library_call(r->library, STR("sluice_populate"), key, call.argv);
-	add_number(&call, told->version);
-	add_word(&call, (struct str){ r->message.data, r->message.len });
+	add_number(&call, now->version);
+	add_word(&call, now->value);
 	add_number(&call, (uint64_t)t->ttl_ms);
 	add_word(&call, STR("")); /* jitter */
 	add_word(&call, STR("")); /* stale_for */
@@ -253,7 +244,7 @@ static struct announced *
 announced_of(struct round *r, const struct expected *expected, const struct told *told,
     bool one_row)
 {
-	bool versioned = is_versioned(expected->template->mode);
+	bool versioned = mode_is_versioned(expected->template->mode);
 	struct announced *announced;
 
 	if (!announce_is_on(r->config) || expected->template->mode == MODE_TAG)
@@ -333,7 +324,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 	struct expected expected = {
 		.what = EXPECT_CALL, .table = row->table->config, .template = template->config
 	};
-	bool versioned = is_versioned(template->config->mode);
+	bool versioned = mode_is_versioned(template->config->mode);
 	struct told told = { 0 };
 
 	if (versioned || announce_is_on(r->config))
@@ -355,6 +346,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 	if (versioned && !told.anything)
 		return 0;
 	r->by = told.newest != NULL ? told.newest : row->changes;
+	r->row = row;
 	/* a row's images may have one key */
 	return send_key(r, &expected, &told,
 	    template->one_row && (versioned || row->images == NULL), template->one_row, err);
@@ -404,9 +396,10 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 
 		if (mode == MODE_NONE || table->templates[i].from_row)
 			continue;
-		if ((plain || is_versioned(mode)) && send_rendered(r, row, i, values, err) != 0)
+		if ((plain || mode_is_versioned(mode)) &&
+		    send_rendered(r, row, i, values, err) != 0)
 			return -1;
-		if (!is_versioned(mode) && send_images(r, row, i, err) != 0)
+		if (!mode_is_versioned(mode) && send_images(r, row, i, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -421,6 +414,7 @@ send_owed(struct round *r, const struct owed *owed, struct err *err)
 	};
 
 	r->by = owed->told.newest;
+	r->row = owed->row;
 	buf_reset(&r->key);
 	buf_add(&r->key, owed->key.data, owed->key.len);
 	if (owed->template->mode == MODE_SCAN) {
@@ -430,8 +424,8 @@ send_owed(struct round *r, const struct owed *owed, struct err *err)
 			bl->scan_pass = pass;
 		return 0;
 	}
-	return send_key(r, &expected, &owed->told, is_versioned(owed->template->mode),
-	    is_versioned(owed->template->mode), err);
+	return send_key(r, &expected, &owed->told, mode_is_versioned(owed->template->mode),
+	    mode_is_versioned(owed->template->mode), err);
 }
 
 /* With nothing under way: the next page of a tag, in memory of its own, however large the set is. */
@@ -552,7 +546,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 			round_refused(r, e);
 			return 0;
 		}
-		if (!is_versioned(e->template->mode))
+		if (!mode_is_versioned(e->template->mode))
 			return round_announce_all(r, e, err);
 		count_answer(r, reply->text);
 		wake_refresh(r, e, reply->text);

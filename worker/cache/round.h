@@ -22,8 +22,8 @@
  *			a change has none or left the row's version as it was
  *	generation	sluice_generation_raise; table the same, of the table's one key
  *	tag		the members of the set, page by page; see tag.h
- *	populate	sluice_populate with the row, where its newest change holds all of it (payload.h),
- *			else as versioned
+ *	populate	sluice_populate with the row as it was read back (worker/read_back.h), else as
+ *			versioned
  *	scan		nothing of the round's: the pattern is remembered, see scan.h
  * What was invalidated is announced (announce.h) in the same round.
  * Answers come in the order of the commands, so what is expected is a queue.  A key that names a
@@ -82,6 +82,7 @@ struct round {
 	const struct announced *unlinked;
 	const struct batch *batch; /* while it is sent */
 	const struct change *by;   /* what the key that is sent is told of; NULL: not known */
+	const struct touched *row; /* whose it is; NULL: not known */
 	size_t unlink_bytes, queued_bytes;
 	struct expected *first, *last;
 	struct arena tags_arena;

@@ -151,6 +151,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "invalidations_refused", t->invalidations_refused);
 	json_number(j, "invalidations_repeated", t->invalidations_repeated);
 	json_number(j, "populated", t->populated);
+	json_number(j, "not_populated", t->not_populated);
 	json_number(j, "announced", t->announced);
 	json_number(j, "lag", t->lag);
 	json_real(j, "oldest_pending_seconds", t->oldest_pending_seconds);
