@@ -62,6 +62,7 @@ def homes(t, partitions=1, *properties):
     return kafka, kafka.create(topic_of(t), 2)
 
 
+@limit(120)
 def test_letters_in_a_topic_are_listed_shown_invalidated_and_dropped(t):
     kafka, topic = homes(t, 3)
     process, told = start(t, topic)

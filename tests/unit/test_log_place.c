@@ -1,3 +1,4 @@
+#include "tests/support/event_rig.h"
 #include "worker/source/log_place.h"
 
 #include <setjmp.h>
@@ -92,6 +93,55 @@ what_is_not_told_in_full_has_no_place(void **state)
 	assert_place(&tombstone, "", 0);
 }
 
+static void
+every_tool_that_tells_it_is_understood(void **state)
+{
+	static const struct {
+		const char *format, *message, *log;
+		uint64_t number;
+	} events[] = {
+		{ "debezium",
+		    "{\"before\":null,\"after\":{\"id\":1},\"op\":\"c\",\"source\":{\"db\":\"a\","
+		    "\"table\":\"b\",\"snapshot\":\"false\",\"server_id\":7,\"gtid\":null,\"file\":"
+		    "\"mysql-bin.000003\",\"pos\":154,\"row\":0,\"ts_ms\":1000},\"ts_ms\":5}",
+		    "7/mysql-bin", ((uint64_t)3 << 32) + 154 },
+		{ "debezium",
+		    "{\"before\":{\"id\":1},\"after\":{\"id\":1},\"op\":\"u\",\"source\":{\"db\":"
+		    "\"a\","
+		    "\"table\":\"b\",\"server_id\":7,\"gtid\":\"0-7-42\",\"file\":\"binlog."
+		    "000003\","
+		    "\"pos\":154,\"ts_ms\":1000}}",
+		    "7/0-7", 42 },
+		{ "maxwell",
+		    "{\"database\":\"a\",\"table\":\"b\",\"type\":\"update\",\"ts\":1,\"data\":{"
+		    "\"id\":2},"
+		    "\"old\":{\"id\":1},\"position\":\"master.000006:800911\",\"server_id\":7}",
+		    "7/master", ((uint64_t)6 << 32) + 800911 },
+		{ "debezium",
+		    "{\"before\":null,\"after\":{\"id\":1},\"op\":\"r\",\"source\":{\"db\":\"a\","
+		    "\"table\":\"b\",\"snapshot\":\"true\",\"server_id\":7,\"file\":\"mysql-bin."
+		    "000003\","
+		    "\"pos\":154,\"ts_ms\":1000}}",
+		    "", 0 },
+		{ "canal",
+		    "{\"database\":\"a\",\"table\":\"b\",\"type\":\"INSERT\",\"isDdl\":false,"
+		    "\"es\":1000,\"gtid\":\"\",\"pkNames\":[\"id\"],\"data\":[{\"id\":\"1\"}]}",
+		    "", 0 },
+		{ "dms",
+		    "{\"data\":{\"id\":1},\"metadata\":{\"record-type\":\"data\",\"operation\":"
+		    "\"update\","
+		    "\"schema-name\":\"a\",\"table-name\":\"b\",\"stream-position\":"
+		    "\"mysql-bin.000003:154:0\"}}",
+		    "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+		assert_int_equal(event_rig_take(events[i].format, events[i].message, NULL), 0);
+		assert_place(event_rig_event(), events[i].log, events[i].number);
+	}
+}
+
 int
 main(void)
 {
@@ -99,8 +149,14 @@ main(void)
 		cmocka_unit_test(a_gtid_says_log_and_place),
 		cmocka_unit_test(without_a_gtid_the_file_s_number_is_above_what_stands_in_it),
 		cmocka_unit_test(what_is_not_told_in_full_has_no_place),
+		cmocka_unit_test_setup_teardown(every_tool_that_tells_it_is_understood,
+		    event_rig_open, event_rig_close),
 	};
 
+	int failed;
+
 	arena_init(&arena, 0);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	arena_deinit(&arena);
+	return failed;
 }
