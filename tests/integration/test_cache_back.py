@@ -235,29 +235,3 @@ def test_a_full_cache_holds_nothing_up(t):
     t.user(1, name="again")
     wait_for("noted again", lambda: cache.exists(KEY))
     equal(process.events("cache_went_back"), [])
-
-
-def test_a_topic_is_read_again_from_where_the_cache_went_back_to(t):
-    from kafka import settings, the_kafka
-    t.users()
-    kafka = the_kafka(t)
-    topic = kafka.create(t.prefix.replace(":", "-") + "-back")
-    server = Redis(t.dir).up()
-    t.own.append(server)
-    cache = server.client()
-    config = settings(t, kafka, topic, fmt="json", tables=["users"], cache={"url": server.url})
-    config["tables"] = {"users": {"invalidate": ["user:{id}"]}}
-    process = t.sluice(**config)
-    send = lambda first, count, name: kafka.send(topic, [(0, None, {"_table": "users", "id": n, "name": name}) for n in range(first, first + count)])
-    offset = lambda: [row["done"] for row in t.own_table("sluice_ledger")]
-    send(0, 1, "first")
-    wait_for("the first", lambda: offset() == [b"0"])
-    old = wait_for("its note", lambda: cache.dump(KEY))
-    send(0, 50, "new")
-    wait_for("all", lambda: offset() == [b"50"])
-    stale(server)
-    cache.restore(KEY, 0, old, replace=True)
-    wait_for("no stale key", lambda: app_keys(cache) == ["user:never"])
-    equal(len(process.events("cache_went_back")), 1)
-    wait_for("noted anew", lambda: cache.hvals(KEY) == [b"50"])
-    equal((t.row("SELECT COUNT(*) FROM users WHERE name = 'new'"), offset()), ((50,), [b"50"]))
