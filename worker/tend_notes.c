@@ -185,7 +185,7 @@ look_and_note(struct worker *w, struct lane **lanes, size_t count, struct err *e
 	for (size_t i = 0; i < count; i++) {
 		struct position to = target(w, lanes[i]);
 
-		if (is_none(to))
+		if (is_none(to) && is_none(at[i]))
 			continue;
 		lanes[stale] = lanes[i];
 		at[stale++] = to;

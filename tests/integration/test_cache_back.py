@@ -3,12 +3,13 @@ from support import Redis, app_keys, equal, wait_for
 
 KEY = "sluice:default:answered"
 KEYS = [f"user:{n}" for n in range(50)]
+AT_ONCE = "--repl-diskless-sync-delay", "0"
 
 
 def start(t, template="user:{id}", **more):
     """Something is written and noted; answers (process, server)."""
     t.users()
-    server = Redis(t.dir).up()
+    server = Redis(t.dir, *AT_ONCE).up()
     t.own.append(server)
     process = t.sluice(cache={"url": server.url}, tables={"users": {"invalidate": [template]}}, **more)
     for n in range(2):
@@ -152,7 +153,7 @@ def test_data_from_before_the_first_note_is_invalidated_as_far_as_it_is_held(t):
 
 def test_a_promoted_replica_that_lacked_the_last_writes(t):
     process, server = start(t, keep="1h")
-    replica = Redis(t.dir, "--replicaof", "127.0.0.1", str(server.port)).up()
+    replica = Redis(t.dir, *AT_ONCE, "--replicaof", "127.0.0.1", str(server.port)).up()
     t.own.append(replica)
     stale(server)
     wait_for("it has them", lambda: replica.client().info("replication")["master_link_status"] == "up" and replica.client().exists("user:never"))

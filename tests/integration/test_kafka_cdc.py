@@ -3,7 +3,7 @@ import json, os, re
 from cache_functions import HOUR, Cache, row
 from change_events import ITEMS, debezium
 from kafka import QUICK, settings, the_kafka
-from support import TOP, Redis, equal, limit, stays, text_of, wait_for
+from support import TOP, Redis, app_keys, equal, limit, stays, text_of, wait_for
 
 TYPES = {"id": "BIGINT", "code": "VARCHAR(20)"}
 
@@ -308,6 +308,30 @@ def test_keys_that_only_mysql_knows_go_after_a_crash_by_the_outbox(t):
     wait_for("an outbox without rows", lambda: not t.own_table("sluice_outbox"))
 
 
+def test_a_topic_is_read_again_from_where_the_cache_went_back_to(t):
+    t.users()
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t))
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    cache, noted = server.client(), "sluice:default:answered"
+    config = settings(t, kafka, topic, fmt="json", tables=["users"], source={"table": "users"}, cache={"url": server.url})
+    config["tables"] = {"users": {"invalidate": ["user:{id}"]}}
+    process = t.sluice(**config)
+    send = lambda count, name: kafka.send(topic, [(0, None, {"id": n, "name": name}) for n in range(count)])
+    send(1, "first")
+    wait_for("the first", lambda: done(t, topic) == ["0"])
+    old = cache.dump(noted)
+    send(50, "new")
+    wait_for("all", lambda: done(t, topic) == ["50"])
+    fill_keys(server, *[f"user:{n}" for n in range(50)], "user:never")
+    cache.restore(noted, 0, old, replace=True)
+    wait_for("no stale key", lambda: app_keys(cache) == ["user:never"])
+    equal(len(process.events("cache_went_back")), 1)
+    wait_for("noted anew", lambda: cache.hvals(noted) == [b"50"])
+    equal((t.row("SELECT COUNT(*) FROM users WHERE name = 'new'"), done(t, topic)), ((50,), ["50"]))
+
+
 def test_keys_come_from_both_images_of_an_event_and_when_compares_them(t):
     t.sql(TEAMS)
     kafka = the_kafka(t)
@@ -334,7 +358,7 @@ def fill_keys(server, *keys):
 
 
 def left(server):
-    return sorted(name.decode() for name in server.client().keys("*"))
+    return app_keys(server.client())
 
 
 def test_a_truncated_table_is_emptied_where_its_topic_has_one_partition(t):

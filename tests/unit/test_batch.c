@@ -103,6 +103,27 @@ an_entry_at_or_below_the_position_is_only_invalidated(void **state)
 }
 
 static void
+what_is_invalidated_again_moves_no_lane_and_writes_nothing(void **state)
+{
+	struct delivery *d = rig_delivery(&rig, 0, "id=1 a=1");
+
+	(void)state;
+	rig.lanes[0].position = rig.lanes[0].cursor = at(9);
+	batch_take_again(&rig.batch, &rig.lanes[0], &d);
+	assert_null(d);
+	assert_ptr_equal(rig.batch.again, &rig.lanes[0]);
+	assert_int_equal(rig.batch.entries, 1);
+	assert_int_equal(rig.batch.writes, 0);
+	assert_null(rig.batch.lanes);
+	assert_true(batch_has_keys(&rig.batch));
+	assert_false(batch_misses_keys(&rig.batch));
+	rig.batch.touched->table->reads_row = true;
+	assert_true(batch_misses_keys(&rig.batch));
+	assert_at(rig.lanes[0].cursor, 9);
+	assert_int_equal(rig.lanes[0].unreleased_bytes, 0);
+}
+
+static void
 a_full_batch_leaves_the_rest_to_be_read_again(void **state)
 {
 	struct delivery *d = rig_delivery(&rig, 0, "id=1 a=1");
@@ -393,6 +414,7 @@ main(void)
 		TEST(an_entry_behind_the_cursor_is_not_taken_again),
 		TEST(an_entry_of_a_lane_that_is_not_open_is_left_out),
 		TEST(an_entry_at_or_below_the_position_is_only_invalidated),
+		TEST(what_is_invalidated_again_moves_no_lane_and_writes_nothing),
 		TEST(a_full_batch_leaves_the_rest_to_be_read_again),
 		TEST(a_batch_is_full_when_the_next_entry_has_too_many_bytes),
 		TEST(an_entry_larger_than_a_batch_goes_alone),

@@ -50,6 +50,74 @@ positions_are_ordered_by_time_then_by_sequence(void **state)
 	assert_true(position_compare(b, b) == 0);
 }
 
+/* ---- what the cache has noted ---- */
+
+static struct position
+at(uint64_t n)
+{
+	return (struct position){ n, 0 };
+}
+
+static void
+assert_at(struct position place, uint64_t n)
+{
+	assert_int_equal(place.major, n);
+}
+
+static void
+done_waits_for_the_note_and_never_goes_back(void **state)
+{
+	struct lane lane = { .done = at(5), .answered = at(9) };
+
+	(void)state;
+	assert_at(lane_recordable(&lane), 9); /* the cache keeps none */
+	lane.noting = true;
+	assert_at(lane_recordable(&lane), 5); /* not looked at yet */
+	lane.noted = at(7);
+	assert_at(lane_recordable(&lane), 7);
+	lane.noted = at(12); /* the lane was moved back by order */
+	assert_at(lane_recordable(&lane), 9);
+	lane.again.on = true;
+	lane.noted = at(2);
+	assert_at(lane_recordable(&lane), 9);
+}
+
+static void
+a_lost_connection_sends_again_what_the_note_lacks(void **state)
+{
+	struct lane lane = { .done = at(5), .answered = at(9), .cursor = at(11), .noting = true };
+
+	(void)state;
+	lane.noted = at(7);
+	lane_rewind(&lane);
+	assert_at(lane.answered, 7);
+	assert_at(lane.cursor, 7);
+	lane.noted = at(0);
+	lane_rewind(&lane);
+	assert_at(lane.cursor, 5);
+	lane.noting = false;
+	lane.answered = at(9);
+	lane_rewind(&lane);
+	assert_at(lane.cursor, 9);
+}
+
+static void
+what_is_sent_again_begins_anew_at_the_note(void **state)
+{
+	struct lane lane = { .done = at(9), .answered = at(9), .noting = true };
+
+	(void)state;
+	lane.noted = at(2);
+	lane.again = (struct lane_again){ .on = true, .at = at(4), .to = at(8), .pass = 3 };
+	lane_rewind(&lane);
+	assert_at(lane.again.at, 2);
+	assert_at(lane.again.to, 9);
+	assert_int_equal(lane.again.pass, 0);
+	assert_at(lane.cursor, 9);
+	lane_end_again(&lane);
+	assert_false(lane.again.on);
+}
+
 static void
 the_last_thousand_entries_are_remembered_and_no_more(void **state)
 {
@@ -209,6 +277,9 @@ main(void)
 		cmocka_unit_test(a_position_reads_back_as_it_was_written),
 		cmocka_unit_test(what_is_not_a_position_is_refused),
 		cmocka_unit_test(positions_are_ordered_by_time_then_by_sequence),
+		cmocka_unit_test(done_waits_for_the_note_and_never_goes_back),
+		cmocka_unit_test(a_lost_connection_sends_again_what_the_note_lacks),
+		cmocka_unit_test(what_is_sent_again_begins_anew_at_the_note),
 		cmocka_unit_test(the_last_thousand_entries_are_remembered_and_no_more),
 		cmocka_unit_test(a_lane_is_named_by_pool_source_and_stream),
 		cmocka_unit_test(a_partition_is_found_by_its_whole_name_or_without_pool_and_server),

@@ -218,8 +218,8 @@ tell_restart(struct cache_watch *w, const char *what)
 	log_event(LOG_ERROR, "cache_restarted", "changed", "%s", what, "window_seconds", "%lld",
 	    (long long)((now_ms - from_ms) / 1000), "from_unix_ms", "%lld", (long long)from_ms,
 	    "next", "%s",
-	    "goes on; what was invalidated in the window may be read old until its TTL, unless "
-	    "the cache came back empty",
+	    "goes on; what the lanes' notes in the cache show as lost is invalidated again "
+	    "(cache_went_back); no note tells it of lanes that a consumer group reads",
 	    NULL);
 }
 
