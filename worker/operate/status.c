@@ -48,6 +48,8 @@ print_lanes(const struct snapshot *s, struct json *j)
 		json_number(j, "entries", lane->entries);
 		json_number(j, "dead", lane->dead);
 		json_number(j, "parked_keys", lane->parked_keys);
+		json_bool(j, "invalidates_again", lane->again);
+		json_number(j, "invalidated_again", lane->again_entries);
 		json_bool(j, "writes", lane->source->write);
 		json_number(j, "pending", lane->pending);
 		json_number(j, "claimed", lane->claimed);
@@ -150,6 +152,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "invalidations_skipped", t->invalidations_skipped);
 	json_number(j, "invalidations_refused", t->invalidations_refused);
 	json_number(j, "invalidations_repeated", t->invalidations_repeated);
+	json_number(j, "invalidated_again", t->invalidated_again);
 	json_number(j, "populated", t->populated);
 	json_number(j, "not_populated", t->not_populated);
 	json_number(j, "announced", t->announced);

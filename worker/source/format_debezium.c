@@ -172,7 +172,7 @@ take_keys(struct decoding *d)
 
 /* Members of `source` that are used.  It has many: they are found in one pass. */
 struct source_members {
-	yyjson_val *db, *table, *snapshot, *file, *pos, *row, *gtid, *server_id, *ts_ms, *lsn,
+	yyjson_val *db, *table, *snapshot, *file, *pos, *row, *gtid, *server_id, *lsn, *ts_ms,
 	    *change_lsn;
 };
 
