@@ -395,6 +395,7 @@ do_tell(void)
 	struct event_log *log = &world.logs[lane];
 	unsigned count = log->written - log->done;
 	bool answered = !chance(15), repeat;
+	struct reading read;
 
 	if (count == 0)
 		return;
@@ -403,7 +404,8 @@ do_tell(void)
 	count = 1 + below(count);
 	trace("worker %u%s", lane, answered ? "" : ", which dies");
 	repeat = log->done < log->begun; /* a successor reads from done */
-	worker_tell(&log->events[log->done], count, repeat, answered);
+	read = worker_read(&log->events[log->done], count);
+	worker_tell(&log->events[log->done], count, repeat ? NULL : &read, answered);
 	if (log->begun < log->done + count)
 		log->begun = log->done + count;
 	if (answered)
@@ -417,11 +419,11 @@ do_sleep(void)
 	unsigned z = below(ZOMBIES), lane = below(LOGS);
 	struct event_log *log = &world.logs[lane];
 
-	if (world.family->mode == MODE_POPULATE)
+	if (world.family->mode == MODE_POPULATE && !world.family->sleeps)
 		return; /* the README's limit */
 	if (world.zombie_count[z] > 0) {
 		trace("an old worker wakes");
-		worker_tell(world.zombies[z], world.zombie_count[z], false, false);
+		worker_tell(world.zombies[z], world.zombie_count[z], &world.zombie_read[z], false);
 		world.zombie_count[z] = 0;
 		return;
 	}
@@ -432,6 +434,7 @@ do_sleep(void)
 		world.zombie_count[z] = BATCH_MAX;
 	memcpy(world.zombies[z], &log->events[log->done],
 	    world.zombie_count[z] * sizeof(struct event));
+	world.zombie_read[z] = worker_read(world.zombies[z], world.zombie_count[z]);
 }
 
 /* A dead letter, or a whole lane, is told again. */
@@ -442,7 +445,7 @@ do_again(void)
 
 	if (log->done > 0) {
 		trace("again");
-		worker_tell(&log->events[below(log->done)], 1, true, false);
+		worker_tell(&log->events[below(log->done)], 1, NULL, false);
 	}
 }
 

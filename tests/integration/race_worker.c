@@ -1,5 +1,6 @@
 #include "tests/integration/race_play.h"
 
+#include "common/clock.h"
 #include "worker/cache/key_template.h"
 #include "worker/read_back.h"
 #include "worker/store/schema.h"
@@ -58,6 +59,16 @@ worker_close(void)
 	key_template_deinit(&template);
 }
 
+/* Our clock goes with the server's. */
+static void
+follow_clock(void)
+{
+	const struct redis_reply *time = ask("TIME");
+
+	clock_fake(strtoll(time->element[0]->text.data, NULL, 10) * 1000000 +
+	    strtoll(time->element[1]->text.data, NULL, 10));
+}
+
 /* As the worker does: connect where it isn't, send, and wait. */
 static void
 play_round(void)
@@ -65,6 +76,7 @@ play_round(void)
 	struct err err = { 0 };
 	int got;
 
+	follow_clock();
 	if (!cache->ops->is_open(cache) && cache->ops->open(cache, &err) != 0)
 		fail(&err);
 	if (cache->ops->start(cache, &batch, &err) != 0)
@@ -109,27 +121,39 @@ make_change(struct told_change *t, const struct event *e, struct value *key, boo
 		t->change.place = (struct log_place){ str_of(t->log), e->place, e->at_ms };
 }
 
-/* The row as the transaction of these changes left it, or as another's newer one did. */
-static const struct row_now *
-read_back(const struct event *events, unsigned count, struct row_now *now, char text[48])
+/* The row as their transaction left it, or as another's newer one did; sometimes it isn't read. */
+struct reading
+worker_read(const struct event *events, unsigned count)
 {
-	const struct row *row = &world.fates[0].row;
+	struct reading read = { .row = world.fates[0].row };
 
+	if (world.family->mode != MODE_POPULATE)
+		return read;
+	follow_clock();
 	for (unsigned i = 0; i < count; i++)
-		if (world.fates[events[i].version].row.version > row->version)
-			row = &world.fates[events[i].version].row;
+		if (world.fates[events[i].version].row.version > read.row.version)
+			read.row = world.fates[events[i].version].row;
 	if (below(4) == 0)
-		row = &world.row;
-	if (!row->there || below(8) == 0)
+		read.row = world.row;
+	read.there = read.row.there && below(8) != 0;
+	read.at_us = clock_us();
+	return read;
+}
+
+static const struct row_now *
+row_now(const struct reading *read, struct row_now *now, char text[48])
+{
+	if (read == NULL || !read->there)
 		return NULL;
-	snprintf(text, 48, "%u,%u,%u", row->version, row->a, row->b);
-	trace("  read back %s", text);
-	*now = (struct row_now){ .value = str_of(text), .version = row->version };
+	snprintf(text, 48, "%u,%u,%u", read->row.version, read->row.a, read->row.b);
+	trace("  has read %s", text);
+	*now = (struct row_now){ .value = str_of(text), .version = read->row.version };
+	batch.now_us = read->at_us;
 	return now;
 }
 
 void
-worker_tell(const struct event *events, unsigned count, bool repeat, bool answered)
+worker_tell(const struct event *events, unsigned count, const struct reading *read, bool answered)
 {
 	struct value key = { str_of(world.number), VALUE_TEXT };
 	struct touched row = { .table = &table, .key = &key };
@@ -139,14 +163,14 @@ worker_tell(const struct event *events, unsigned count, bool repeat, bool answer
 
 	CHECK(count <= BATCH_MAX);
 	written.mode = world.family->mode;
+	written.populate_always = world.family->sleeps;
 	for (unsigned i = 0; i < count; i++) {
-		make_change(&changes[i], &events[i], &key, repeat);
+		make_change(&changes[i], &events[i], &key, read == NULL);
 		changes[i].change.next_of_touched = row.changes;
 		row.changes = &changes[i].change;
 		trace("  told %u%s", events[i].version, events[i].poison ? " (refused)" : "");
 	}
-	if (world.family->mode == MODE_POPULATE && !repeat)
-		row.now = read_back(events, count, &now, text);
+	row.now = row_now(read, &now, text);
 	if (world.plain) {
 		ask("DEL %s", world.key);
 	} else {

@@ -5,7 +5,8 @@ The README's table is what was seen.
 """
 import os, re, subprocess
 from cache_functions import HOUR, Cache
-from support import TOP, Redis, Skip, build_program, equal, limit, wait_for
+from moved_clock import moved_server
+from support import TOP, build_program, equal, limit, wait_for
 
 NO_ROW = b"no such row"  # what plain readers store for it
 
@@ -505,25 +506,8 @@ def test_every_race_is_lost_by_del_and_set_and_won_by_the_functions(t):
 
 # --- random interleavings
 
-FAMILIES = {"versioned", "replica", "put", "populate", "unversioned", "places", "failover", "beyond", "places_replica"}
+FAMILIES = {"versioned", "replica", "put", "populate", "asleep", "unversioned", "places", "failover", "beyond", "places_replica"}
 BEYOND_A_BOUND = {"beyond", "places_replica"}  # what must show old values, or there is no such bound
-
-
-def moved_server(t):
-    """A Redis whose clock only moves by what stands in a file; (server, file)."""
-    library, shift = os.path.join(t.dir, "clock_shift.so"), os.path.join(t.dir, "shift")
-    subprocess.run([os.environ.get("CC") or "cc", "-shared", "-fPIC", "-O2", os.path.join(TOP, "tests/integration/clock_shift.c"), "-o", library], check=True)
-    with open(shift, "wb") as file:
-        file.write(bytes(8))
-    server = Redis(t.dir)
-    server.env = {**os.environ, "LD_PRELOAD": library, "CLOCK_SHIFT": shift}
-    t.own.append(server.up())
-    before = server.client().time()[0]
-    with open(shift, "r+b") as file:
-        file.write((3_600_000_000).to_bytes(8, "little"))
-    if server.client().time()[0] < before + 3600:
-        raise Skip("this server's clock can't be moved")
-    return server, shift
 
 
 @limit(600)

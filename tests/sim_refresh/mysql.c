@@ -155,6 +155,8 @@ static int
 wait_for_answer(struct sql *s, struct err *err)
 {
 	struct sql *before = asked;
+	int64_t from_us = play.now_us;
+	bool late;
 	int status;
 
 	s->ready_us = play.now_us + duration_us();
@@ -165,7 +167,8 @@ wait_for_answer(struct sql *s, struct err *err)
 		sql_close(s);
 		return err_set(err, ERR_RETRY, CODE_LOST, "the end");
 	}
-	if (status == 0 && s->of_query) {
+	late = (play.now_us - from_us) / 1000 + 1 >= s->options->timeout_ms;
+	if (s->of_query && late && (status == 0 || play.weather == FAILING)) {
 		s->process->suspects = true;
 		s->process->slow++;
 		sql_close(s);

@@ -85,6 +85,7 @@ fail_over(void)
 
 		k->lost_to = k->told > k->lost_to ? k->told : k->lost_to;
 		k->told = play.snapshot_told[i];
+		mirror_put(k);
 	}
 	play.has_snapshot = play.scripts = false;
 	redis_cut(NULL);
@@ -94,7 +95,8 @@ static void
 restart_cache(void)
 {
 	note("the cache starts anew");
-	memset(play.entries, 0, sizeof(play.entries));
+	for (unsigned i = 0; i < PLAYED_KEYS; i++)
+		entry_remove(&play.keys[i]);
 	play.has_snapshot = play.scripts = play.library = false;
 	redis_cut(NULL);
 }
@@ -268,7 +270,7 @@ parsed_config(void)
 		    "  h: { invalidate: [\"h:{id}\"], refresh: { ttl: 2s, stale_max: 4s, "
 		    "threshold: 60,\n"
 		    "    top: 10, format: hash } }\n"
-		    "refresh: { half_life: 2s, slow_load: 100ms, failures: 3, open_for: 1s }\n"),
+		    "refresh: { half_life: 2s, slow_load: 100ms, failures: 3, open_for: 3s }\n"),
 		&problems) != 0)
 		fail("its configuration is refused: %s", problems.list[0].text);
 	config_problems_deinit(&problems);
@@ -287,6 +289,7 @@ set_up_keys(void)
 		k->read = k->id < 2;
 		k->fates[1] = (struct fate){ play.now_us, k->read || below(4) != 0 };
 		k->last = 1;
+		mirror_put(k);
 	}
 }
 
@@ -334,6 +337,17 @@ calm_down(void)
 			fail("%s: what was lost is not told again", play.keys[i].name);
 }
 
+/* Is one of the popular keys this process's?  Who loads nothing doesn't learn that loads are quick again. */
+static bool
+has_keys(const struct process *p)
+{
+	for (unsigned i = 0; i < PLAYED_KEYS; i++)
+		if (play.keys[i].read &&
+		    refresh_is_ours(&p->r->share, hot_key_hash(str_of(play.keys[i].name))))
+			return true;
+	return false;
+}
+
 /* Everybody is there, and may load what is popular. */
 static bool
 is_settled(void)
@@ -341,8 +355,8 @@ is_settled(void)
 	for (unsigned i = 0; i < play.process_count; i++) {
 		const struct process *p = &play.processes[i];
 
-		if (!p->alive || p->r->pace.rate < 10 ||
-		    p->r->share.other_count + 1 != play.process_count)
+		if (!p->alive || p->r->share.other_count + 1 != play.process_count ||
+		    (p->r->pace.rate < 10 && has_keys(p)))
 			return false;
 	}
 	return true;
@@ -382,7 +396,8 @@ play_chaos(void)
 {
 	pass(8000000 + below(4000000));
 	calm_down();
-	pass(5000000);
+	pass(
+	    7500000); /* where there was no row nobody looks for ten seconds, until the count begins */
 	for (int i = 0; i < 60 && !is_settled(); i++)
 		pass(1000000);
 	if (!is_settled() && play.config.refresh.max_loads_per_second >= 10)

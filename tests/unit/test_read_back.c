@@ -1,3 +1,4 @@
+#include "common/clock.h"
 #include "tests/support/cache_rig.h"
 #include "worker/read_back.h"
 
@@ -111,6 +112,33 @@ a_row_that_was_read_is_told_and_another_invalidated(void **state)
 	cache_rig_close(&f);
 }
 
+static void
+it_is_told_when_the_row_was_read_by_the_clock_of_the_cache(void **state)
+{
+	struct row_now now = { .value = STR("{}"), .version = 58 };
+	struct entry entry = { 0 };
+	struct change change = { .has_version = true, .version = 57 };
+	struct cache_rig f;
+	struct touched *row;
+	struct err err;
+
+	(void)state;
+	clock_fake(5000000);
+	cache_rig_open_mode(&f, MODE_POPULATE, templates, 1);
+	f.config_table.templates = f.written;
+	f.config_table.template_count = 1;
+	row = cache_rig_touch(&f, "7");
+	cache_rig_add(row, &change, &entry);
+	row->now = &now;
+	f.batch.now_us = 4123000;
+	clock_fake(5100000);
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_populate 1 user:7 58 {} 0   60000 0 2000 6023\n");
+	cache_rig_close(&f);
+	clock_fake(-1);
+}
+
 int
 main(void)
 {
@@ -119,6 +147,7 @@ main(void)
 		cmocka_unit_test(the_row_that_stands_for_a_whole_table_is_none),
 		cmocka_unit_test(what_was_read_is_written_unless_it_is_older_than_what_is_told),
 		cmocka_unit_test(a_row_that_was_read_is_told_and_another_invalidated),
+		cmocka_unit_test(it_is_told_when_the_row_was_read_by_the_clock_of_the_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

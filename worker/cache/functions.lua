@@ -16,7 +16,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
 | `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before] [lower=1] [log] [at]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
 | `sluice_put` | `KEY STREAM version base payload ttl max_backlog group field value...` | `OK id` (the value is there, the write is in STREAM); `FULL lag` (nothing was done: more than max_backlog entries wait for group); `OLD version` (nothing was done: the entry knows of a version above base) |
-| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same) |
+| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000] [read_at=0]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same); `LATE` (the row was read longer than marker_absent, at least 2 s, before now: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
 | `sluice_release` | `KEY token` | `OK` (the lease is given back); `LEASE_LOST` |
@@ -37,7 +37,7 @@ version told together with it that is lower; lower: how many there are.  base: w
 its version (20 digits of it), or 0.  log: version is not the row's, but a place in the database's log of
 this name, and `at` (ms) the log's time there; see below.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
 per cent.  marker, marker_absent: how long an invalidation is remembered where the key was there, or
-was not.  sample: about one in so many calls is reported to
+was not.  read_at: the server's time in ms before the row was read, 0: not told.  sample: about one in so many calls is reported to
 the Pub/Sub channel sluice:reads, as "sample H key" or, where there was no value, "sample M key"; a
 caller that may not publish there reports nothing.  At OOM get, invalidate, drop and generation_raise run, the others are refused by the server.
 
@@ -64,12 +64,12 @@ local YEARS = 10 * 366 * 86400000
 
 -- While a library is loaded nothing but redis.register_function is there; afterwards a local name is
 -- found sooner than a global one.
-local call, try, error_reply, find, format, sub, floor, max, min, values, number
+local call, try, error_reply, find, format, sub, floor, max, min, values, number, kind_of
 local function name_globals()
 	call, try, error_reply = redis.call, redis.pcall, redis.error_reply
 	find, format, sub = string.find, string.format, string.sub
 	floor, max, min = math.floor, math.max, math.min
-	values, number = unpack, tonumber
+	values, number, kind_of = unpack, tonumber, type
 end
 
 local function fail(text)
@@ -137,15 +137,15 @@ local function demand_absent(key)
 	end
 end
 
-local function lasts(key, ms)
-	call('PEXPIRE', key, digits(ms))
-end
-
 -- Text is written once for the numbers that come again and again.
 local texts = { [60000] = '60000', [2000] = '2000' }
 
-local function marker_lasts(key, marker, ...)
-	call('PEXPIRE', key, texts[marker] or digits(max(1, marker)), ...)
+local function lasts(key, ms)
+	call('PEXPIRE', key, texts[ms] or digits(max(1, ms)))
+end
+
+local function lasts_longer(key, ms)
+	call('PEXPIRE', key, texts[ms] or digits(max(1, ms)), 'GT')
 end
 
 -- The common arguments of what writes a value, from argument i on.
@@ -269,7 +269,7 @@ end
 -- allow-oom) nothing stays: without a key there is no lease, so nothing older can be filled.
 local function remember(key, field, value, ...)
 	local answer = try('HSET', key, field, value, ...)
-	if type(answer) ~= 'table' then return true end
+	if kind_of(answer) ~= 'table' then return true end
 	if not find(answer.err, 'OOM', 1, true) then error(answer) end
 	call('UNLINK', key)
 	return false
@@ -326,12 +326,12 @@ local function settle(key, version, m, before, lower, marker)
 	if remember(key, 'm', version) then
 		if not rest then
 			remove(key, true, true, true)
-			marker_lasts(key, marker)
+			lasts(key, marker)
 			return NEW
 		end
 		if not o then call('HSET', key, 'o', sub(c, 1, WIDTH)) end
 		call('HDEL', key, 'b', 'c', 'i')
-		marker_lasts(key, marker, 'GT')
+		lasts_longer(key, marker)
 	end
 	return rest and KEPT or NEW
 end
@@ -375,7 +375,7 @@ local function invalidate_place(key, version, m, w, t, q, g, marker, marker_abse
 	if not remember(key, 'm', version, 'g', g) then return NEW end
 	if w or t then remove(key, w, t) end
 	if q then marker = max(marker, number(q) - floor(now_us() / 1000)) end
-	marker_lasts(key, absent and marker_absent or marker)
+	lasts(key, absent and marker_absent or marker)
 	return NEW
 end
 
@@ -402,7 +402,8 @@ local function invalidate(key, args)
 	local lower = whole(args[7], 1, 1e9, 'lower')
 	if args[2] == 'refused' then return refuse_put(key, version) end
 	local log = args[8] or ''
-	local m, r, w, t, q, b, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o', 'g'))
+	local known = call('HMGET', key, 'm', 'w', 't', 'q', 'r', 'b', 'g')
+	local m, w, t, q, r, b, g = known[1], known[2], known[3], known[4], known[5], known[6], known[7]
 	if log ~= '' then
 		local at = whole(args[9], nil, 1e15, 'at')
 		local now = not b and told_log(g, log, at, higher(r, m), version)
@@ -412,11 +413,11 @@ local function invalidate(key, args)
 	if g then return invalidate_unversioned(key, quarantine) end
 	if m then
 		if m == version then return SAME end
-		if m > version then return is_late(key, version, b, o) end
+		if m > version then return is_late(key, version, b, call('HGET', key, 'o')) end
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
-		if remember(key, 'm', version) then marker_lasts(key, marker_absent) end
+		if remember(key, 'm', version) then lasts(key, marker_absent) end
 		return NEW
 	end
 	if b == version then return settle(key, version, m, before, lower, marker) end
@@ -429,14 +430,14 @@ local function invalidate(key, args)
 	end
 	if w and r and r >= version then
 		if rest then call('HSET', key, 'c', rest) end
-		marker_lasts(key, marker, 'GT')
+		lasts_longer(key, marker)
 		return KEPT
 	end
 	if w or t then remove(key, w, t, b) end
 	if q then
 		marker = max(marker, number(q) - floor(now_us() / 1000))
 	end
-	marker_lasts(key, marker)
+	lasts(key, marker)
 	return NEW
 end
 
@@ -445,6 +446,7 @@ local function populate(key, args)
 	local marker = whole(args[6], 60000, YEARS, 'marker')
 	local always = whole(args[7], 0, 1, 'always') == 1
 	local marker_absent = whole(args[8], 2000, YEARS, 'marker_absent')
+	local read_at = whole(args[9], 0, 1e15, 'read_at')
 	local version = version_of(text or '', '1')
 	if not payload then fail('payload is missing') end
 	local m, r, w, t, q, b, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o', 'g'))
@@ -454,12 +456,14 @@ local function populate(key, args)
 		return { ok = 'BUSY' }
 	end
 	local busy = not is_over(q, us) or (b and version < b)
+	-- whoever told a newer one after that may have left a marker that lived no longer
+	local late = read_at > 0 and floor(us / 1000) - read_at > max(marker_absent, 2000)
 	if not (m or w or t or q) then demand_absent(key) end
 	-- where nothing is written a reader that loads must be told all the same
 	local known = w or (m and not is_absent(key, marker_absent))
-	if busy or not (known or always) then
+	if busy or late or not (known or always) then
 		invalidate(key, { text, 'row', args[6] or '', args[8] or '' })
-		return { ok = busy and 'BUSY' or 'ABSENT' }
+		return { ok = busy and 'BUSY' or late and 'LATE' or 'ABSENT' }
 	end
 	if version < higher(r, m) then return is_late(key, version, b, o) end
 	call('HSET', key, 'm', version)
@@ -637,7 +641,7 @@ offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
 offer('sluice_invalidate', invalidate, 9, 'allow-oom')
 offer('sluice_put', put, 1000, nil, 2)
-offer('sluice_populate', populate, 8)
+offer('sluice_populate', populate, 9)
 offer('sluice_refresh', refresh, 6)
 offer('sluice_lease', lease, 2)
 offer('sluice_release', release, 1)

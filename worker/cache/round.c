@@ -13,7 +13,7 @@ enum {
 	ARENA_KEEP = 256 * 1024,
 	KEY_COLUMNS = 16,
 	MAP_KEEP = 16 * 1024,
-	CALL_ARGUMENTS = 9,
+	CALL_ARGUMENTS = 10,
 	/* what sluice_invalidate takes when it isn't told */
 	MARKER_MS = 60000,
 	MARKER_ABSENT_MS = 2000,
@@ -213,6 +213,9 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	add_number(&call, (uint64_t)t->marker_ms);
 	add_number(&call, t->populate_always);
 	add_number(&call, (uint64_t)t->marker_absent_ms);
+	if (r->clock.known)
+		add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
+	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }
 
@@ -428,6 +431,17 @@ send_owed(struct round *r, const struct owed *owed, struct err *err)
 	    mode_is_versioned(owed->template->mode), err);
 }
 
+/* How the clocks stand, for rounds to come. */
+static int
+ask_time(struct round *r, struct err *err)
+{
+	struct str time[] = { STR("TIME") };
+
+	return r->populates ?
+	    round_send(r, &(struct expected){ .what = EXPECT_CLOCK }, 1, time, err) :
+	    0;
+}
+
 /* With nothing under way: the next page of a tag, in memory of its own, however large the set is. */
 static int
 next_tag(struct round *r, struct err *err)
@@ -453,13 +467,14 @@ round_start(struct round *r, const struct batch *batch, struct err *err)
 	r->unlink[0] = STR("UNLINK");
 	r->unlink_count = 1;
 	r->unlink_bytes = r->queued_bytes = 0;
+	r->populates = false;
 	for (const struct touched *row = batch->touched; row != NULL; row = row->next)
 		if (send_row(r, row, err) != 0)
 			return -1;
 	for (const struct owed *owed = batch->owed.first; owed != NULL; owed = owed->next)
 		if (send_owed(r, owed, err) != 0)
 			return -1;
-	if (send_unlink(r, err) != 0 || next_tag(r, err) != 0)
+	if (send_unlink(r, err) != 0 || ask_time(r, err) != 0 || next_tag(r, err) != 0)
 		return -1;
 	return redis_flush(r->redis, err);
 }
@@ -539,6 +554,8 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_REFUSED:
 		return 0;
+	case EXPECT_CLOCK:
+		return server_clock_take(&r->clock, reply, err);
 	case EXPECT_ANNOUNCED:
 		return wrong_type ? fail(reply, err) : 0;
 	case EXPECT_CALL:

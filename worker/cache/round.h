@@ -9,6 +9,7 @@
 #include "worker/cache/cache.h"
 #include "worker/cache/library.h"
 #include "worker/cache/scan.h"
+#include "worker/cache/server_clock.h"
 #include "worker/cache/untouched.h"
 #include "worker/cache/verify_ring.h"
 
@@ -49,6 +50,7 @@ struct expected {
 		EXPECT_CALL, /* a function with the template's key */
 		EXPECT_POPULATE,
 		EXPECT_REFUSED,
+		EXPECT_CLOCK,
 		EXPECT_ANNOUNCED,
 		EXPECT_TIME, /* the rest: tag.c's */
 		EXPECT_MEMBERS,
@@ -71,7 +73,8 @@ struct round {
 	struct redis *redis;
 	const struct library *library;
 	const struct untouched *untouched;
-	struct scan *scan; /* NULL: no template has mode scan */
+	struct scan *scan;	   /* NULL: no template has mode scan */
+	struct server_clock clock; /* where rows are populated: as old as the last answer */
 
 	/* of one round */
 	struct arena arena; /* keys and what is expected, then replies */
@@ -84,6 +87,7 @@ struct round {
 	const struct change *by;   /* what the key that is sent is told of; NULL: not known */
 	const struct touched *row; /* whose it is; NULL: not known */
 	size_t unlink_bytes, queued_bytes;
+	bool populates; /* some row */
 	struct expected *first, *last;
 	struct arena tags_arena;
 	struct tag *tags; /* whose members are still to be invalidated */

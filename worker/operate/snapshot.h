@@ -23,7 +23,7 @@ struct snapshot_lane {
 	const char *why, *alarm; /* a LANE_WHY or NULL */
 	struct position position, done;
 	uint64_t lag, stream_length, stream_bytes, entries, dead, parked_keys, again_entries;
-	bool again; /* keys are invalidated again */
+	bool again;				    /* keys are invalidated again */
 	uint64_t pending, claimed, pending_deleted; /* of lanes that only invalidate */
 	double oldest_pending_seconds;		    /* 0: nothing pending */
 };
