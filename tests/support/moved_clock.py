@@ -4,7 +4,7 @@ from support import TOP, Redis, Skip
 
 
 def moved_server(t):
-    """A Redis whose clock runs ahead by what stands in a file; (server, file)."""
+    """A Redis whose clock only moves by what stands in a file; (server, file)."""
     library, shift = os.path.join(t.dir, "clock_shift.so"), os.path.join(t.dir, "shift")
     subprocess.run([os.environ.get("CC") or "cc", "-shared", "-fPIC", "-O2", os.path.join(TOP, "tests/integration/clock_shift.c"), "-o", library], check=True)
     with open(shift, "wb") as file:
