@@ -18,7 +18,9 @@ check_mode(struct reader *r, const struct config_table *table,
 
 	if (braces_check(str_of(template->written), &holes, NULL) != 0)
 		return;
-	if (mode_is_versioned(template->mode) && table->version == VERSION_NONE)
+	/* of what isn't written here, places in the database's log order the changes */
+	if (mode_is_versioned(template->mode) && table->version == VERSION_NONE &&
+	    (table->written || template->mode == MODE_POPULATE))
 		problem_add(r->problems, at,
 		    "key %s: mode %s wants a version, and table %s has none", quoted,
 		    config_mode_name(template->mode),

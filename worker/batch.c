@@ -55,6 +55,7 @@ start_fold(struct batch *b, struct schema *schema)
 	b->entries = b->writes = b->changes = b->folded = b->older = b->steps = b->rounds = 0;
 	b->refused = 0;
 	b->bytes = 0;
+	b->again = NULL;
 	parked_clear(&b->blocked);
 	b->parks = batch_any_parks(schema);
 	b->wants_schema = b->has_problem = b->one_by_one = b->full = b->replays = false;
@@ -208,6 +209,22 @@ batch_take_letters(struct batch *b, struct letter_list *list)
 	}
 }
 
+void
+batch_take_again(struct batch *b, struct lane *lane, struct delivery **delivery)
+{
+	struct delivery *d = *delivery;
+
+	CHECK(b->state == BATCH_OPEN && (b->entries == 0 || b->again == lane));
+	*delivery = NULL;
+	b->again = lane;
+	d->next = b->deliveries;
+	b->deliveries = d;
+	for (struct entry *e = d->first; e != NULL; e = e->next) {
+		e->done_before = true;
+		keep_entry(b, e);
+	}
+}
+
 /* e is in the batch from now on; `after` is the lane's place before it. */
 static void
 add_entry(struct batch *b, struct entry *e, struct position after)
@@ -355,6 +372,15 @@ batch_has_keys(const struct batch *b)
 }
 
 bool
+batch_misses_keys(const struct batch *b)
+{
+	for (const struct touched *t = b->touched; t != NULL; t = t->next)
+		if (t->table->reads_row && (t->plain || t->images == NULL))
+			return true;
+	return false;
+}
+
+bool
 batch_reads_rows(const struct batch *b)
 {
 	for (const struct touched *t = b->touched; t != NULL && schema_reads_rows(b->schema);
@@ -378,7 +404,7 @@ batch_place(struct batch *b)
 		bl->writes = position_compare(bl->last, bl->from) > 0;
 		bl->to = bl->writes ? bl->last : bl->from;
 		bl->last_hash = bl->writes ? checkpoint_hash(bl->last_entry) : 0;
-		bl->done = bl->lane->answered;
+		bl->done = lane_recordable(bl->lane);
 		bl->outboxed = false;
 		bl->leave_why = bl->leave_table = bl->leave_text = NULL;
 		bl->leave_at = NULL;

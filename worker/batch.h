@@ -136,8 +136,11 @@ struct batch {
 	bool has_problem;  /* a change is of a table that can't be written */
 	bool schema_tried; /* the schema was loaded for this batch already */
 	bool replays;	   /* its entries are dead letters applied again */
-	bool one_by_one;   /* write in lane order, entry by entry (the slow, plain way) */
-	bool keys_sent;	   /* its invalidations are under way */
+	struct lane
+	    *again; /* its entries are of this lane, whose keys go again; NULL: they aren't */
+	struct position again_after, again_to; /* between these */
+	bool one_by_one; /* write in lane order, entry by entry (the slow, plain way) */
+	bool keys_sent;	 /* its invalidations are under way */
 	int64_t keys_sent_ms;
 	void *prepared; /* the store's: statements built ahead; freed by its forget */
 };
@@ -160,6 +163,12 @@ void batch_take(struct batch *b, struct delivery **delivery, unsigned max_rows, 
  * moves.  The letters must outlive it.
  */
 void batch_take_letters(struct batch *b, struct letter_list *list);
+
+/* Add entries of a lane that are written and answered, to invalidate their keys again: no lane moves.
+ * The batch must be OPEN; it holds nothing else. */
+void batch_take_again(struct batch *b, struct lane *lane, struct delivery **delivery);
+/* Has some row of it keys that its entries don't tell? */
+bool batch_misses_keys(const struct batch *b);
 
 /*
  * Decode, resolve and fold again from the entries as delivered: after a newer schema was loaded or

@@ -30,7 +30,8 @@ lane_why_of(const char *text)
 		LANE_WHY_TABLE, LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_MAX_PARKED,
 		LANE_WHY_REPLAY, LANE_WHY_ENTRY_TOO_LARGE, LANE_WHY_LEDGER_LOST, LANE_WHY_GAP,
 		LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE,
-		LANE_WHY_STORE_ROLLBACK, LANE_WHY_ROLLBACK, LANE_WHY_FORK, LANE_WHY_PARTITIONS };
+		LANE_WHY_STORE_ROLLBACK, LANE_WHY_ROLLBACK, LANE_WHY_FORK, LANE_WHY_PARTITIONS,
+		LANE_WHY_CACHE_LOST };
 
 	if (text[0] == '\0')
 		return NULL;
@@ -176,6 +177,7 @@ lane_free(struct lane *lane)
 	parked_clear(&lane->parked);
 	parked_clear(&lane->replay_blocked);
 	lane->replay_due = lane->replaying = false;
+	lane_end_again(lane);
 	lane->look_again = lane->recall = lane->doubtful = lane->interrupted = false;
 	lane->lost_to = (struct position){ 0, 0 };
 	SHOW(lane->alarm, NULL);
@@ -272,6 +274,44 @@ lane_answered_at(struct lane *lane, struct position answered)
 	lane->answered = lane->passed_from = answered;
 	lane->passed = 0;
 	lane->answered_hash = 0;
+}
+
+struct position
+lane_recordable(const struct lane *lane)
+{
+	struct position at = lane->answered;
+
+	/* what is invalidated again begins at its note, which is behind on purpose */
+	if (!lane->noting || lane->again.on)
+		return at;
+	if (position_compare(lane->noted, at) < 0)
+		at = lane->noted;
+	return position_compare(at, lane->done) > 0 ? at : lane->done;
+}
+
+void
+lane_rewind(struct lane *lane)
+{
+	bool unread = lane->noted.major == 0 && lane->noted.minor == 0;
+	struct position noted = unread ? lane->done : lane->noted;
+
+	if (lane->again.on) {
+		lane->again.at = lane->noted;
+		lane->again.to = lane_reached(lane).at;
+		lane->again.pass = 0;
+	}
+	lane_forget_waits(lane);
+	if (lane->noting && !lane->again.on && position_compare(noted, lane->answered) < 0)
+		lane_answered_at(lane, noted);
+	lane->cursor = lane->answered;
+	lane->unreleased_bytes = 0;
+}
+
+void
+lane_end_again(struct lane *lane)
+{
+	lane->again = (struct lane_again){ .on = false };
+	SHOW(lane->shown_again, 0);
 }
 
 void

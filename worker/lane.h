@@ -52,6 +52,8 @@ const char *lane_state_name(enum lane_state state);
 #define LANE_WHY_ROLLBACK "rollback"
 #define LANE_WHY_FORK "fork"
 
+#define LANE_WHY_CACHE_LOST \
+	"cache_lost" /* the cache went back, and not all is known that it lost */
 #define LANE_WHY_PARTITIONS "partitions" /* its topic has more of them than before */
 
 #define LANE_NAME_MAX 255
@@ -76,6 +78,18 @@ struct lane_wait {
 	uint64_t passed;
 };
 
+/* Entries whose keys are invalidated again: the cache went back (tend_notes.c, tend_again.c). */
+struct lane_again {
+	bool on;
+	struct position at, to; /* behind `at`, up to `to` */
+	uint64_t pass;	  /* of the cache's scan, that those up to `at` wait for; 0: for none */
+	uint64_t entries; /* so far */
+	bool whole;	  /* nobody knows where it begins: with what the lane still holds */
+	bool checked;	  /* whether the lane still holds all of it */
+	bool misses;	  /* something of it can't be invalidated again */
+	int64_t not_before_ms;
+};
+
 struct lane {
 	/* set before start */
 	char name[LANE_NAME_MAX + 1]; /* pool/source/stream or pool/source/topic/partition */
@@ -97,6 +111,10 @@ struct lane {
 	uint64_t passed;
 	struct lane_wait waits[2]; /* ascending: the pass that runs, the one behind it */
 	unsigned wait_count;
+	bool noting;	       /* the cache keeps how far it is answered, and `done` follows that */
+	bool note_anew;	       /* its place was moved: what the cache keeps may be of before */
+	struct position noted; /* as we know that the cache has it; 0-0: not read yet */
+	struct lane_again again;
 	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */
 	struct position lost_from, lost_to; /* the store lost these commits; lost_to 0-0: none that
 					       an alarm doesn't tell of */
@@ -141,7 +159,9 @@ struct lane {
 	_Atomic int64_t
 	    oldest_pending_ms; /* wall time the oldest pending change was added; 0: none */
 	_Atomic uint64_t entries, dead;
-	_Atomic uint64_t shown_parked; /* keys */
+	_Atomic uint64_t shown_parked;	/* keys */
+	_Atomic int shown_again;	/* keys are invalidated again */
+	_Atomic uint64_t again_entries; /* whose keys were */
 	/* of lanes that only invalidate */
 	_Atomic uint64_t pending;	  /* delivered to some consumer and not acknowledged */
 	_Atomic uint64_t claimed;	  /* taken over from others */
@@ -195,6 +215,13 @@ struct lane_wait lane_reached(const struct lane *lane);
 void lane_passed(struct lane *lane, uint64_t pass);
 /* It is read again from `answered`. */
 void lane_forget_waits(struct lane *lane);
+/* How far it may be recorded as done: what the cache doesn't know of itself could not be missed there. */
+struct position lane_recordable(const struct lane *lane);
+/* The connection to the cache was lost, and it may be a server that lacks the last invalidations: all
+ * behind what it has noted is sent again. */
+void lane_rewind(struct lane *lane);
+/* Nothing of it is invalidated again, or no more. */
+void lane_end_again(struct lane *lane);
 /* Publish position and done for pages. */
 void lane_show(struct lane *lane);
 

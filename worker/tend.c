@@ -60,8 +60,10 @@ move_lane(struct worker *w, struct lane *lane, struct position to, struct err *e
 		checkpoints_add(&lane->checkpoints, lane->position,
 		    checkpoints_hash_at(&before, lane->position));
 	checkpoints_add(&lane->checkpoints, to, hash_standing_at(w, lane, to));
-	if (w->store->ops->move(w->store, lane, to, err) == 0)
+	if (w->store->ops->move(w->store, lane, to, err) == 0) {
+		lane->note_anew = true;
 		return 0;
+	}
 	lane->checkpoints = before;
 	return -1;
 }
@@ -205,15 +207,17 @@ tend_record(struct worker *w, struct err *err)
 	struct lane *lanes[1024];
 	size_t i, count = 0;
 
+	tend_notes(w); /* first: whoever comes after us takes `done` for what the cache knew */
 	for (i = 0; i < w->lane_count; i++) {
 		struct lane *lane = w->lanes[i];
 
 		if (lane->state == LANE_FREE)
 			continue;
 		take_checkpoint(lane);
-		if (position_compare(lane->answered, lane->done) <= 0 && !lane->checkpoints.changed)
+		lane->recording = lane_recordable(lane);
+		if (position_compare(lane->recording, lane->done) <= 0 &&
+		    !lane->checkpoints.changed)
 			continue;
-		lane->recording = lane->answered;
 		lanes[count++] = lane;
 	}
 	if (count == 0)

@@ -14,6 +14,8 @@
  *	tend_group.c	the same where a consumer group says it
  *	tend.c		once a second: orders, holds, done, notice board
  *	tend_replay.c	dead letters applied again
+ *	tend_notes.c	what the cache keeps of how far keys are answered; seeing that it went back
+ *	tend_again.c	invalidating again what it lost
  *	tend_look.c	what a look at the source asks for: alarms, and what a lost history leaves behind
  *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
  *	tend_parents.c	children whose parents may come by another lane
@@ -68,6 +70,20 @@ int tend_wait_ms(const struct worker *w, int block_ms);
 bool tend_replay(struct worker *w);
 /* Is a lane held for that? */
 bool tend_is_replaying(const struct worker *w);
+
+/*
+ * Compare what the cache keeps of our lanes with what was answered, and leave there how far it is now,
+ * where that is news or 2 s have gone by and no keys are under way.  A lane whose note went back has
+ * its keys invalidated again from there.
+ */
+void tend_notes(struct worker *w);
+/* Is what the cache keeps of this lane to be looked after?  What its owner begins with. */
+bool tend_is_noted(const struct worker *w, const struct lane *lane);
+/* Invalidate again, a step of one lane, unless a batch is being written or invalidated.  True: its
+ * batch is to be invalidated like any other. */
+bool tend_again(struct worker *w);
+/* Its keys are answered. */
+void tend_again_answered(struct worker *w, const struct batch *b);
 
 /* A lane must be looked at before it is read or written on (the source was opened while the store
  * was away). */

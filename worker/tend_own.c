@@ -189,6 +189,10 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	if (tend_load_parked(w, lane, err) != 0)
 		return -1;
 	tend_place(lane, &row);
+	lane->noting = tend_is_noted(w, lane);
+	lane->noted = (struct position){ 0, 0 };
+	lane->note_anew = false;
+	lane_end_again(lane);
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */
 	atomic_store(&lane->alarm, lane_why_of(row.alarm));
 	lane_open(lane);
@@ -210,6 +214,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 			return -1;
 		}
 		tend_place(lane, &row);
+		lane->note_anew = true;
 	}
 	if (row.halted[0] != '\0') {
 		lane_halt(lane, lane_why_of(row.halted));

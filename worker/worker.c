@@ -64,7 +64,7 @@ worker_turn(struct worker *w, int block_ms)
 		return;
 	}
 	invalidate(w, 0);
-	if (tend_replay(w)) {
+	if (tend_replay(w) || tend_again(w)) {
 		invalidate(w, 0);
 		block_ms = w->invalidating == NULL ? 0 : block_ms;
 	}
@@ -346,11 +346,8 @@ rewind_lanes(struct worker *w)
 	w->rewind = false;
 	worker_empty(w, w->filling);
 	for (i = 0; i < w->lane_count; i++) {
-		if (w->lanes[i]->state == LANE_FREE)
-			continue;
-		lane_forget_waits(w->lanes[i]);
-		w->lanes[i]->cursor = w->lanes[i]->answered;
-		w->lanes[i]->unreleased_bytes = 0;
+		if (w->lanes[i]->state != LANE_FREE)
+			lane_rewind(w->lanes[i]);
 	}
 }
 

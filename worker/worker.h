@@ -64,6 +64,10 @@ struct worker {
 	struct cache_scan scan; /* as last seen */
 	bool rewind;		/* the cache was away: read again from done */
 	struct {
+		bool denied, due; /* not allowed; not possible while keys were under way */
+		int64_t looked_ms;
+	} notes; /* what the cache keeps (tend_notes.c) */
+	struct {
 		struct lane *lanes
 		    [WORKER_LANES_MAX]; /* assigned, but another worker of ours still has them */
 		size_t count;

@@ -1,5 +1,6 @@
 #include "worker/worker_answers.h"
 
+#include "worker/tend.h"
 #include "worker/worker_batches.h"
 
 static void
@@ -51,12 +52,16 @@ worker_invalidated(struct worker *w)
 		    (int64_t)bl->bytes :
 		    lane->unreleased_bytes;
 	}
+	if (b->again != NULL)
+		tend_again_answered(w, b);
 	if (b->replays) {
 		w->replay.pass = w->scan.last;
 		replay_answered(w);
 	}
 	worker_empty(w, b);
 	w->invalidating = NULL;
+	if (w->notes.due)
+		tend_notes(w);
 }
 
 void

@@ -39,6 +39,12 @@ static const struct family families[] = {
 	    .mode = MODE_VERSIONED,
 	    .unversioned = true,
 	    .lag_ms = QUARANTINE_MS - 100 },
+	{ .name = "places",
+	    .text =
+		"no version but places in the log, which begins again on this or another server",
+	    .mode = MODE_VERSIONED,
+	    .places = true,
+	    .evicts = true },
 	{ .name = "failover",
 	    .text = "the cache falls back, and what it lost is told again",
 	    .mode = MODE_VERSIONED,
@@ -51,6 +57,13 @@ static const struct family families[] = {
 	    .deletes = true,
 	    .evicts = true,
 	    .lag_ms = 5 * ABSENT_MS,
+	    .bounded = true },
+	{ .name = "places_replica",
+	    .text = "places, and a replica that lags: a reader can't say how old its row is",
+	    .mode = MODE_VERSIONED,
+	    .places = true,
+	    .deletes = true,
+	    .lag_ms = ABSENT_MS - 100,
 	    .bounded = true },
 };
 enum { FAMILIES = sizeof(families) / sizeof(families[0]) };

@@ -33,6 +33,7 @@ struct family {
 	enum config_mode mode;
 	bool puts;	  /* the application puts values; others write past it */
 	bool unversioned; /* the row's version says nothing */
+	bool places;	  /* there is none: readers fill with the floor */
 	bool deletes;
 	bool evicts;
 	bool sleeps;   /* of populate: workers that read a row and write it much later */
@@ -51,6 +52,8 @@ struct row {
 struct event {
 	unsigned version, a, b; /* 0: that column stays */
 	bool deleted, poison;
+	unsigned server; /* whose log has it, at this place and time */
+	uint64_t place, at_ms;
 };
 
 /* What a transaction read back of the row, and when. */
@@ -92,6 +95,8 @@ struct world {
 	struct row row;
 	struct fate fates[VERSIONS_MAX];
 	unsigned last_version, told; /* the highest that was told */
+	unsigned server;	     /* that has the row now, and how far its log is */
+	uint64_t place;
 	struct event_log logs[LOGS];
 	struct actor actors[ACTORS];
 	struct event zombies[ZOMBIES][BATCH_MAX]; /* batches of workers that sleep */

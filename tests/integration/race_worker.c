@@ -99,6 +99,7 @@ told(const struct event *e)
 struct told_change {
 	struct change change;
 	struct entry entry;
+	char log[16];
 };
 
 static void
@@ -109,12 +110,15 @@ make_change(struct told_change *t, const struct event *e, struct value *key, boo
 		t->entry.refusal.reason = REASON_BAD_VALUE;
 	t->change = (struct change){
 		.op = e->deleted ? CHANGE_DELETE : CHANGE_UPSERT,
-		.has_version = !world.family->unversioned,
+		.has_version = !world.family->unversioned && !world.family->places,
 		.version = e->version,
 		.table = &table,
 		.key = key,
 		.entry = &t->entry,
 	};
+	snprintf(t->log, sizeof(t->log), "%u/binlog", e->server);
+	if (world.family->places)
+		t->change.place = (struct log_place){ str_of(t->log), e->place, e->at_ms };
 }
 
 /* The row as their transaction left it, or as another's newer one did; sometimes it isn't read. */

@@ -1,5 +1,5 @@
 """Cache keys: deleted after the commit, again after a crash, never a lane."""
-from support import Redis, equal, stays, wait_for
+from support import Redis, app_keys, equal, stays, wait_for
 
 
 def with_cache(t, *templates, **more):
@@ -63,7 +63,7 @@ def test_two_rows_never_share_a_key(t):
     t.redis.xadd(t.stream(), {"tenant": "a:b", "handle": "c", "v": 1})
     t.redis.xadd(t.stream(), {"tenant": "1", "handle": "ann é", "v": 1})
     t.settle()
-    equal(sorted(cache.keys()), [b"profile:a:b%3Ac", b"profile:a:b:c"])
+    equal(app_keys(cache), ["profile:a:b%3Ac", "profile:a:b:c"])
 
 
 def test_an_entry_skipped_while_the_cache_is_away_is_passed(t):
@@ -109,7 +109,7 @@ def test_a_crash_between_commit_and_delete_deletes_again(t):
         cache.set(f"user:{key}", "old")
     process.start()
     t.settle()
-    equal(cache.dbsize(), 0)
+    equal(len(app_keys(cache)), 0)
     equal(t.row("SELECT COUNT(*) FROM users"), (200,))
 
 
@@ -130,7 +130,7 @@ def test_with_the_cache_away_rows_go_on_and_keys_follow(t):
     for key in range(500):
         cache.set(f"user:{key}", "old")
     t.settle()
-    equal(cache.dbsize(), 0)
+    equal(len(app_keys(cache)), 0)
     equal(t.row("SELECT SUM(credits) FROM users"), (2001,), "increments were repeated")
     wait_for("healthy", lambda: process.get("/healthz")[0] == 200)
 
@@ -193,4 +193,4 @@ def test_a_refused_entry_deletes_no_key_of_another(t):
     cache.set("user:1", "old"), cache.set("user:", "old"), cache.set("user:abc", "old")
     t.user("abc", name="x"), t.redis.xadd(t.stream(), {"name": "no key"})
     t.settle()
-    equal((len(t.dead()), cache.dbsize()), (2, 3))
+    equal((len(t.dead()), len(app_keys(cache))), (2, 3))

@@ -94,13 +94,14 @@ cut(struct fake_cache *c, struct err *err, const char *why)
 	return err_set(err, ERR_RETRY, 0, "%s", why);
 }
 
-static int
-reach(struct fake_cache *c, const char *what, struct err *err)
+int
+cache_reach(struct fake_cache *c, const char *what, struct err *err)
 {
 	call_begins(c->process, what);
 	if (!c->open)
 		return cut(c, err, "not connected");
-	if (is_down(world.cache_down_us) || chance(world.odds.cut) || chance(world.odds.cache_lost))
+	if (c->gone_away || is_down(world.cache_down_us) || chance(world.odds.cut) ||
+	    chance(world.odds.cache_lost))
 		return cut(c, err, "gone away");
 	return 0;
 }
@@ -114,6 +115,7 @@ fake_open(struct cache *cache, struct err *err)
 	if (is_down(world.cache_down_us) || chance(world.odds.cut))
 		return cut(c, err, "can't connect");
 	c->open = true;
+	c->gone_away = false;
 	c->sent = false;
 	call_ends(c->process, "cache.open");
 	return 0;
@@ -172,7 +174,7 @@ fake_start(struct cache *cache, const struct batch *batch, struct err *err)
 	struct fake_cache *c = fake_of(cache);
 
 	CHECK(batch->state == BATCH_WRITTEN && !c->sent);
-	if (reach(c, "cache.start", err) != 0)
+	if (cache_reach(c, "cache.start", err) != 0)
 		return -1;
 	c->key_count = c->told_count = 0;
 	for (const struct touched *t = batch->touched; t != NULL; t = t->next) {
@@ -206,7 +208,7 @@ fake_poll(struct cache *cache, int timeout_ms, struct err *err)
 
 	if (world.now_us < c->answer_us && end > world.now_us)
 		pass((c->answer_us < end ? c->answer_us : end) - world.now_us);
-	if (reach(c, "cache.poll", err) != 0)
+	if (cache_reach(c, "cache.poll", err) != 0)
 		return -1;
 	CHECK(c->sent);
 	for (unsigned i = 0; i < c->key_count; i++) {
@@ -249,6 +251,18 @@ fake_free(struct cache **cache)
 	*cache = NULL;
 }
 
+static const struct cache_ops noting_ops = {
+	.open = fake_open,
+	.is_open = fake_is_open,
+	.close = fake_close,
+	.start = fake_start,
+	.poll = fake_poll,
+	.fd = fake_fd,
+	.noted = fake_noted,
+	.note = fake_note,
+	.free = fake_free,
+};
+
 static const struct cache_ops ops = {
 	.open = fake_open,
 	.is_open = fake_is_open,
@@ -262,6 +276,7 @@ static const struct cache_ops ops = {
 void
 fake_cache_init(struct process *p)
 {
-	p->cache = (struct fake_cache){ .cache.ops = &ops, .process = p };
+	p->cache =
+	    (struct fake_cache){ .cache.ops = world.notes.on ? &noting_ops : &ops, .process = p };
 	p->worker.cache = &p->cache.cache;
 }

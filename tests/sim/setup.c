@@ -194,6 +194,7 @@ world_set_up(enum played played, uint64_t seed, bool traced)
 	world.process[0].start_us = world.now_us;
 	make_entries();
 	choose_histories();
+	notes_choose();
 	trace("seed %llu: %u lanes, %u processes, calm after %.1f s", (unsigned long long)seed,
 	    world.lanes, world.processes, (double)(world.calm_us - world.now_us) / 1e6);
 }

@@ -226,6 +226,7 @@ struct fake_cache {
 	struct cache cache; /* first */
 	struct process *process;
 	bool open, sent;
+	bool gone_away; /* which the next call finds out */
 	unsigned key_count;
 	unsigned char key_table[TABLES * KEYS_MAX], key_row[TABLES * KEYS_MAX];
 	bool gone[TABLES * KEYS_MAX];
@@ -329,6 +330,12 @@ struct world {
 	/* MySQL goes back at back_us to where it was at snap_us; the streams to where they were at cut_us,
 	 * at fork_us.  0: never. */
 	int64_t snap_us, back_us, cut_us, fork_us;
+	struct {
+		bool on, taken, went_back;
+		int64_t snap_us, back_us; /* 0: it doesn't go back */
+		struct position noted[LANES_MAX], noted_then[LANES_MAX];
+		struct cached cached[TABLES][KEYS_MAX];
+	} notes; /* what the cache keeps, and what it goes back to */
 	bool forked;
 	struct snapshot snapshot;
 	bool went_back;
@@ -474,6 +481,18 @@ void letters_forget(struct snapshot *snap);
 void mark_letters(void);
 /* Nothing is marked, and nothing waits that could go on. */
 bool letters_rest(void);
+
+/* ---- notes.c: what the cache keeps of how far keys are answered; it may go back ---- */
+/* Which seeds have it; the last thing that a seed decides. */
+void notes_choose(void);
+void notes_pass(void);
+/* It went back where it was to, and what is noted says that all is invalidated again. */
+bool notes_rest(void);
+int fake_noted(struct cache *cache, struct lane *const *lanes, size_t count, struct position *at,
+    enum cache_notes *found, struct err *err);
+int fake_note(struct cache *cache, struct lane *const *lanes, size_t count,
+    const struct position *at, struct err *err);
+int cache_reach(struct fake_cache *c, const char *what, struct err *err);
 
 /* ---- images.c: keys that only MySQL knows, and its outbox ---- */
 void images_set_up(void);

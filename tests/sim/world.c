@@ -200,6 +200,7 @@ pass(int64_t us)
 	}
 	add_due();
 	histories_pass();
+	notes_pass();
 	if (world.now_us - aged_us >= AGE_US) {
 		aged_us = world.now_us;
 		sessions_age();
@@ -479,7 +480,7 @@ is_quiet(void)
 	if (sim_kafka.tell_growth && !sim_kafka.told_growth)
 		return false;
 	/* it is yet to go back */
-	return !world.snapshot.taken && letters_rest();
+	return !world.snapshot.taken && notes_rest() && letters_rest();
 }
 
 static void

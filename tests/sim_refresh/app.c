@@ -123,8 +123,8 @@ end_load(struct actor *c)
 		reply = server_ask(&answers, "FCALL sluice_fill 1 %s %s %u {\"ver\":%u} %d 0 0",
 		    c->key->name, c->token, c->version, c->version, TTL_MS);
 	else
-		reply = server_ask(&answers, "FCALL sluice_fill_none 1 %s %s %s %d 0 0",
-		    c->key->name, c->token, c->floor, TTL_MS);
+		reply = server_ask(&answers, "FCALL sluice_fill_none 1 %s %s %s %d", c->key->name,
+		    c->token, c->floor, TTL_MS);
 	if (says(reply, "OK"))
 		c->key->filled_by_reader = true;
 	note("%s: a reader fills %u: %s", c->key->name, c->version, word_of(reply, 0));
@@ -187,12 +187,13 @@ read_plain(struct played_key *k)
 		snprintf(e->payload, sizeof(e->payload), "\"id\":%u,\"ver\":%u,", k->id, version);
 		e->expire_ms = k->over_ms = play.now_us / 1000 + TTL_MS;
 		k->filled_by_reader = true;
+		mirror_put(k);
 	}
 	snprintf(line, sizeof(line), "1 H %s", k->name);
 	redis_publish(line);
 }
 
-static void
+void
 read_key(struct played_key *k)
 {
 	arena_reset(&answers);

@@ -6,12 +6,14 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 /*
  * sim_refresh [N] [--from SEED]	play N schedules (1,000; fewer under a sanitizer)
  * sim_refresh --seed SEED [--trace]	play one
+ * sim_refresh --server PORT CLOCK ...	the same beside a real server (test_refresh_sim.py)
  */
 #ifndef __has_feature
 #define __has_feature(x) 0
@@ -89,7 +91,10 @@ main(int argc, char **argv)
 			one = ++i > 0;
 		else if (str_equal(word, STR("--from")) && number_u64(next, &from))
 			i++;
-		else if (!number_u64(word, &count))
+		else if (str_equal(word, STR("--server")) && i + 2 < argc) {
+			mirror_open(atoi(argv[i + 1]), argv[i + 2]);
+			i += 2;
+		} else if (!number_u64(word, &count))
 			return usage();
 	}
 	signal(SIGABRT, on_abort);

@@ -147,7 +147,7 @@ duration_us(void)
 {
 	if (play.weather == SLOW)
 		return 1000 * (SLOW_LOAD_MS / 2 + below(900));
-	return 200 + below(3000);
+	return 200 + below(one_in(4) ? 60000 : 3000);
 }
 
 /* 0: the answer is there. */
@@ -155,17 +155,21 @@ static int
 wait_for_answer(struct sql *s, struct err *err)
 {
 	struct sql *before = asked;
+	int64_t from_us = play.now_us;
+	bool late;
 	int status;
 
 	s->ready_us = play.now_us + duration_us();
 	asked = s;
 	status = s->wait(s->wait_arg, FD, s->options->timeout_ms);
 	asked = before;
+	play.loading = NULL;
 	if (s->process->dying) {
 		sql_close(s);
 		return err_set(err, ERR_RETRY, CODE_LOST, "the end");
 	}
-	if (status == 0 && s->of_query) {
+	late = (play.now_us - from_us) / 1000 + 1 >= s->options->timeout_ms;
+	if (s->of_query && late && (status == 0 || play.weather == FAILING)) {
 		s->process->suspects = true;
 		s->process->slow++;
 		sql_close(s);
@@ -333,6 +337,7 @@ query_load(struct sql *s, const char *statement, struct sql_result *result, stru
 	}
 	take_snapshot(&load);
 	s->of_query = load.keys[0]->table == BY_QUERY;
+	play.loading = load.keys[below(load.count)];
 	if (wait_for_answer(s, err) != 0)
 		return -1;
 	if (!before)

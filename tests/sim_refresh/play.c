@@ -63,6 +63,14 @@ key_of(struct str name)
 	fail("the key %.*s is asked for", STR_ARGS(name));
 }
 
+static struct played_key *
+some_key(void)
+{
+	if (play.loading != NULL && below(4) != 0)
+		return play.loading;
+	return &play.keys[below(PLAYED_KEYS)];
+}
+
 /* ---- the cache's fate ---- */
 
 static void
@@ -85,6 +93,7 @@ fail_over(void)
 
 		k->lost_to = k->told > k->lost_to ? k->told : k->lost_to;
 		k->told = play.snapshot_told[i];
+		mirror_put(k);
 	}
 	play.has_snapshot = play.scripts = false;
 	redis_cut(NULL);
@@ -94,7 +103,8 @@ static void
 restart_cache(void)
 {
 	note("the cache starts anew");
-	memset(play.entries, 0, sizeof(play.entries));
+	for (unsigned i = 0; i < PLAYED_KEYS; i++)
+		entry_remove(&play.keys[i]);
 	play.has_snapshot = play.scripts = play.library = false;
 	redis_cut(NULL);
 }
@@ -102,11 +112,11 @@ restart_cache(void)
 static void
 harm_cache(void)
 {
-	struct played_key *k = &play.keys[below(PLAYED_KEYS)];
+	struct played_key *k = some_key();
 
 	if (!play.evicts)
 		return;
-	if (one_in(60)) {
+	if (one_in(play.loading != NULL ? 8 : 80)) {
 		note("%s is evicted", k->name);
 		entry_remove(k);
 	}
@@ -211,13 +221,16 @@ turn_processes(void)
 static void
 change_rows(void)
 {
-	struct played_key *k = &play.keys[below(PLAYED_KEYS)];
+	struct played_key *k = some_key();
 
-	if (one_in(30))
+	/* the last ones are for the end */
+	if (k->last < VERSIONS - 8 && one_in(play.loading != NULL ? 6 : 60))
 		write_row(k, !k->fates[k->last].there || below(4) != 0);
-	k = &play.keys[below(PLAYED_KEYS)];
-	if (one_in(8))
+	k = some_key();
+	if (one_in(play.loading != NULL ? 3 : 12))
 		tell_some(k);
+	if (play.loading != NULL && one_in(4))
+		read_key(play.loading);
 }
 
 void
@@ -268,7 +281,7 @@ parsed_config(void)
 		    "  h: { invalidate: [\"h:{id}\"], refresh: { ttl: 2s, stale_max: 4s, "
 		    "threshold: 60,\n"
 		    "    top: 10, format: hash } }\n"
-		    "refresh: { half_life: 2s, slow_load: 100ms, failures: 3, open_for: 1s }\n"),
+		    "refresh: { half_life: 2s, slow_load: 100ms, failures: 3, open_for: 3s }\n"),
 		&problems) != 0)
 		fail("its configuration is refused: %s", problems.list[0].text);
 	config_problems_deinit(&problems);
@@ -287,6 +300,7 @@ set_up_keys(void)
 		k->read = k->id < 2;
 		k->fates[1] = (struct fate){ play.now_us, k->read || below(4) != 0 };
 		k->last = 1;
+		mirror_put(k);
 	}
 }
 
@@ -334,6 +348,17 @@ calm_down(void)
 			fail("%s: what was lost is not told again", play.keys[i].name);
 }
 
+/* Is one of the popular keys this process's?  Who loads nothing doesn't learn that loads are quick again. */
+static bool
+has_keys(const struct process *p)
+{
+	for (unsigned i = 0; i < PLAYED_KEYS; i++)
+		if (play.keys[i].read &&
+		    refresh_is_ours(&p->r->share, hot_key_hash(str_of(play.keys[i].name))))
+			return true;
+	return false;
+}
+
 /* Everybody is there, and may load what is popular. */
 static bool
 is_settled(void)
@@ -341,8 +366,8 @@ is_settled(void)
 	for (unsigned i = 0; i < play.process_count; i++) {
 		const struct process *p = &play.processes[i];
 
-		if (!p->alive || p->r->pace.rate < 10 ||
-		    p->r->share.other_count + 1 != play.process_count)
+		if (!p->alive || p->r->share.other_count + 1 != play.process_count ||
+		    (p->r->pace.rate < 10 && has_keys(p)))
 			return false;
 	}
 	return true;
@@ -382,7 +407,8 @@ play_chaos(void)
 {
 	pass(8000000 + below(4000000));
 	calm_down();
-	pass(5000000);
+	pass(
+	    7500000); /* where there was no row nobody looks for ten seconds, until the count begins */
 	for (int i = 0; i < 60 && !is_settled(); i++)
 		pass(1000000);
 	if (!is_settled() && play.config.refresh.max_loads_per_second >= 10)

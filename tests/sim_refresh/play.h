@@ -13,7 +13,7 @@
  * Refresh ahead in a simulation: the real refresher of up to three processes (refresh_make and
  * refresh_turn, without its thread) on a fake MySQL (mysql.c takes the place of common/mysql.c) and a
  * fake cache (redis.c that of common/redis.c; server.c has the rules of functions.lua and of the
- * refresher's scripts, which race_families.c and test_refresh.py play on a real server).  One thread,
+ * refresher's scripts, and with --server a real one plays along and must answer the same).  One thread,
  * a fake clock, every choice drawn from one seed.
  *
  * Whatever waits lets time pass, in which readers read, rows are written and told, keys are evicted,
@@ -36,13 +36,13 @@ enum {
 	TABLES = 4,
 	KEYS = 5,
 	PLAYED_KEYS = TABLES * KEYS,
-	VERSIONS = 64,
+	VERSIONS = 256,
 	PROCESSES = 3,
 	ACTORS = 6
 };
 enum table_kind { VERSIONED, BY_QUERY, PLAIN, HASH };
 enum { TTL_MS = 2000, STALE_MAX_MS = 4000, HALF_LIFE_MS = 2000, SLOW_LOAD_MS = 100 };
-enum { OPEN_MS = 1000, FAILURES = 3, WARM_KEY = 2, COLD_KEY = 3 };
+enum { OPEN_MS = 3000, FAILURES = 3, WARM_KEY = 2, COLD_KEY = 3 };
 
 /* ---- the rows and what is known of their keys ---- */
 
@@ -60,6 +60,7 @@ struct played_key {
 	int64_t over_ms;	      /* when the last written value is over its time */
 	bool read, filled_by_reader;
 	int64_t next_read_us, silent_until_us;
+	char seen_name[48], seen_payload[200]; /* of a plain value, by a real server */
 	unsigned loads, loaders; /* since the count began: by which processes, as bits */
 };
 
@@ -126,7 +127,9 @@ struct play {
 	unsigned process_count, depth, births;
 	struct process *running;
 	enum weather weather;
-	unsigned hang;	  /* which outage it is */
+	unsigned hang; /* which outage it is */
+	struct played_key
+	    *loading;	  /* what happens, happens to it rather: its SELECT is waited for */
 	bool query_hangs; /* that of BY_QUERY, alone */
 	int64_t weather_until_us, lag_us, stall_us;
 	bool evicts, members_in_cache;
@@ -156,6 +159,7 @@ void tell_some(struct played_key *k);
 void tell_all(void);
 /* Whoever is to read, or is about to load, does so now. */
 void read_all(void);
+void read_key(struct played_key *k);
 void load_all(void);
 
 /* ---- server.c ---- */
@@ -169,6 +173,15 @@ struct redis_reply *server_ask(struct arena *a, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The version of a value. */
 unsigned version_in(const char *payload);
+
+/* ---- mirror.c ---- */
+void mirror_open(int port, const char *clock_file);
+bool mirror_is_open(void);
+/* The same command on the real server, whose answer must be the fake's. */
+struct redis_reply *mirror_execute(struct arena *a, int argc, const struct str *argv,
+    struct redis_reply *ours);
+/* The key is there what it is here; nothing without a real server. */
+void mirror_put(const struct played_key *k);
 
 /* ---- redis.c ---- */
 void redis_publish(const char *text);

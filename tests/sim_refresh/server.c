@@ -82,7 +82,7 @@ entry_of(const struct played_key *k)
 {
 	struct entry *e = &play.entries[k - play.keys];
 
-	if (e->kind != NO_ENTRY && e->expire_ms != 0 && e->expire_ms <= now_ms())
+	if (e->kind != NO_ENTRY && e->expire_ms != 0 && e->expire_ms < now_ms())
 		*e = (struct entry){ 0 };
 	return e;
 }
@@ -91,6 +91,7 @@ void
 entry_remove(struct played_key *k)
 {
 	play.entries[k - play.keys] = (struct entry){ 0 };
+	mirror_put(k);
 }
 
 unsigned
@@ -229,6 +230,13 @@ fill(struct arena *a, struct played_key *k, struct entry *e, const struct str *v
 	return store(a, k, e, version, v[2], false, integer(v[3]), integer(v[5]));
 }
 
+/* By 10 per cent: who fills "no such row" doesn't say. */
+static int64_t
+jittered(int64_t ttl_ms)
+{
+	return (int64_t)((double)ttl_ms * (1 + (double)(play.now_us % 2001 - 1000) / 100000 * 10));
+}
+
 static struct redis_reply *
 fill_none(struct arena *a, struct played_key *k, struct entry *e, const struct str *v)
 {
@@ -239,7 +247,7 @@ fill_none(struct arena *a, struct played_key *k, struct entry *e, const struct s
 		return status(a, "LEASE_LOST");
 	if (memcmp(known, v[1].data, 21) > 0 || (strcmp(known, NONE) != 0 && known[20] != '2'))
 		return refuse(a, e);
-	return store(a, k, e, known, (struct str){ NULL, 0 }, true, integer(v[2]), 0);
+	return store(a, k, e, known, (struct str){ NULL, 0 }, true, jittered(integer(v[2])), 0);
 }
 
 static struct redis_reply *
@@ -389,6 +397,9 @@ run_plain(struct arena *a, struct played_key *k, struct entry *e, int argc, cons
 		return list(a, 1, text(a, "OK"));
 	}
 	seen = sha_of(a, e);
+	if (mirror_is_open() && str_equal(v[1], str_of(k->seen_name)) &&
+	    strcmp(k->seen_payload, e->payload) == 0)
+		seen->text = v[1];
 	if (left_ms > integer(v[3]) || !str_equal(seen->text, v[1]))
 		return list(a, 1, text(a, "CHANGED"));
 	if (str_equal(v[0], STR("string")))
@@ -434,7 +445,7 @@ call_function(struct arena *a, struct str name, struct played_key *k, const stru
 	struct entry *e = entry_of(k);
 
 	if (str_equal(name, STR("sluice_get")))
-		return get(a, e, integer(v[0]), 20);
+		return get(a, e, integer(v[0]), 100);
 	if (str_equal(name, STR("sluice_fill")))
 		return fill(a, k, e, v);
 	if (str_equal(name, STR("sluice_fill_none")))
@@ -461,6 +472,8 @@ load_script(struct arena *a, struct str source)
 struct redis_reply *
 server_execute(struct arena *a, int argc, const struct str *argv)
 {
+	struct redis_reply *reply;
+
 	if (str_equal(argv[0], STR("SCRIPT")))
 		return load_script(a, argv[2]);
 	if (str_equal(argv[0], STR("FUNCTION"))) {
@@ -472,7 +485,8 @@ server_execute(struct arena *a, int argc, const struct str *argv)
 			return reply_of(a, REDIS_ERROR, "ERR Function not found");
 		if (str_equal(argv[1], STR("sluice_version")))
 			return text(a, "%.*s", STR_ARGS(library_version()));
-		return call_function(a, argv[1], key_of(argv[3]), argv + 4);
+		reply = call_function(a, argv[1], key_of(argv[3]), argv + 4);
+		return mirror_is_open() ? mirror_execute(a, argc, argv, reply) : reply;
 	}
 	CHECK(str_equal(argv[0], STR("EVALSHA")));
 	if (!play.scripts)
@@ -480,7 +494,9 @@ server_execute(struct arena *a, int argc, const struct str *argv)
 	if (str_equal(argv[1], STR("members")))
 		return run_members(a, argv + 4);
 	struct played_key *k = key_of(argv[3]);
-	return run_plain(a, k, entry_of(k), argc - 4, argv + 4);
+
+	reply = run_plain(a, k, entry_of(k), argc - 4, argv + 4);
+	return mirror_is_open() ? mirror_execute(a, argc, argv, reply) : reply;
 }
 
 struct redis_reply *

@@ -1,5 +1,5 @@
 """Cases of keys that only MySQL knows: a sluice with a cache of its own that can be stopped."""
-from support import Redis, wait_for
+from support import Redis, app_keys, wait_for
 
 TEAM = "team:{team}"
 
@@ -19,7 +19,7 @@ def fill(server, *keys):
 
 
 def left(server):
-    return sorted(key.decode() for key in server.client().keys("*"))
+    return app_keys(server.client())
 
 
 def outbox(t):

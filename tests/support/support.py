@@ -65,6 +65,11 @@ def equal(got, want, what=""):
     assert got == want, f"{what + ': ' if what else ''}got {got!r}, want {want!r}"
 
 
+def app_keys(client):
+    """All keys but ours."""
+    return sorted(key.decode() for key in client.keys("*") if not key.startswith(b"sluice:"))
+
+
 # --- lanes and versions
 
 def crc16(data):

@@ -2,11 +2,15 @@
 
 #include "common/clock.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -301,6 +305,63 @@ a_full_ring_drops_and_counts_and_so_does_a_long_key(void **state)
 	verify_ring_free(&ring);
 }
 
+/* A worker's thread: numbers as keys. */
+enum { PUT = 20000 };
+struct writer {
+	struct verify_ring *ring;
+	_Atomic int ended;
+};
+
+static void *
+put_all(void *arg)
+{
+	struct writer *w = arg;
+	struct verify_told told = told_at(0, "");
+	char text[16];
+
+	for (unsigned i = 0; i < PUT; i++) {
+		snprintf(text, sizeof(text), "%u", i);
+		told.key = str_of(text);
+		if (verify_ring_picks(w->ring))
+			verify_ring_put(w->ring, &told);
+		if (i % 100 == 0)
+			sched_yield();
+	}
+	atomic_store(&w->ended, 1);
+	return NULL;
+}
+
+static void
+between_two_threads_everything_comes_whole_and_in_order_but_what_is_dropped(void **state)
+{
+	struct writer w = { .ring = verify_ring_new(1) };
+	unsigned long number, next = 0, taken = 0;
+	struct verify_told out;
+	pthread_t thread;
+	bool ended;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, put_all, &w), 0);
+	do {
+		ended = atomic_load(&w.ended) != 0; /* before the last look */
+		for (; verify_ring_next(w.ring, &out); taken++) {
+			char text[16] = "";
+
+			assert_in_range(out.key.len, 1, 5);
+			memcpy(text, out.key.data, out.key.len);
+			number = strtoul(text, NULL, 10);
+			assert_true(number >= next && number < PUT);
+			next = number + 1;
+			verify_ring_taken(w.ring);
+		}
+		sched_yield();
+	} while (!ended);
+	pthread_join(thread, NULL);
+	assert_int_equal(taken + verify_ring_counts(w.ring)->dropped, PUT);
+	assert_int_equal(verify_ring_counts(w.ring)->picked, PUT);
+	verify_ring_free(&w.ring);
+}
+
 static void
 a_sample_picks_about_its_part(void **state)
 {
@@ -334,6 +395,8 @@ main(void)
 		cmocka_unit_test(what_was_looked_at_twice_keeps_its_place_among_the_next_looks),
 		cmocka_unit_test(a_key_s_last_invalidation_is_known_as_long_as_it_waits),
 		cmocka_unit_test(a_full_ring_drops_and_counts_and_so_does_a_long_key),
+		cmocka_unit_test(
+		    between_two_threads_everything_comes_whole_and_in_order_but_what_is_dropped),
 		cmocka_unit_test(a_sample_picks_about_its_part),
 	};
 

@@ -24,6 +24,13 @@ struct cache_scan {
 	int wait_ms;	 /* when to call again at the latest */
 };
 
+/* What the cache says of what is noted there (notes.h). */
+enum cache_notes {
+	NOTES_THERE,
+	NOTES_ABSENT, /* new, flushed or evicted: no old value came back */
+	NOTES_LOST    /* another server, with data from before they were written */
+};
+
 struct cache_ops {
 	int (*open)(struct cache *cache, struct err *err);
 	bool (*is_open)(const struct cache *cache);
@@ -36,6 +43,14 @@ struct cache_ops {
 	int (*fd)(const struct cache *cache); /* -1: nothing under way */
 	/* Go on with the patterns, without waiting.  NULL: there never are any. */
 	void (*scan)(struct cache *cache, struct cache_scan *now);
+	/* Up to where each lane's keys are answered, as the cache itself has it (0-0: of that lane
+	 * nothing).  Nothing may be under way.  -1: lost, or refused and still
+	 * open: RETRY where there was no room, else not allowed.  NULL: it keeps none. */
+	int (*noted)(struct cache *cache, struct lane *const *lanes, size_t count,
+	    struct position *at, enum cache_notes *found, struct err *err);
+	/* Leave it there. */
+	int (*note)(struct cache *cache, struct lane *const *lanes, size_t count,
+	    const struct position *at, struct err *err);
 	void (*free)(struct cache **cache);
 };
 

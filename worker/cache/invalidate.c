@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/redis.h"
 #include "worker/cache/library.h"
+#include "worker/cache/notes.h"
 #include "worker/cache/round.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@ struct invalidator {
 	struct untouched untouched;
 	struct scan *scan; /* NULL: no template has mode scan */
 	struct round round;
+	struct notes notes;
 	int64_t progress_ms;
 };
 
@@ -40,6 +42,10 @@ invalidate_open(struct cache *cache, struct err *err)
 
 	if (redis_open(v->redis, err) != 0)
 		return -1;
+	arena_reset(&v->round.arena);
+	notes_connected(&v->notes, &v->round.arena);
+	if (!redis_is_open(v->redis))
+		return err_set(err, ERR_RETRY, 0, "the cache was lost as it was connected");
 	if (!config_needs_functions(v->config))
 		return 0;
 	arena_reset(&v->round.arena);
@@ -127,6 +133,28 @@ invalidate_scan(struct cache *cache, struct cache_scan *now)
 	scan_show(v->scan, now);
 }
 
+static int
+invalidate_noted(struct cache *cache, struct lane *const *lanes, size_t count, struct position *at,
+    enum cache_notes *found, struct err *err)
+{
+	struct invalidator *v = invalidator_of(cache);
+
+	CHECK(redis_is_open(v->redis) && redis_pending(v->redis) == 0);
+	arena_reset(&v->round.arena);
+	return notes_read(&v->notes, &v->round.arena, lanes, count, at, found, err);
+}
+
+static int
+invalidate_note(struct cache *cache, struct lane *const *lanes, size_t count,
+    const struct position *at, struct err *err)
+{
+	struct invalidator *v = invalidator_of(cache);
+
+	CHECK(redis_is_open(v->redis) && redis_pending(v->redis) == 0);
+	arena_reset(&v->round.arena);
+	return notes_write(&v->notes, &v->round.arena, lanes, count, at, err);
+}
+
 static void
 invalidate_free(struct cache **cache)
 {
@@ -161,6 +189,8 @@ static const struct cache_ops invalidate_ops = {
 	.poll = invalidate_poll,
 	.fd = invalidate_fd,
 	.scan = invalidate_scan,
+	.noted = invalidate_noted,
+	.note = invalidate_note,
 	.free = invalidate_free,
 };
 
@@ -188,6 +218,9 @@ invalidate_new(const struct config *config, int worker)
 		.timeout_ms = cache->timeout_ms,
 	};
 	v->redis = redis_new(&v->options);
+	v->notes = (struct notes){
+		.redis = v->redis, .pool = config->pool, .timeout_ms = cache->timeout_ms
+	};
 	round_init(&v->round, &v->cache, config, v->redis, &v->library);
 	untouched_init(&v->untouched, config);
 	v->round.untouched = &v->untouched;

@@ -466,13 +466,12 @@ refresh_load(struct refresh *r, struct refresh_table *t)
 	loads = breaker_ready(own) && refresh_cache_ready(r);
 	/* before the values are looked at: it may stretch them, or find that the query is to blame */
 	mysql = loads && refresh_mysql_ready(r) && breaker_ready(own);
+	loads = loads && redis_is_open(r->redis);
 	s.versioned = refresh_is_versioned(t->table);
 	s.items = arena_alloc(&r->arena, REFRESH_BATCH_MAX * sizeof(*s.items));
 	step_bring_forward(&s);
 	collect(&s);
-	if (!loads)
-		return;
-	if (mysql) {
+	if (loads && mysql) {
 		within_budget(&s);
 		if (s.count > 0 && ask_leases(&s) != 0)
 			return;
@@ -482,6 +481,6 @@ refresh_load(struct refresh *r, struct refresh_table *t)
 		if (s.loads > 0)
 			load_rows(&s);
 	}
-	if (redis_is_open(r->redis))
+	if (loads && redis_is_open(r->redis))
 		refresh_stretch(&s);
 }

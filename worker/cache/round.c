@@ -143,6 +143,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 {
 	const struct config_template *t = expected->template;
 	struct expected told_key = *expected;
+	bool by_place = !told->unversioned && told->log.len > 0;
 	struct call call = { 0 };
 
 	if (r->cache->reloads != NULL && expected->table->refresh.on_invalidate &&
@@ -155,15 +156,21 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_number(&call, told->version);
 	add_word(&call, told->deleted ? STR("deleted") : STR("row"));
 	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
-	    t->quarantine_ms != QUARANTINE_MS || told->before > 0) {
+	    t->quarantine_ms != QUARANTINE_MS || told->before > 0 || by_place) {
 		add_number(&call, (uint64_t)t->marker_ms);
 		add_number(&call, (uint64_t)t->marker_absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
 	}
-	if (told->before > 0)
+	if (by_place) {
+		add_word(&call, STR("")); /* before and lower are those of values that were put */
+		add_word(&call, STR(""));
+		add_word(&call, told->log);
+		add_number(&call, told->at_ms);
+	} else if (told->before > 0) {
 		add_number(&call, told->before);
-	if (told->before > 0 && told->lower > 1)
-		add_number(&call, told->lower);
+		if (told->lower > 1)
+			add_number(&call, told->lower);
+	}
 	return round_send(r, &told_key, call.argc, call.argv, err);
 }
 
@@ -253,7 +260,8 @@ announced_of(struct round *r, const struct expected *expected, const struct told
 		.reason = versioned && told->unversioned ? "unversioned" :
 		    one_row && told->deleted		 ? "deleted" :
 							   "changed",
-		.has_version = one_row && told->anything && !told->unversioned,
+		.has_version =
+		    one_row && told->anything && !told->unversioned && told->log.len == 0,
 		.version = told->version,
 	};
 	return announced;

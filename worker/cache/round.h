@@ -18,8 +18,9 @@
  * Each key is sent once a round, in the way that its template's mode says, the keys of the rows
  * before and after where the changes have them or the store found them (worker/owed.h):
  *	delete		UNLINK, many keys a command
- *	versioned	sluice_invalidate with the highest version of the row's changes, or without
- *			one where a change has none or left the row's as it was
+ *	versioned	sluice_invalidate with the highest version of the row's changes, where the
+ *			table has none with their highest place in one log, or without either where
+ *			a change has none or left the row's version as it was
  *	generation	sluice_generation_raise; table the same, of the table's one key
  *	tag		the members of the set, page by page; see tag.h
  *	populate	sluice_populate with the row as it was read back (worker/read_back.h), else as

@@ -46,6 +46,7 @@ struct counters {
 	_Atomic uint64_t dead_open_by_reason[DEAD_REASONS]; /* the same as of tables */
 	_Atomic uint64_t passed[PASSED_KINDS];		    /* events, by passed_index */
 	_Atomic uint64_t invalidated, invalidations_skipped, invalidations_repeated;
+	_Atomic uint64_t invalidated_again; /* entries, after the cache went back */
 	_Atomic uint64_t invalidations_refused; /* the key holds something else */
 	_Atomic uint64_t
 	    invalidation_answers[INVALIDATION_ANSWERS]; /* by invalidation_answer_name */

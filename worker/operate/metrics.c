@@ -64,6 +64,9 @@ print_invalidations(const struct snapshot *s, struct buf *out)
 	series_counter(out, "sluice_invalidations_repeated_total",
 	    "Entries invalidated once more after a crash or an outage of the cache.",
 	    t->invalidations_repeated);
+	series_counter(out, "sluice_invalidated_again_total",
+	    "Entries whose keys were invalidated again because the cache went back.",
+	    t->invalidated_again);
 	series_gauge(out, "sluice_outbox_rows",
 	    "Batches whose keys of other columns wait in sluice_outbox, of our lanes.",
 	    (double)t->outbox_rows);

@@ -43,6 +43,8 @@ take_lane(struct snapshot *s, const struct watched *watched, size_t i)
 	out->entries = SEE(lane->entries);
 	out->dead = SEE(lane->dead);
 	out->parked_keys = SEE(lane->shown_parked);
+	out->again = SEE(lane->shown_again) != 0;
+	out->again_entries = SEE(lane->again_entries);
 	out->pending = SEE(lane->pending);
 	out->claimed = SEE(lane->claimed);
 	out->pending_deleted = SEE(lane->pending_deleted);
@@ -113,6 +115,7 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 	total->invalidated += SEE(c->invalidated);
 	total->invalidations_skipped += SEE(c->invalidations_skipped);
 	total->invalidations_repeated += SEE(c->invalidations_repeated);
+	total->invalidated_again += SEE(c->invalidated_again);
 	total->invalidations_refused += SEE(c->invalidations_refused);
 	for (int i = 0; i < INVALIDATION_ANSWERS; i++)
 		total->invalidation_answers[i] += SEE(c->invalidation_answers[i]);

@@ -22,7 +22,8 @@ struct snapshot_lane {
 	enum lane_state state;
 	const char *why, *alarm; /* a LANE_WHY or NULL */
 	struct position position, done;
-	uint64_t lag, stream_length, stream_bytes, entries, dead, parked_keys;
+	uint64_t lag, stream_length, stream_bytes, entries, dead, parked_keys, again_entries;
+	bool again;				    /* keys are invalidated again */
 	uint64_t pending, claimed, pending_deleted; /* of lanes that only invalidate */
 	double oldest_pending_seconds;		    /* 0: nothing pending */
 };
@@ -79,7 +80,8 @@ struct snapshot_total {
 	    older;
 	uint64_t dead_open, dead_open_by_reason[DEAD_REASONS], replayed, replays_refused;
 	uint64_t dead, dead_by_reason[DEAD_REASONS], passed[PASSED_KINDS];
-	uint64_t invalidated, invalidations_skipped, invalidations_repeated, one_by_one;
+	uint64_t invalidated, invalidations_skipped, invalidations_repeated, invalidated_again;
+	uint64_t one_by_one;
 	uint64_t outbox_rows;
 	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS], announced,
 	    populated, not_populated;

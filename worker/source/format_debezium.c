@@ -172,7 +172,8 @@ take_keys(struct decoding *d)
 
 /* Members of `source` that are used.  It has many: they are found in one pass. */
 struct source_members {
-	yyjson_val *db, *table, *snapshot, *file, *pos, *row, *gtid, *server_id, *lsn, *change_lsn;
+	yyjson_val *db, *table, *snapshot, *file, *pos, *row, *gtid, *server_id, *ts_ms, *lsn,
+	    *change_lsn;
 };
 
 static yyjson_val **
@@ -191,7 +192,9 @@ source_member(struct source_members *of, struct str name)
 		    str_equal(name, STR("gtid"))    ? &of->gtid :
 						      NULL;
 	case 5:
-		return str_equal(name, STR("table")) ? &of->table : NULL;
+		return str_equal(name, STR("table")) ? &of->table :
+		    str_equal(name, STR("ts_ms"))    ? &of->ts_ms :
+						       NULL;
 	case 8:
 		return str_equal(name, STR("snapshot")) ? &of->snapshot : NULL;
 	case 9:
@@ -230,6 +233,7 @@ take_source(struct event *event, yyjson_val *source)
 	event->origin.row = json_tree_as_number(of.row);
 	event->origin.gtid = json_tree_as_text(of.gtid);
 	event->origin.server_id = json_tree_as_number(of.server_id);
+	event->origin.at_ms = json_tree_as_number(of.ts_ms);
 }
 
 static yyjson_val *

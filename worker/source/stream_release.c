@@ -93,6 +93,8 @@ queue_trim(struct redis_stream *s, const struct stream_facts *facts, struct lane
 		return false;
 	if (facts->groups.others && position_compare(facts->groups.needed, bound) < 0)
 		bound = facts->groups.needed;
+	if (lane->again.on && position_compare(lane->again.at, bound) < 0)
+		bound = lane->again.at; /* its keys come first */
 	if (aged && position_compare(bound, place) < 0)
 		place = bound;
 	if (aged && position_compare(info->first, place) < 0) {

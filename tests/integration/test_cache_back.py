@@ -1,0 +1,237 @@
+"""A cache that goes back to an older state: what it lost is invalidated again as far as the lanes hold it, or said."""
+from support import Redis, app_keys, equal, wait_for
+
+KEY = "sluice:default:answered"
+KEYS = [f"user:{n}" for n in range(50)]
+
+
+def start(t, template="user:{id}", **more):
+    """Something is written and noted; answers (process, server)."""
+    t.users()
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    process = t.sluice(cache={"url": server.url}, tables={"users": {"invalidate": [template]}}, **more)
+    for n in range(2):
+        t.user(lanes_key(t, n), name="first")
+    t.settle()
+    equal(sorted(server.client().hkeys(KEY)), sorted(f"default/redis/{s}".encode() for s in t.streams()))
+    return process, server
+
+
+def lanes_key(t, n):
+    """A user of lane n."""
+    return next(key for key in range(100, 200) if t.stream(key) == t.streams()[n])
+
+
+def stale(server, value="old"):
+    server.client().mset({key: value for key in [*KEYS, "user:never"]})
+
+
+def change_all(t, name):
+    for n in range(50):
+        t.user(n, name=name)
+    t.settle()
+
+
+def back_to_snapshot(t, server):
+    """Values of before a change come back with the state that the cache saved then."""
+    stale(server)
+    server.client().save()
+    change_all(t, "new")
+    equal(app_keys(server.client()), ["user:never"])
+    server.kill()
+    server.up()
+    nudge(t)
+    return server.client()
+
+
+def nudge(t):
+    """What is new is noted within a second; an idle lane is looked at each 2 s."""
+    for n in range(2):
+        t.user(lanes_key(t, n), name="nudge")
+
+
+def test_a_cache_restored_from_an_old_snapshot_is_invalidated_again(t):
+    process, server = start(t, keep="1h")
+    before = t.ledger()
+    cache = back_to_snapshot(t, server)
+    wait_for("no stale key", lambda: app_keys(cache) == ["user:never"])
+    wait_for("both lanes are through", lambda: len(process.events("cache_invalidated_again")) == 2)
+    assert all("all=yes" in line for line in process.events("cache_invalidated_again"))
+    equal(len(process.events("cache_went_back")), 2)
+    equal([t.lane_status(s)["alarm"] for s in t.streams()], [None, None])
+    assert 50 <= process.metric("sluice_invalidated_again_total") <= 52, "50 changes, and perhaps what was added meanwhile"
+    t.settle()
+    assert set(before) == set(t.ledger())
+    equal(t.row("SELECT COUNT(*) FROM users WHERE name = 'new'"), (50,))
+    # and the note is where it was: nothing is done twice
+    wait_for("noted anew", lambda: noted(t, cache) == done(t))
+    equal(len(process.events("cache_went_back")), 2)
+
+
+def noted(t, cache):
+    return {name.decode(): place.decode() for name, place in cache.hgetall(KEY).items()}
+
+
+def done(t):
+    return {f"default/redis/{stream}": row["done"] for stream, row in t.ledger().items()}
+
+
+def test_what_the_lane_no_longer_holds_is_an_alarm(t):
+    process, server = start(t)
+    cache = back_to_snapshot(t, server)
+    for stream in t.streams():
+        wait_for("the alarm", lambda s=stream: t.lane_status(s)["alarm"] == "cache_lost")
+    assert all("all=no" in line for line in process.events("cache_invalidated_again"))
+    equal(len(app_keys(cache)) > 1, True)
+    code, _, err = t.lane("ack", t.streams()[0])
+    equal(code, 0, err)
+    wait_for("it is acknowledged", lambda: t.lane_status(t.streams()[0])["alarm"] is None)
+    t.user(1, name="goes on")
+    t.settle()
+
+
+def test_a_cache_that_went_back_while_no_sluice_ran_is_seen(t):
+    process, server = start(t, keep="1h")
+    stale(server)
+    server.client().save()
+    change_all(t, "new")
+    process.kill()
+    server.kill()
+    server.up()
+    equal(len(app_keys(server.client())), 51)
+    process.start()
+    # a new owner trims nothing before `keep` has gone by
+    wait_for("no stale key", lambda: app_keys(server.client()) == ["user:never"])
+
+
+def test_a_rollback_under_the_same_ids_is_seen(t):
+    process, server = start(t, keep="1h")
+    cache = server.client()
+    old = cache.dump(KEY)
+    change_all(t, "new")
+    stale(server)
+    cache.restore(KEY, 0, old, replace=True)
+    wait_for("no stale key", lambda: app_keys(cache) == ["user:never"])
+
+
+def test_an_emptied_cache_asks_for_nothing(t):
+    process, server = start(t, keep="1h")
+    cache = server.client()
+    change_all(t, "new")
+    cache.flushall()
+    t.user(1, name="later")
+    t.settle()
+    wait_for("noted anew", lambda: noted(t, cache) == done(t))
+    server.kill()  # without persistence it comes back empty
+    server.up()
+    t.user(2, name="later")
+    t.settle()
+    wait_for("noted anew", lambda: noted(t, server.client()) == done(t))
+    equal([process.events("cache_went_back"), process.metric("sluice_invalidated_again_total")], [[], 0])
+    equal([t.lane_status(s)["alarm"] for s in t.streams()], [None, None])
+
+
+def test_data_from_before_the_first_note_is_invalidated_as_far_as_it_is_held(t):
+    process, server = start(t, keep="1h")
+    change_all(t, "new")
+    cache = server.client()
+    saved = cache.dump(KEY)
+    cache.delete(KEY)
+    stale(server)
+    cache.save()
+    cache.restore(KEY, 0, saved)
+    server.kill()
+    server.up()
+    nudge(t)
+    wait_for("no stale key", lambda: app_keys(server.client()) == ["user:never"])
+    assert any("found=older_data" in line for line in process.events("cache_went_back"))
+    for stream in t.streams():
+        wait_for("what was before is an alarm", lambda s=stream: t.lane_status(s)["alarm"] == "cache_lost")
+
+
+def test_a_promoted_replica_that_lacked_the_last_writes(t):
+    process, server = start(t, keep="1h")
+    replica = Redis(t.dir, "--replicaof", "127.0.0.1", str(server.port)).up()
+    t.own.append(replica)
+    stale(server)
+    wait_for("it has them", lambda: replica.client().info("replication")["master_link_status"] == "up" and replica.client().exists("user:never"))
+    replica.client().replicaof("no", "one")  # the link is cut: what follows never reaches it
+    change_all(t, "new")
+    equal(len(app_keys(replica.client())), 51)
+    server.kill()
+    server.argv += ["--replicaof", "127.0.0.1", str(replica.port)]
+    server.up()
+    cache = server.client()
+    wait_for("its data are behind the old address", lambda: cache.info("replication")["master_link_status"] == "up")
+    cache.replicaof("no", "one")
+    nudge(t)
+    wait_for("no stale key", lambda: app_keys(cache) == ["user:never"])
+
+
+def test_versioned_entries_are_invalidated_again_by_their_version(t):
+    from cache_functions import SOURCE
+    t.sql("CREATE TABLE items (id BIGINT PRIMARY KEY, name VARCHAR(20), ver BIGINT)")
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    cache, stream = server.client(), t.prefix + ":items"
+    process = t.sluice(cache={"url": server.url}, keep="1h", sources=[{"streams": stream, "table": "items"}],
+                       tables={"users": None, "items": {"version": "ver", "invalidate": [{"key": "item:{id}", "mode": "versioned"}]}})
+    t.redis.xadd(stream, {"id": 1, "name": "a", "_version": 5})
+    t.redis.xadd(stream, {"id": 2, "name": "a", "_version": 5})
+    t.settle(streams=[stream])
+    cache.function_load(SOURCE, replace=True)
+    fill(cache, "item:1", 5), fill(cache, "item:2", 5)
+    cache.save()
+    t.redis.xadd(stream, {"id": 1, "name": "b", "_version": 6})
+    t.settle(streams=[stream])
+    server.kill()
+    server.up()
+    cache = server.client()
+    wait_for("it is through", lambda: process.events("cache_invalidated_again"))
+    equal(cache.fcall("sluice_get", 1, "item:1")[0], b"LOAD")
+    equal(cache.fcall("sluice_get", 1, "item:2")[:2], [b"HIT", b"v5"], "a value that is as new stays")
+
+
+def fill(cache, key, version):
+    answer = cache.fcall("sluice_get", 1, key)
+    equal(answer[0], b"LOAD")
+    equal(cache.fcall("sluice_fill", 1, key, answer[1], version, f"v{version}", 600000), b"OK")
+
+
+def test_keys_that_only_rows_tell_are_an_alarm(t):
+    process, server = start(t, template="named:{name}", keep="1h")
+    server.client().save()
+    t.user(1, name="other")
+    t.settle()
+    server.kill()
+    server.up()
+    nudge(t)
+    wait_for("the alarm", lambda: t.lane_status(t.stream(1))["alarm"] == "cache_lost")
+
+
+def test_without_the_right_it_goes_on_and_says_so(t):
+    t.users()
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    server.client().execute_command("ACL", "SETUSER", "sluice", "-hmget")
+    process = t.sluice(cache={"url": server.url}, tables={"users": {"invalidate": ["user:{id}"]}})
+    t.user(1, name="a")
+    t.settle()
+    process.logged("cache_notes_denied")
+    equal(server.client().exists(KEY), 0)
+
+
+def test_a_full_cache_holds_nothing_up(t):
+    process, server = start(t)
+    cache = server.client()
+    stale(server)
+    cache.config_set("maxmemory-policy", "noeviction")
+    cache.config_set("maxmemory", "1")
+    change_all(t, "new")
+    equal(app_keys(cache), ["user:never"])
+    equal(cache.exists(KEY), 0)
+    cache.config_set("maxmemory", "0")
+    t.user(1, name="again")
+    wait_for("noted again", lambda: cache.exists(KEY))
+    equal(process.events("cache_went_back"), [])

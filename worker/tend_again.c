@@ -1,0 +1,144 @@
+#include "worker/tend.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/worker_batches.h"
+
+enum { PAGES = 8, REST_MS = 1000 };
+
+/*
+ * Invalidating again what a cache that went back has lost: the entries between the lane's note there and
+ * the place up to which keys were answered, as far as the lane still holds them (`keep`), read beside
+ * the data path.  They are written and answered: nothing of the lane, the ledger or the outbox moves.
+ * An entry is decoded and its keys are derived as at a repeated delivery, so a version that it gives is
+ * compared (OLD and SAME do no harm) and one that only MySQL knew takes the unversioned form.
+ *
+ * What can't be had again is an alarm: entries trimmed already, and keys named after columns that the
+ * entry doesn't hold.
+ */
+static struct lane *
+next_lane(const struct worker *w)
+{
+	for (size_t i = 0; i < w->lane_count; i++) {
+		struct lane *lane = w->lanes[i];
+
+		if (lane->again.on && lane->state != LANE_FREE && !lane->look_again &&
+		    clock_ms() >= lane->again.not_before_ms)
+			return lane;
+	}
+	return NULL;
+}
+
+/* Is something at or before the place where it begins still there?  Then so is all behind that. */
+static int
+check(struct worker *w, struct lane *lane, struct err *err)
+{
+	struct delivery *page = NULL;
+
+	if (lane->again.checked)
+		return 0;
+	if (!lane->again.whole &&
+	    w->source->ops->range(w->source, lane, (struct position){ 0, 0 }, lane->again.at, &page,
+		err) != 0)
+		return -1;
+	lane->again.misses = page == NULL;
+	lane->again.checked = true;
+	if (page != NULL)
+		w->source->ops->recycle(w->source, &page);
+	return 0;
+}
+
+static void
+finish(struct worker *w, struct lane *lane)
+{
+	char to[POSITION_TEXT];
+	bool misses = lane->again.misses;
+
+	log_event(LOG_INFO, "cache_invalidated_again", "worker", "%d", w->index, "lane", "%s",
+	    lane->name, "to", "%s", position_text(lane->again.to, to), "entries", "%llu",
+	    (unsigned long long)lane->again.entries, "all", "%s", misses ? "no" : "yes", NULL);
+	lane_end_again(lane);
+	if (!misses)
+		return;
+	if (SEE(lane->alarm) == NULL)
+		tend_alarm(w, lane, LANE_WHY_CACHE_LOST,
+		    "the cache went back, and not all that it lost could be invalidated again "
+		    "(entries that were trimmed, or keys that only rows tell): what it holds of "
+		    "them is old until its TTL");
+}
+
+/* -1: the source failed. */
+static int
+read_pages(struct worker *w, struct batch *b, struct lane *lane, struct err *err)
+{
+	b->again_after = b->again_to = lane->again.at;
+	for (int i = 0; i < PAGES && b->bytes < (size_t)w->config->batch_max_bytes; i++) {
+		struct delivery *page = NULL;
+
+		if (w->source->ops->range(w->source, lane, b->again_to, lane->again.to, &page,
+			err) != 0)
+			return -1;
+		if (page == NULL) {
+			b->again_to = lane->again.to;
+			return 0;
+		}
+		batch_take_again(b, lane, &page);
+		b->again_to = b->last->id;
+	}
+	return 0;
+}
+
+static bool
+step(struct worker *w, struct lane *lane)
+{
+	struct batch *b = worker_spare(w);
+	struct err err = { 0 };
+
+	batch_reset(b, w->store->ops->schema(w->store));
+	if (check(w, lane, &err) != 0 || read_pages(w, b, lane, &err) != 0) {
+		worker_empty(w, b);
+		worker_source_failed(w, &err);
+		return false;
+	}
+	if (b->has_problem) { /* its table is gone or out of reach: the keys are derived when it is back */
+		worker_empty(w, b);
+		lane->again.not_before_ms = clock_ms() + REST_MS;
+		return false;
+	}
+	b->again = lane;
+	lane->again.misses |= batch_misses_keys(b);
+	batch_seal(b);
+	batch_mark_written(b);
+	w->invalidating = b;
+	return true;
+}
+
+bool
+tend_again(struct worker *w)
+{
+	struct lane *lane = next_lane(w);
+
+	if (lane == NULL || w->writing != NULL || w->invalidating != NULL || SEE(*w->stop) ||
+	    w->scan.full || !w->source->ops->is_open(w->source) ||
+	    (!w->cache->ops->is_open(w->cache) && !breaker_ready(&w->counters.cache)))
+		return false;
+	if (position_compare(lane->again.at, lane->again.to) < 0)
+		return step(w, lane);
+	if (lane->again.pass <= w->scan.passes)
+		finish(w, lane);
+	return false;
+}
+
+void
+tend_again_answered(struct worker *w, const struct batch *b)
+{
+	struct lane *lane = b->again;
+
+	if (!lane->again.on || position_compare(b->again_after, lane->again.at) != 0)
+		return;
+	lane->again.at = b->again_to;
+	lane->again.pass = w->scan.last;
+	lane->again.entries += b->entries;
+	COUNT(lane->again_entries, b->entries);
+	COUNT(w->counters.invalidated_again, b->entries);
+}
