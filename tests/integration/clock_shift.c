@@ -1,14 +1,9 @@
 /*
-<<<<<<< HEAD
  * Preloaded into a server: a test moves the time of a real server instead of waiting.  As long as 0
  * stands in the file CLOCK_SHIFT (µs, 64 bits) its clocks go as they do; from then on they stand still
  * at that moment plus what the file says, but for a microsecond each time one is looked at, so that
  * how long a step takes on this machine is nothing to the server.
-=======
- * Preloaded into a server: its clocks run ahead by what stands in the file CLOCK_SHIFT (µs, 64 bits),
- * so that a test moves the time of a real server instead of waiting.  What is a time of this century in
- * µs since 1970 is the time itself, which then stands still.
->>>>>>> 215325ca2e9119c3c9aa2f70edf876da06e2dbea
+ * What is a time of this century in µs since 1970 is the time itself.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -46,16 +41,11 @@ clock_gettime(clockid_t clock, struct timespec *out)
 	int64_t us = *shift_us, ns;
 	int status = (int)syscall(SYS_clock_gettime, clock, out);
 
-<<<<<<< HEAD
-	if (status != 0 || us == 0 || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC))
-=======
 	if (us > CENTURY_US) {
 		*out = (struct timespec){ us / 1000000, us % 1000000 * 1000 };
 		return 0;
 	}
-
-	if (status != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC))
->>>>>>> 215325ca2e9119c3c9aa2f70edf876da06e2dbea
+	if (status != 0 || us == 0 || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC))
 		return status;
 	if (start_ns[clock == CLOCK_MONOTONIC] == 0)
 		start_ns[clock == CLOCK_MONOTONIC] = out->tv_sec * 1000000000 + out->tv_nsec;

@@ -510,26 +510,6 @@ FAMILIES = {"versioned", "replica", "put", "populate", "asleep", "unversioned", 
 BEYOND_A_BOUND = {"beyond", "places_replica"}  # what must show old values, or there is no such bound
 
 
-<<<<<<< HEAD
-def moved_server(t):
-    """A Redis whose clock only moves by what stands in a file; (server, file)."""
-    library, shift = os.path.join(t.dir, "clock_shift.so"), os.path.join(t.dir, "shift")
-    subprocess.run([os.environ.get("CC") or "cc", "-shared", "-fPIC", "-O2", os.path.join(TOP, "tests/integration/clock_shift.c"), "-o", library], check=True)
-    with open(shift, "wb") as file:
-        file.write(bytes(8))
-    server = Redis(t.dir)
-    server.env = {**os.environ, "LD_PRELOAD": library, "CLOCK_SHIFT": shift}
-    t.own.append(server.up())
-    before = server.client().time()[0]
-    with open(shift, "r+b") as file:
-        file.write((3_600_000_000).to_bytes(8, "little"))
-    if server.client().time()[0] < before + 3600:
-        raise Skip("this server's clock can't be moved")
-    return server, shift
-
-
-=======
->>>>>>> 215325ca2e9119c3c9aa2f70edf876da06e2dbea
 @limit(600)
 def test_random_interleavings_show_no_old_value(t):
     """race_families.c, which says what is played.  N= plays more of each family."""
