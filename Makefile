@@ -49,9 +49,10 @@ units := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 benches := $(patsubst tests/bench/%.c,$(B)/bench_%,$(wildcard tests/bench/*.c))
 simulation := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
+simulation_of_refresh := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim_refresh/*.c))
 shop := $(patsubst %.c,$(B)/%.o,$(wildcard tests/demo/*.c))
 binary := $(if $(wildcard worker/main.c),$(B)/sluice)
-sim := $(if $(simulation),$(B)/sim)
+sim := $(if $(simulation),$(B)/sim) $(if $(simulation_of_refresh),$(B)/sim_refresh)
 kafka_tool := $(if $(wildcard tests/kafka/tool.c),$(B)/kafka_tool)
 test_programs := $(units) $(sim) $(kafka_tool)
 
@@ -77,6 +78,8 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(archives)
 	$(LINK) $(cmocka_libs) $(package_libs) -lm
 $(B)/sim: $(simulation) $(archives)
 	$(LINK) $(package_libs) -lm
+$(B)/sim_refresh: $(simulation_of_refresh) $(archives)
+	$(LINK) $(package_libs) -lm
 $(B)/demo_shop: $(shop) $(B)/libsluice.a
 	$(LINK) $(package_libs) -lm
 $(B)/kafka_tool: $(B)/tests/kafka/tool.o
@@ -86,7 +89,7 @@ $(B)/bench_%: $(B)/tests/bench/%.o $(archives)
 $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(archives)
 	$(LINK) $(package_libs) -lm -fsanitize=fuzzer
 
--include $(patsubst %.o,%.d,$(library) $(support) $(simulation) $(shop) $(B)/worker/main.o $(B)/tests/kafka/tool.o \
+-include $(patsubst %.o,%.d,$(library) $(support) $(simulation) $(simulation_of_refresh) $(shop) $(B)/worker/main.o $(B)/tests/kafka/tool.o \
 	$(units:$(B)/unit/%=$(B)/tests/unit/%.o) $(fuzzers:$(B)/%=$(B)/tests/fuzz/%.o) \
 	$(benches:$(B)/bench_%=$(B)/tests/bench/%.o))
 
@@ -125,6 +128,7 @@ unit: $(units)
 	@status=0; for program in $(units); do $(unit_under) $$program || status=1; done; exit $$status
 sim: $(sim)
 	$(B)/sim $(N)
+	$(B)/sim_refresh $(N)
 
 asan:
 	@$(MAKE) VARIANT=asan test

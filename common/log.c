@@ -7,6 +7,8 @@
 #include "common/str.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,6 +24,7 @@ enum {
 	QUOTA_PROBES = 8,
 	FIELD_BYTES_MAX = 1024,
 	KEY_BYTES = 128,
+	READER_PATIENCE_MS = 100
 };
 
 /* What an event may still write in its window. */
@@ -40,6 +43,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* under the lock */
 static struct quota quotas[QUOTAS];
 static unsigned long long suppressed_total;
+static unsigned long long lost; /* lines that nobody read, not told of yet */
+static bool reader_stands_still, line_is_cut;
 
 void
 log_init(enum log_level level, enum log_format format)
@@ -216,21 +221,34 @@ add_fields(struct buf *line, struct buf *key, va_list *ap)
 	buf_deinit(&value);
 }
 
+/* Room for PIPE_BUF bytes?  Who reads a pipe or a terminal may stand still: once that is waited for. */
+static bool
+may_write(void)
+{
+	struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	reader_stands_still = poll(&fd, 1, reader_stands_still ? 0 : READER_PATIENCE_MS) == 0;
+	return !reader_stands_still;
+}
+
 /* A line that can't be written is lost: a log must not stop the work. */
-static void
-line_write(const struct buf *line)
+static bool
+bytes_write(const char *data, size_t len)
 {
 	size_t done = 0;
 
-	while (done < line->len) {
-		ssize_t n = write(STDERR_FILENO, line->data + done, line->len - done);
+	while (done < len && may_write()) {
+		size_t some = len - done < PIPE_BUF ? len - done : PIPE_BUF;
+		ssize_t n = write(STDERR_FILENO, data + done, some);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return;
+			return true;
 		done += (size_t)n;
+		line_is_cut = data[done - 1] != '\n';
 	}
+	return done == len;
 }
 
 static void
@@ -252,6 +270,35 @@ line_begin(struct buf *line, enum log_level level, const char *event)
 	add_time(line);
 	add_field(line, "level", str_of(log_level_name(level)), false);
 	add_field(line, "event", str_of(event), false);
+}
+
+static void
+lost_tell(void)
+{
+	struct buf line;
+	char text[32];
+
+	line_begin(&line, LOG_WARN, "log_lines_lost");
+	snprintf(text, sizeof(text), "%llu", lost);
+	add_field(&line, "lines", str_of(text), true);
+	add_field(&line, "why", str_of("nobody read the log"), false);
+	line_finish(&line, 0);
+	if (bytes_write(line.data, line.len))
+		lost = 0;
+	buf_deinit(&line);
+}
+
+static void
+line_write(const struct buf *line)
+{
+	if (line_is_cut)
+		bytes_write("\n", 1);
+	if (lost > 0)
+		lost_tell();
+	if (lost > 0 || !bytes_write(line->data, line->len)) {
+		lost++;
+		suppressed_total++;
+	}
 }
 
 static void

@@ -12,6 +12,11 @@
  * Volume is bounded: the same event (event + lane/table/… in `key`) is written at most `burst` times
  * in ten seconds; the rest are counted, and the next line of that event carries
  * suppressed=N ("log lines, not events"), or the line log_lines_suppressed where none comes.
+ *
+ * Nobody waits for whoever reads the log: a line that a full pipe or a stopped terminal doesn't take
+ * within a tenth of a second is lost, so are those after it, and log_lines_lost counts them once it
+ * takes some again.  A line that standard error refuses (a full disk, a pipe without a reader) is not
+ * counted.
  */
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
@@ -31,7 +36,7 @@ void log_flush(void);
 /* The same for events that have been quiet for ten seconds; for somebody who looks now and then. */
 void log_flush_quiet(void);
 
-/* Lines not written because of the volume bound, since start. */
+/* Lines not written because of the volume bound or because nobody read them, since start. */
 unsigned long long log_suppressed(void);
 const char *log_level_name(enum log_level level);
 

@@ -309,6 +309,19 @@ drain(struct sql *s, struct err *err)
 	return 0;
 }
 
+/* Up to the first packet of its result. */
+static int
+send_query(struct sql *s, struct str statement, struct err *err)
+{
+	if (s->handle == NULL)
+		return fail(s, err, CODE_GONE, "not connected");
+	if (mysql_send_query(s->handle, statement.data, (unsigned long)statement.len) != 0)
+		return fail_handle(s, err);
+	if (wait_result(s, err) != 0)
+		return -1;
+	return mysql_read_query_result(s->handle) != 0 ? fail_handle(s, err) : 0;
+}
+
 int
 sql_query(struct sql *s, struct str statement, struct sql_result *result, struct err *err)
 {
@@ -318,14 +331,8 @@ sql_query(struct sql *s, struct str statement, struct sql_result *result, struct
 	if (result == NULL)
 		result = &unwanted;
 	*result = (struct sql_result){ 0 };
-	if (s->handle == NULL)
-		return fail(s, err, CODE_GONE, "not connected");
-	if (mysql_send_query(s->handle, statement.data, (unsigned long)statement.len) != 0)
-		return fail_handle(s, err);
-	if (wait_result(s, err) != 0)
+	if (send_query(s, statement, err) != 0)
 		return -1;
-	if (mysql_read_query_result(s->handle) != 0)
-		return fail_handle(s, err);
 	buffered = mysql_store_result(s->handle);
 	if (buffered == NULL && mysql_field_count(s->handle) > 0)
 		return fail_handle(s, err);
@@ -337,6 +344,29 @@ sql_query(struct sql *s, struct str statement, struct sql_result *result, struct
 	if (result == &unwanted)
 		sql_result_free(result);
 	return 0;
+}
+
+int
+sql_query_each(struct sql *s, struct str statement, sql_take *take, void *arg, struct err *err)
+{
+	struct rows rows = { .result = NULL };
+	struct sql_result result = { .handle = &rows };
+	bool failed;
+
+	if (send_query(s, statement, err) != 0)
+		return -1;
+	rows.result = mysql_use_result(s->handle);
+	if (rows.result == NULL)
+		return mysql_field_count(s->handle) > 0 ? fail_handle(s, err) : drain(s, err);
+	result.columns = mysql_num_fields(rows.result);
+	while ((rows.row = mysql_fetch_row(rows.result)) != NULL) {
+		rows.lengths = mysql_fetch_lengths(rows.result);
+		rows.at = result.rows++;
+		take(arg, &result);
+	}
+	failed = mysql_errno(s->handle) != 0;
+	mysql_free_result(rows.result);
+	return failed ? fail_handle(s, err) : drain(s, err);
 }
 
 int

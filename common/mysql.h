@@ -71,6 +71,10 @@ const char *sql_server_text(const struct sql *s);
 int sql_query(struct sql *s, struct str statement, struct sql_result *result, struct err *err);
 int sql_queryf(struct sql *s, struct sql_result *result, struct err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5))); /* for statements of ours without foreign values */
+/* A SELECT whose rows are not held: take sees each of them as the last of *result, which is valid until
+ * it returns.  All are taken, or the answer is -1. */
+typedef void sql_take(void *arg, const struct sql_result *result);
+int sql_query_each(struct sql *s, struct str statement, sql_take *take, void *arg, struct err *err);
 /* Free the rows. */
 void sql_result_free(struct sql_result *result);
 /* The cell; data == NULL means NULL.  Valid until sql_result_free. */

@@ -2,7 +2,10 @@
 
 #include "common/err.h"
 
-enum { SCALED_DIGITS_MAX = 38 }; /* what always fits an int128 */
+enum {
+	SHORT_DIGITS_MAX = 18, /* what always fits an int64 */
+	SCALED_DIGITS_MAX = 38 /* and an int128 */
+};
 
 static bool
 is_digit(char c)
@@ -46,10 +49,17 @@ bool
 number_i128(struct str s, int128 *out)
 {
 	bool minus = take_sign(&s);
+	int64_t few = 0;
 	int128 n = 0;
 
 	if (s.len == 0 || digits_len(s) != s.len)
 		return false;
+	if (s.len <= SHORT_DIGITS_MAX) {
+		for (size_t i = 0; i < s.len; i++)
+			few = few * 10 + (s.data[i] - '0');
+		*out = minus ? -few : few;
+		return true;
+	}
 	for (size_t i = 0; i < s.len; i++) {
 		if (!append_digit_below(&n, s.data[i]))
 			return false;

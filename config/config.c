@@ -174,6 +174,15 @@ config_is_checkable(const struct config_template *template)
 }
 
 bool
+config_is_bounded(const struct config_table *table)
+{
+	for (size_t i = 0; i < table->template_count; i++)
+		if (table->templates[i].mode == MODE_VERSIONED && table->version == VERSION_NONE)
+			return true;
+	return false;
+}
+
+bool
 config_needs_functions(const struct config *config)
 {
 	return config_has_mode(config, MODE_POPULATE) || config_has_mode(config, MODE_VERSIONED) ||

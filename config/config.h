@@ -116,7 +116,8 @@ struct config_source {
 	bool allow_truncate;	/* truncate: allow */
 	enum config_binary binary;
 	enum config_times times;
-	int line, column; /* where it stands in the file */
+	bool wants_places; /* not write: a table of it is_bounded, so places in the log order it */
+	int line, column;  /* where it stands in the file */
 };
 
 enum config_version { VERSION_NONE, VERSION_GIVEN, VERSION_COUNTER, VERSION_CLOCK };
@@ -130,6 +131,13 @@ enum config_mode {
 	MODE_POPULATE,
 	MODE_NONE
 };
+
+/* Do its keys know the row's version? */
+static inline bool
+mode_is_versioned(enum config_mode mode)
+{
+	return mode == MODE_VERSIONED || mode == MODE_POPULATE;
+}
 
 struct config_template {
 	const char *written; /* "user:{id}" */
@@ -310,6 +318,10 @@ const char *config_mode_name(enum config_mode mode);
 
 /* Can what its keys hold be compared with the row: modes versioned and populate? */
 bool config_is_checkable(const struct config_template *template);
+
+/* Has it entries of mode versioned, but no version?  Then a reader can't say how new its value is: what
+ * it may still get is bounded, not race-free. */
+bool config_is_bounded(const struct config_table *table);
 
 /* Does a template need the function library? */
 bool config_needs_functions(const struct config *config);

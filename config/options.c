@@ -267,8 +267,7 @@ const struct option options[] = {
 		"delete removes the key; versioned tells the entry the row's version; generation "
 		"raises the number in the key, table the one number of the table; tag "
 		"invalidates the members of the set; scan deletes all keys of a pattern, "
-		"\"user:{id}:*\"; populate writes the new row instead, where a change holds all of "
-		"it; "
+		"\"user:{id}:*\"; populate writes the new row instead, as it is after the change; "
 		"none leaves it." },
 	{ "tables.*.invalidate[]", "when", OPTION_TEXTS, LIST(config_template, when, when_count),
 	    .example = "[name, email]", RANGE(1, 64),

@@ -266,13 +266,16 @@ parse_document(struct parse *p)
 struct node *
 parse_yaml(struct str text, struct arena *arena, struct config_problems *problems)
 {
-	struct parse p = { .text = text, .arena = arena, .problems = problems };
+	struct parse p = { .arena = arena, .problems = problems };
 	struct node *root;
 
 	if (text.len > PARSE_BYTES_MAX) {
 		problem_add(problems, (struct place){ 0, 0 }, "larger than 1MiB");
 		return NULL;
 	}
+	if (text.len >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0) /* some editors' */
+		text = (struct str){ text.data + 3, text.len - 3 };
+	p.text = text;
 	CHECK(yaml_parser_initialize(&p.yaml));
 	yaml_parser_set_encoding(&p.yaml, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&p.yaml, (const unsigned char *)text.data, text.len);

@@ -284,7 +284,7 @@ count_lanes(const struct config_source *source)
 static void
 check_images(struct reader *r, struct config_table *table)
 {
-	const struct config *config = r->config;
+	struct config *config = r->config;
 	bool some = false, all = true;
 
 	for (size_t i = 0; i < config->source_count; i++) {
@@ -295,6 +295,8 @@ check_images(struct reader *r, struct config_table *table)
 		some |= config_has_events(&config->sources[i]);
 		all &= config_has_events(&config->sources[i]) || !config->sources[i].write;
 		table->written |= config->sources[i].write;
+		config->sources[i].wants_places |=
+		    !config->sources[i].write && config_is_bounded(table);
 	}
 	table->has_images = (some || !table->written) && all;
 }

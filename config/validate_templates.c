@@ -12,27 +12,22 @@ static void
 check_mode(struct reader *r, const struct config_table *table,
     const struct config_template *template)
 {
-	static const char *const kinds[] = { [VERSION_NONE] = "none",
-		[VERSION_GIVEN] = "given",
-		[VERSION_COUNTER] = "kind counter",
-		[VERSION_CLOCK] = "kind clock" };
 	struct place at = { template->line, template->column };
 	const char *quoted = problem_quote(r->problems, str_of(template->written));
 	size_t holes = 0;
 
 	if (braces_check(str_of(template->written), &holes, NULL) != 0)
 		return;
-	if (template->mode == MODE_VERSIONED && table->version == VERSION_NONE)
+	/* of what isn't written here, places in the database's log order invalidations */
+	if (mode_is_versioned(template->mode) && table->version == VERSION_NONE &&
+	    (table->written || template->mode == MODE_POPULATE))
 		problem_add(r->problems, at,
-		    "key %s: mode versioned wants a version, and table %s has none", quoted,
+		    "key %s: mode %s wants a version, and table %s has none", quoted,
+		    config_mode_name(template->mode),
 		    problem_quote(r->problems, str_of(table->name)));
 	if (template->mode == MODE_POPULATE && template->ttl_ms == 0)
 		problem_add(r->problems, at, "key %s: mode populate wants a ttl for the value",
 		    quoted);
-	if (template->mode == MODE_POPULATE && table->version != VERSION_GIVEN)
-		problem_add(r->problems, at,
-		    "key %s: mode populate wants a version of kind given, and table %s has %s",
-		    quoted, problem_quote(r->problems, str_of(table->name)), kinds[table->version]);
 	if (template->mode == MODE_TABLE && holes > 0)
 		problem_add(r->problems, at,
 		    "key %s: mode table has one key for the whole table, without a {column}",
@@ -131,13 +126,12 @@ check_pattern(struct reader *r, struct map *patterns, const struct config_table 
 	if (first->template->mode != template->mode)
 		problem_add(r->problems, at, "key %s: the same pattern has another mode in line %d",
 		    quoted, first->template->line);
-	else if ((template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE) &&
-	    first->table != table)
+	else if (mode_is_versioned(template->mode) && first->table != table)
 		problem_add(r->problems, at,
 		    "key %s: with mode %s a pattern belongs to one table; in line %d it is "
 		    "of %s",
-		    quoted, template->mode == MODE_POPULATE ? "populate" : "versioned",
-		    first->template->line, problem_quote(r->problems, str_of(first->table->name)));
+		    quoted, config_mode_name(template->mode), first->template->line,
+		    problem_quote(r->problems, str_of(first->table->name)));
 	else
 		problem_warn(r->problems, at, "key %s: the same pattern is in line %d", quoted,
 		    first->template->line);

@@ -104,6 +104,7 @@ count_batch(struct worker *w, struct batch *b, const struct write_report *report
 	COUNT(w->counters.older, b->older + report->older);
 	COUNT(w->counters.rows, report->rows);
 	COUNT(w->counters.statements, report->statements);
+	COUNT(w->counters.not_populated, report->not_read);
 	for (size_t i = 0; i < tables; i++) {
 		COUNT(counters_of(w, &table[i])->folded, b->tables[i].folded);
 		COUNT(counters_of(w, &table[i])->older,

@@ -4,11 +4,13 @@
 #include "common/err.h"
 #include "worker/batch_parked.h"
 #include "worker/fold.h"
+#include "worker/read_back.h"
 #include "worker/source/source.h"
 
 #include <string.h>
 
 #define KEEP_BYTES (4 * 1024 * 1024) /* what a full batch needs, with copies of its texts */
+#define NOW_KEEP_BYTES (256 * 1024)
 #define KEEP_SLOTS 8192
 #define TABLE_HOLD_MS 30000
 
@@ -20,6 +22,7 @@ batch_init(struct batch *b)
 	map_init(&b->bucket_map);
 	resolver_init(&b->resolver);
 	owed_init(&b->owed);
+	arena_init(&b->now, NOW_KEEP_BYTES);
 }
 
 void
@@ -29,6 +32,7 @@ batch_deinit(struct batch *b)
 	resolver_deinit(&b->resolver);
 	parked_deinit(&b->blocked);
 	owed_deinit(&b->owed);
+	arena_deinit(&b->now);
 	map_deinit(&b->bucket_map);
 	schema_memory_deinit(&b->schemas);
 	arena_deinit(&b->arena);
@@ -68,6 +72,7 @@ batch_reset(struct batch *b, struct schema *schema)
 	CHECK(b->deliveries == NULL);
 	start_fold(b, schema);
 	owed_reset(&b->owed);
+	arena_reset(&b->now);
 	b->state = BATCH_OPEN;
 	b->opened_ms = b->sealed_ms = 0;
 	b->schema_tried = b->keys_sent = false;
@@ -391,6 +396,7 @@ batch_place(struct batch *b)
 	struct batch_lane *bl;
 
 	owed_reset(&b->owed);
+	read_back_forget(b);
 	for (bl = b->lanes; bl != NULL; bl = bl->next) {
 		/* A hole here would be a lost entry. */
 		CHECK(position_compare(bl->after, bl->lane->position) <= 0);

@@ -90,8 +90,9 @@ struct touched {
 	struct str exact;
 	struct change *changes;	      /* all of this spelling, by next_of_touched */
 	struct touched_image *images; /* NULL: its templates name the key alone */
-	bool plain;		      /* with images: some change has none */
-	bool whole;		      /* no row: the keys that stand for the whole table */
+	const struct row_now *now; /* as its transaction leaves it (read_back.h); NULL: not read */
+	bool plain;		   /* with images: some change has none */
+	bool whole;		   /* no row: the keys that stand for the whole table */
 	struct touched *next, *next_of_bucket;
 };
 
@@ -114,6 +115,8 @@ struct batch {
 	struct bucket *buckets, *last_bucket;
 	struct touched *touched;
 	struct owed_list owed; /* keys that the store found, or recalled; of the last try */
+	struct arena now;      /* what it read back; of the last try */
+	int64_t now_us;	       /* clock_us before that */
 	struct map bucket_map;
 	struct batch_table *tables; /* by place in the schema's tables */
 	struct batch_lane *recent_lane;

@@ -89,6 +89,8 @@ batch_park_behind(struct batch *b, struct entry *entry)
 void
 batch_park_written(const struct batch *b)
 {
+	if (b->refused == 0)
+		return;
 	for (const struct entry *e = b->first; e != NULL; e = e->next_kept) {
 		if (!e->done_before && e->refusal.reason != NULL && e->refusal.parks)
 			parked_add_entry(&e->lane->parked, e);

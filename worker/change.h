@@ -63,6 +63,13 @@ change_left(uint64_t unchanged, size_t template)
 	return template <64 && (unchanged >> template & 1) != 0;
 }
 
+/* A place in the log of the database that the change was made in (worker/source/log_place.h). */
+struct log_place {
+	struct str log; /* empty: not known */
+	uint64_t number;
+	uint64_t at_ms; /* the log's time there */
+};
+
 /* A running sum of increments with its lowest and highest value on the way, from 0. */
 struct sum {
 	int128 sum, low, high;
@@ -84,8 +91,9 @@ struct change {
 	size_t row_key_count;
 	bool half_of_move; /* one half of a change of its row's key */
 	bool has_before, before_is_partial;
-	bool replaces;	  /* an event that may have changed a row that was there */
-	bool whole_table; /* every row of its table: there is no key */
+	bool replaces;		/* an event that may have changed a row that was there */
+	bool whole_table;	/* every row of its table: there is no key */
+	struct log_place place; /* where its source wants_places */
 
 	/* resolved; see worker/store/resolve.h */
 	struct table *table;

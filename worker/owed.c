@@ -43,6 +43,24 @@ owed_add(struct owed_list *list, const struct owed *owed)
 	list->count++;
 }
 
+/* What orders the change among those of its row: the row's version, else its place in a log. */
+static bool
+find_order(const struct touched *row, const struct change *c, struct told *told, uint64_t *order)
+{
+	bool first = !told->anything;
+
+	*order = c->has_version ? c->version : c->place.number;
+	if (c->has_version)
+		return !c->version_stands && told->log.len == 0;
+	if (row->table->version != VERSION_NONE || c->place.log.len == 0 ||
+	    (!first && !str_equal(told->log, c->place.log)))
+		return false;
+	told->log = c->place.log;
+	if (c->place.at_ms > told->at_ms)
+		told->at_ms = c->place.at_ms;
+	return true;
+}
+
 struct told
 told_of(const struct touched *row, size_t template)
 {
@@ -50,23 +68,24 @@ told_of(const struct touched *row, size_t template)
 
 	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
 		bool deleted = c->op == CHANGE_DELETE;
+		uint64_t order;
 
 		if (c->entry->refusal.reason != NULL && c->has_version && c->version > told.refused)
 			told.refused = c->version;
 		if (c->entry->refusal.reason != NULL || change_left(c->unchanged, template))
 			continue;
-		told.anything = true;
 		told.repeat |= c->entry->done_before || c->entry->letter != NULL;
-		if (!c->has_version || c->version_stands) {
+		if (!find_order(row, c, &told, &order)) {
 			told.unversioned = true;
-		} else if (c->version > told.version) {
+		} else if (order > told.version) {
 			told.before = told.version;
-			told.version = c->version, told.deleted = deleted, told.newest = c;
-		} else if (c->version == told.version) {
+			told.version = order, told.deleted = deleted, told.newest = c;
+		} else if (order == told.version) {
 			told.deleted |= deleted;
-		} else if (c->version > told.before) {
-			told.before = c->version;
+		} else if (order > told.before) {
+			told.before = order;
 		}
+		told.anything = true;
 	}
 	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched)
 		told.lower += c->has_version && c->version < told.version;

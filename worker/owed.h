@@ -23,7 +23,9 @@ struct change;
 struct told {
 	bool anything; /* false: nothing happened to the row */
 	bool unversioned, deleted;
-	bool repeat; /* it may have been told before */
+	bool repeat;	/* it may have been told before */
+	struct str log; /* of the places that stand for versions; empty: these are the row's */
+	uint64_t at_ms; /* with log: the latest time in it */
 	uint64_t version;
 	uint64_t before; /* the highest told together with it that is lower; 0: none, or 0 */
 	uint64_t lower;	 /* how many such there are */
@@ -35,8 +37,8 @@ struct owed {
 	const struct config_table *table;
 	const struct config_template *template;
 	struct str key;
-	struct told told; /* mode versioned */
-	/* whose it is: only until the store has written its outbox; NULL where recalled */
+	struct told told; /* modes versioned and populate */
+	/* whose it is: only until the keys are sent; NULL where recalled */
 	const struct touched *row;
 	struct owed *next;
 };

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mysql.h"
+#include "common/resident.h"
 #include "worker/cache/refresh.h"
 #include "worker/cache/verify.h"
 #include "worker/operate/access.h"
@@ -26,6 +27,9 @@
 
 /* After the deadline workers get this long to let go of their lanes. */
 enum { GRACE_MS = 500, LANES_LISTED_MAX = 100 };
+
+/* When what only the start needs has been touched, once a process. */
+enum { STARTED_MS = 2000 };
 
 /* How long the last look at the streams may wait for Redis, twice: it comes behind the deadline. */
 enum { LAST_LOOK_MS = 1000 };
@@ -413,9 +417,15 @@ wait_for_workers(struct supervisor *s, int64_t deadline_ms)
 static void
 run(struct supervisor *s)
 {
+	int64_t timeout_ms = STARTED_MS;
+
 	/* a worker ends by itself only when it was told to: no need to look for that here */
 	for (;;) {
-		int signal_number = next_signal(s, 3600 * 1000);
+		int signal_number = next_signal(s, timeout_ms);
+		if (signal_number == 0 && timeout_ms == STARTED_MS) {
+			resident_drop_code();
+			timeout_ms = 3600 * 1000;
+		}
 		if (signal_number == SIGHUP)
 			log_event(LOG_INFO, "signal_ignored", "signal", "%s", "SIGHUP", "why", "%s",
 			    "the configuration is read at start only", NULL);

@@ -56,10 +56,7 @@ check_value(const char *payload)
 		check_no_row();
 		return;
 	}
-	CHECK((sscanf(payload, "%u,%u,%u", &version, &a, &b) == 3 ||
-		  sscanf(payload, "{\"id\":%*u,\"ver\":%u,\"a\":%u,\"b\":%u}", &version, &a, &b) ==
-		      3) &&
-	    version < VERSIONS_MAX);
+	CHECK(sscanf(payload, "%u,%u,%u", &version, &a, &b) == 3 && version < VERSIONS_MAX);
 	f = &world.fates[version];
 	trace("  read %s, told %u", payload, world.told);
 	if (version < world.told)

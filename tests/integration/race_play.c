@@ -155,7 +155,10 @@ commit(const struct event *e)
 static struct event
 new_event(void)
 {
-	struct event e = { .version = ++world.last_version };
+	struct event e = { .version = ++world.last_version,
+		.server = world.server,
+		.place = ++world.place,
+		.at_ms = (uint64_t)world.now_ms / 1000 * 1000 };
 
 	world.fates[e.version].exists = true;
 	return e;
@@ -193,6 +196,22 @@ do_write(void)
 	commit(&e);
 	log_add(LANE_OBSERVED, e);
 	world.logs[LANE_OBSERVED].written = world.logs[LANE_OBSERVED].count;
+}
+
+/* Another server takes over, or this one's log begins again: places start anew, above or below. */
+static void
+do_new_log(void)
+{
+	unsigned before;
+
+	if (!world.family->places)
+		return;
+	before = world.server;
+	world.server = below(3);
+	world.place = below(3);
+	if (world.server == before)
+		clock_move(1000); /* it takes a while */
+	trace("the log of server %u begins", world.server);
 }
 
 /* The application asks for a change of one column, without the cache. */
@@ -287,15 +306,19 @@ actor_looks(struct actor *c)
 		return;
 	keep(c->token, sizeof(c->token), word_of(reply, 1));
 	keep(c->refresher ? c->stamp : c->floor, sizeof(c->stamp), word_of(reply, 2));
+	if (c->refresher)
+		keep(c->floor, sizeof(c->floor), word_of(reply, 3));
 }
 
 static void
 actor_writes(struct actor *c)
 {
-	unsigned version = world.family->unversioned ? 1 : c->row.version;
 	const struct redis_reply *reply;
-	char payload[48];
+	char payload[48], version[32];
 
+	snprintf(version, sizeof(version), "%u", world.family->unversioned ? 1 : c->row.version);
+	if (world.family->places)
+		keep(version, sizeof(version), c->floor);
 	snprintf(payload, sizeof(payload), "%u,%u,%u", c->row.version, c->row.a, c->row.b);
 	c->at = IDLE;
 	if (world.plain)
@@ -303,10 +326,10 @@ actor_writes(struct actor *c)
 	else if (c->refresher && !c->row.there)
 		reply = ask("FCALL sluice_release 1 %s %s", world.key, c->token);
 	else if (c->refresher)
-		reply = ask("FCALL sluice_refresh 1 %s %s %u %s %u", world.key, c->stamp, version,
+		reply = ask("FCALL sluice_refresh 1 %s %s %s %s %u", world.key, c->stamp, version,
 		    payload, TTL_MS);
 	else if (c->row.there)
-		reply = ask("FCALL sluice_fill 1 %s %s %u %s %u 10 %u", world.key, c->token,
+		reply = ask("FCALL sluice_fill 1 %s %s %s %s %u 10 %u", world.key, c->token,
 		    version, payload, TTL_MS, chance(50) ? 20000 : 0);
 	else
 		reply = ask("FCALL sluice_fill_none 1 %s %s %s %u", world.key, c->token, c->floor,
@@ -372,6 +395,7 @@ do_tell(void)
 	struct event_log *log = &world.logs[lane];
 	unsigned count = log->written - log->done;
 	bool answered = !chance(15), repeat;
+	struct reading read;
 
 	if (count == 0)
 		return;
@@ -380,7 +404,8 @@ do_tell(void)
 	count = 1 + below(count);
 	trace("worker %u%s", lane, answered ? "" : ", which dies");
 	repeat = log->done < log->begun; /* a successor reads from done */
-	worker_tell(&log->events[log->done], count, repeat, answered);
+	read = worker_read(&log->events[log->done], count);
+	worker_tell(&log->events[log->done], count, repeat ? NULL : &read, answered);
 	if (log->begun < log->done + count)
 		log->begun = log->done + count;
 	if (answered)
@@ -394,11 +419,11 @@ do_sleep(void)
 	unsigned z = below(ZOMBIES), lane = below(LOGS);
 	struct event_log *log = &world.logs[lane];
 
-	if (world.family->mode == MODE_POPULATE)
+	if (world.family->mode == MODE_POPULATE && !world.family->sleeps)
 		return; /* the README's limit */
 	if (world.zombie_count[z] > 0) {
 		trace("an old worker wakes");
-		worker_tell(world.zombies[z], world.zombie_count[z], false, false);
+		worker_tell(world.zombies[z], world.zombie_count[z], &world.zombie_read[z], false);
 		world.zombie_count[z] = 0;
 		return;
 	}
@@ -409,6 +434,7 @@ do_sleep(void)
 		world.zombie_count[z] = BATCH_MAX;
 	memcpy(world.zombies[z], &log->events[log->done],
 	    world.zombie_count[z] * sizeof(struct event));
+	world.zombie_read[z] = worker_read(world.zombies[z], world.zombie_count[z]);
 }
 
 /* A dead letter, or a whole lane, is told again. */
@@ -419,7 +445,7 @@ do_again(void)
 
 	if (log->done > 0) {
 		trace("again");
-		worker_tell(&log->events[below(log->done)], 1, true, false);
+		worker_tell(&log->events[below(log->done)], 1, NULL, false);
 	}
 }
 
@@ -512,14 +538,15 @@ static const struct {
 } actions[] = { { do_act, 40 }, { do_look, 12 }, { do_write, 8 }, { do_ask, 5 },
 	{ do_app_reads, 9 }, { do_put, 9 }, { do_commit, 8 }, { do_tell, 10 }, { do_sleep, 4 },
 	{ do_again, 7 }, { do_evict, 3 }, { do_time, 6 }, { do_stretch, 2 }, { do_snapshot, 3 },
-	{ do_failover, 2 } };
+	{ do_failover, 2 }, { do_new_log, 1 } /* the last of `places` alone */ };
+#define ACTIONS (sizeof(actions) / sizeof(actions[0]))
 
 static void
 step(void)
 {
 	unsigned sum = 0, at;
 
-	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+	for (size_t i = 0; i < ACTIONS - (world.family->places ? 0 : 1); i++)
 		sum += actions[i].weight;
 	at = below(sum);
 	for (size_t i = 0;; at -= actions[i++].weight) {

@@ -33,8 +33,10 @@ struct family {
 	enum config_mode mode;
 	bool puts;	  /* the application puts values; others write past it */
 	bool unversioned; /* the row's version says nothing */
+	bool places;	  /* there is none: readers fill with the floor */
 	bool deletes;
 	bool evicts;
+	bool sleeps;   /* of populate: workers that read a row and write it much later */
 	int lag_ms;    /* loaders read a replica so far behind; 0: the primary */
 	bool failover; /* the cache falls back to an older state, and what is lost is told again */
 	bool bounded;  /* old values must show, within the bound that the text says */
@@ -50,6 +52,15 @@ struct row {
 struct event {
 	unsigned version, a, b; /* 0: that column stays */
 	bool deleted, poison;
+	unsigned server; /* whose log has it, at this place and time */
+	uint64_t place, at_ms;
+};
+
+/* What a transaction read back of the row, and when. */
+struct reading {
+	bool there;
+	struct row row;
+	int64_t at_us; /* by the worker's clock */
 };
 
 enum { LANE_ASKED, LANE_OBSERVED, LOGS };
@@ -84,9 +95,12 @@ struct world {
 	struct row row;
 	struct fate fates[VERSIONS_MAX];
 	unsigned last_version, told; /* the highest that was told */
+	unsigned server;	     /* that has the row now, and how far its log is */
+	uint64_t place;
 	struct event_log logs[LOGS];
 	struct actor actors[ACTORS];
 	struct event zombies[ZOMBIES][BATCH_MAX]; /* batches of workers that sleep */
+	struct reading zombie_read[ZOMBIES];
 	unsigned zombie_count[ZOMBIES];
 	struct row app; /* what the application is about to put a change of */
 	char app_base[32];
@@ -124,8 +138,11 @@ bool is_excused(void);
 /* ---- race_worker.c ---- */
 void worker_open(int port);
 void worker_close(void);
-/* Invalidate what these changes made stale.  repeat: they may have been told before; not answered: the
- * worker dies before it has the answers. */
-void worker_tell(const struct event *events, unsigned count, bool repeat, bool answered);
+/* What the transaction of these changes reads now. */
+struct reading worker_read(const struct event *events, unsigned count);
+/* Invalidate what these changes made stale.  read: what their transaction read; NULL: they may have been
+ * told before; not answered: the worker dies before it has the answers. */
+void worker_tell(const struct event *events, unsigned count, const struct reading *read,
+    bool answered);
 
 #endif

@@ -1,6 +1,8 @@
 #include "tests/integration/race_play.h"
 
+#include "common/clock.h"
 #include "worker/cache/key_template.h"
+#include "worker/read_back.h"
 #include "worker/store/schema.h"
 
 #include <stdlib.h>
@@ -10,16 +12,7 @@ static struct config config;
 static struct config_template written;
 static struct config_table users_config;
 static struct key_template template;
-static struct column columns[] = { { .name = "id", .kind = COLUMN_INT },
-	{ .name = "ver", .kind = COLUMN_INT, .key_part = -1 },
-	{ .name = "a", .kind = COLUMN_INT, .key_part = -1 },
-	{ .name = "b", .kind = COLUMN_INT, .key_part = -1 } };
-enum { COLUMN_VER = 1, COLUMN_A, COLUMN_B, SET_COLUMNS = 2 };
-static const struct shape_column set_columns[] = { { .column = COLUMN_A }, { .column = COLUMN_B } };
 static struct table table;
-static const struct shape shape = {
-	.table = &table, .kind = SHAPE_UPSERT, .count = SET_COLUMNS, .columns = set_columns
-};
 static struct batch batch;
 static struct cache *cache;
 
@@ -52,9 +45,6 @@ worker_open(int port)
 	CHECK(key_template_compile(&template, &written, names, 1, NULL) == 0);
 	table = (struct table){ .name = "users",
 		.config = &users_config,
-		.columns = columns,
-		.column_count = COLUMN_B + 1,
-		.version_column = COLUMN_VER,
 		.key_count = 1,
 		.templates = &template,
 		.template_count = 1 };
@@ -69,6 +59,16 @@ worker_close(void)
 	key_template_deinit(&template);
 }
 
+/* Our clock goes with the server's. */
+static void
+follow_clock(void)
+{
+	const struct redis_reply *time = ask("TIME");
+
+	clock_fake(strtoll(time->element[0]->text.data, NULL, 10) * 1000000 +
+	    strtoll(time->element[1]->text.data, NULL, 10));
+}
+
 /* As the worker does: connect where it isn't, send, and wait. */
 static void
 play_round(void)
@@ -76,6 +76,7 @@ play_round(void)
 	struct err err = { 0 };
 	int got;
 
+	follow_clock();
 	if (!cache->ops->is_open(cache) && cache->ops->open(cache, &err) != 0)
 		fail(&err);
 	if (cache->ops->start(cache, &batch, &err) != 0)
@@ -94,53 +95,82 @@ told(const struct event *e)
 		world.told = e->version;
 }
 
-/* A change as the worker has it behind its transaction.  An observed one holds the whole row. */
+/* A change as the worker has it behind its transaction. */
 struct told_change {
 	struct change change;
 	struct entry entry;
-	struct value values[SET_COLUMNS];
-	char digits[SET_COLUMNS][12];
+	char log[16];
 };
 
 static void
 make_change(struct told_change *t, const struct event *e, struct value *key, bool repeat)
 {
-	const struct row *row = &world.fates[e->version].row;
-
 	*t = (struct told_change){ .entry = { .done_before = repeat } };
-	snprintf(t->digits[0], sizeof(t->digits[0]), "%u", row->a);
-	snprintf(t->digits[1], sizeof(t->digits[1]), "%u", row->b);
-	for (unsigned i = 0; i < SET_COLUMNS; i++)
-		t->values[i] = (struct value){ str_of(t->digits[i]), VALUE_NUMBER };
 	if (e->poison)
 		t->entry.refusal.reason = REASON_BAD_VALUE;
 	t->change = (struct change){
 		.op = e->deleted ? CHANGE_DELETE : CHANGE_UPSERT,
-		.has_version = !world.family->unversioned,
+		.has_version = !world.family->unversioned && !world.family->places,
 		.version = e->version,
 		.table = &table,
-		.shape = &shape,
-		.values = t->values,
 		.key = key,
 		.entry = &t->entry,
 	};
+	snprintf(t->log, sizeof(t->log), "%u/binlog", e->server);
+	if (world.family->places)
+		t->change.place = (struct log_place){ str_of(t->log), e->place, e->at_ms };
+}
+
+/* The row as their transaction left it, or as another's newer one did; sometimes it isn't read. */
+struct reading
+worker_read(const struct event *events, unsigned count)
+{
+	struct reading read = { .row = world.fates[0].row };
+
+	if (world.family->mode != MODE_POPULATE)
+		return read;
+	follow_clock();
+	for (unsigned i = 0; i < count; i++)
+		if (world.fates[events[i].version].row.version > read.row.version)
+			read.row = world.fates[events[i].version].row;
+	if (below(4) == 0)
+		read.row = world.row;
+	read.there = read.row.there && below(8) != 0;
+	read.at_us = clock_us();
+	return read;
+}
+
+static const struct row_now *
+row_now(const struct reading *read, struct row_now *now, char text[48])
+{
+	if (read == NULL || !read->there)
+		return NULL;
+	snprintf(text, 48, "%u,%u,%u", read->row.version, read->row.a, read->row.b);
+	trace("  has read %s", text);
+	*now = (struct row_now){ .value = str_of(text), .version = read->row.version };
+	batch.now_us = read->at_us;
+	return now;
 }
 
 void
-worker_tell(const struct event *events, unsigned count, bool repeat, bool answered)
+worker_tell(const struct event *events, unsigned count, const struct reading *read, bool answered)
 {
 	struct value key = { str_of(world.number), VALUE_TEXT };
 	struct touched row = { .table = &table, .key = &key };
 	struct told_change changes[BATCH_MAX];
+	struct row_now now;
+	char text[48];
 
 	CHECK(count <= BATCH_MAX);
 	written.mode = world.family->mode;
+	written.populate_always = world.family->sleeps;
 	for (unsigned i = 0; i < count; i++) {
-		make_change(&changes[i], &events[i], &key, repeat);
+		make_change(&changes[i], &events[i], &key, read == NULL);
 		changes[i].change.next_of_touched = row.changes;
 		row.changes = &changes[i].change;
 		trace("  told %u%s", events[i].version, events[i].poison ? " (refused)" : "");
 	}
+	row.now = row_now(read, &now, text);
 	if (world.plain) {
 		ask("DEL %s", world.key);
 	} else {

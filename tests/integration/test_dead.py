@@ -380,15 +380,15 @@ def test_open_letters_are_counted_by_reason_and_table(t):
         t.redis.xadd(here, fields)
     t.settle()
     counted = lambda: process.status()["totals"]["dead_open"] == 4
-    wait_for("they are counted", counted, 25)
+    wait_for("they are counted", counted)
     equal(process.status()["dead_open_by_reason"], {"unknown_column": 1, "parked": 2, "bad_key": 1})
     code, text = process.get("/healthz")
     health = json.loads(text)
     equal((code, health["dead_open"], health["dead_open_by_table"]), (200, 4, {"users": 4}))
     equal((process.metric("sluice_dead_letters_open", reason="parked"), process.metric("sluice_table_dead_letters_open", table="users")), (2, 4))
-    wait_for("the parked key is counted", lambda: process.metric("sluice_lane_parked_keys", lane="default/redis/" + here) == 1, 25)
+    wait_for("the parked key is counted", lambda: process.metric("sluice_lane_parked_keys", lane="default/redis/" + here) == 1)
     dead(t, "drop", "--all")
-    wait_for("they are gone", lambda: process.metric("sluice_dead_letters_open") == 0, 25)
+    wait_for("they are gone", lambda: process.metric("sluice_dead_letters_open") == 0)
     equal(process.metric("sluice_table_dead_letters_total", table="users"), 4)
 
 

@@ -218,11 +218,11 @@ def test_a_second_sigterm_exits_at_once(t):
     t.settle()
     t.mysql.kill()
     t.redis.xadd(t.prefix + ":users:0", {"id": 1, "name": "y"})
-    time.sleep(0.5)
+    wait_for("it hears signals, and of MySQL", lambda: process.status()["breakers"]["mysql"]["state"] != "closed")
     process.signal(signal.SIGTERM)
-    stays("it waits for MySQL", process.alive, 0.5)
+    stays("it waits for MySQL", process.alive, 1)
     process.signal(signal.SIGTERM)
-    assert process.wait(3) != 0
+    assert process.wait(15) != 0
 
 
 def test_the_end_of_a_look_at_the_tables_may_be_lost(t):

@@ -10,7 +10,7 @@ def users(t, **more):
     t.sql("CREATE TABLE users (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(8), team VARCHAR(16), ver BIGINT)")
     t.redis.function_load(SOURCE, replace=True)
     return t.sluice(**{"tables": {"users": {"version": "ver", "invalidate": [
-        {"key": t.prefix + ":v:{id}", "mode": "versioned"}, t.prefix + ":p:{id}", t.prefix + ":team:{team}",
+        {"key": t.prefix + ":v:{id}", "mode": "versioned", "quarantine": "1m"}, t.prefix + ":p:{id}", t.prefix + ":team:{team}",
         {"key": t.prefix + ":g:{id}", "mode": "generation"}, {"key": t.prefix + ":tag:{id}", "mode": "tag"},
         {"key": t.prefix + ":s:{id}:page:*", "mode": "scan"}]}}, **more})
 

@@ -1,5 +1,5 @@
 """Kafka topics into MySQL, on a real broker."""
-import re, signal, threading, time
+import json, re, signal, threading, time
 from change_events import ITEMS, debezium
 from kafka import settings, the_kafka
 from support import PASSWORD, equal, limit, stays, text_of, wait_for
@@ -308,9 +308,9 @@ def test_a_killed_process_applies_nothing_twice(t):
     process = count(t, topic, properties={"session.timeout.ms": "1000", "heartbeat.interval.ms": "300"}, batch={"max_rows": 100})
     sent = 0
     for _ in range(3):
+        before = counted(t)
         kafka.send(topic, [incr(i % 10) for i in range(20000)])
         sent += 20000
-        before = counted(t)
         wait_for("some rows", lambda: counted(t) > before)
         process.kill()
         process.start()
@@ -405,6 +405,24 @@ def test_tls_and_sasl_are_settings(t):
         printed = t.command("config", process.config)[1]
         assert PASSWORD not in printed + process.text() and ("***" in printed or number == 0), printed
         process.stop()
+
+
+@limit(120)
+def test_dead_letters_reach_their_topic_over_tls_and_sasl(t):
+    kafka = the_kafka(t, secure=True)
+    topic, home = kafka.create(topic_of(t)[-60:]), kafka.create(topic_of(t)[-60:] + ".dead", 1, "cleanup.policy=compact")
+    properties = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-256", "ssl.ca.location": kafka.dir + "/ca.crt",
+                  "sasl.username": "alice", "sasl.password": "${file:%s}" % t.write_text(PASSWORD, "password")}
+    kafka.send(topic, [(0, {"id": 1}, r"\x00ff01")])
+    config = settings(t, kafka, topic, source={"write": False}, properties=properties, kafka={"brokers": f"localhost:{kafka.ports[4]}"},
+                      cache={"url": t.redis_server.url}, dead_letters={"topic": home}, tables={"items": {"key": ["id"], "invalidate": [t.prefix + ":{id}"]}})
+    process = t.sluice(**{**config, "mysql": None})
+    wait_for("the letter, and progress behind it", lambda: kafka.committed(topic)[0][0] == 1)
+    code, out, err = t.command("dead", "list", process.config, "--json")
+    assert code == 0 and [json.loads(line)["reason"] for line in out.splitlines()] == ["wrong_format"], out + err
+    code, out, err = t.command("dead", "drop", process.config, "--all")
+    assert code == 0 and "1 dropped" in out, out + err
+    assert PASSWORD not in process.text() + out + err
 
 
 def test_check_names_what_is_wrong(t):

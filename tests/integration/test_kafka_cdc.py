@@ -1,9 +1,9 @@
 """Topics of change events on a real broker: dead letters in a topic, orders without MySQL, streams and topics at once, keys of other columns."""
-import json, re
+import json, os, re
 from cache_functions import HOUR, Cache, row
 from change_events import ITEMS, debezium
 from kafka import QUICK, settings, the_kafka
-from support import Redis, app_keys, equal, limit, stays, text_of, wait_for
+from support import TOP, Redis, app_keys, equal, limit, stays, text_of, wait_for
 
 TYPES = {"id": "BIGINT", "code": "VARCHAR(20)"}
 
@@ -174,6 +174,22 @@ def test_orders_of_lanes_that_only_invalidate_need_no_mysql(t):
     process.start()
     process.logged("event=lane_owned", lane + "1")
     stays("an order is obeyed once", lambda: cached(t, (8, 9)) == [8, 9], 1.5)
+
+
+def test_the_readme_s_kafka_command_moves_a_partition_that_only_invalidates(t):
+    kafka, topic = homes(t)
+    process, _ = start(t, topic)
+    kafka.send(topic, [event(number) for number in range(4)])
+    wait_for("progress", lambda: kafka.committed(topic)[0][0] == 4)
+    process.stop()
+    fill(t, range(4))
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as readme:
+        command = re.search(r"`kafka-consumer-groups.sh --bootstrap-server HOST:9092 (--group[^`]*)`", readme.read())[1]
+    words = command.replace("POOL", "default").replace("TOPIC", topic).replace("OFFSET", "2").split()
+    done = kafka.consumer_groups(*words)
+    equal((done.returncode, kafka.committed(topic)[0][0]), (0, 2), done.stdout + done.stderr)
+    process.start()
+    wait_for("what is behind it, and nothing before", lambda: cached(t, range(4)) == [0, 1])
 
 
 # --- streams and topics at once

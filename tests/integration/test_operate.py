@@ -394,7 +394,7 @@ def test_slow_clients_keep_no_probe_out(t):
         held.append(client)
     started = time.monotonic()
     equal(process.get("/livez")[0], 200)
-    assert time.monotonic() - started < 5, "it waited for them"
+    assert time.monotonic() - started < 9, "it waited for them"
     for client in held:
         client.close()
 

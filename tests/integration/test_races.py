@@ -5,7 +5,8 @@ The README's table is what was seen.
 """
 import os, re, subprocess
 from cache_functions import HOUR, Cache
-from support import TOP, Redis, Skip, build_program, equal, limit, wait_for
+from moved_clock import moved_server
+from support import TOP, build_program, equal, limit, wait_for
 
 NO_ROW = b"no such row"  # what plain readers store for it
 
@@ -78,6 +79,15 @@ class Versioned(World):
     def tell(self, version, kind="row", *more):
         return self.cache.invalidate(self.key, version, kind, *more)
 
+    def begin_unversioned(self, row=Ellipsis):
+        """By a reader of rows that have no version: it fills with the floor."""
+        answer, row = self.begin(row)
+        return answer, row if answer[0] != b"LOAD" else (answer[2], row[1])
+
+    def place(self, number, log, at=1000):
+        """What a worker tells of such a row's change."""
+        return self.tell(number, "row", "", "", "", "", "", log, at)
+
     def populate(self, version, name=None):
         return self.cache.populate(self.key, version, name or f"v{version}", HOUR)
 
@@ -110,6 +120,12 @@ class Plain(World):
 
     def tell(self, version, kind="row", *more):
         self.client.delete(self.key)
+
+    def begin_unversioned(self, row=Ellipsis):
+        return self.begin(row)
+
+    def place(self, number, log, at=1000):
+        self.tell(number)
 
     def populate(self, version, name=None):
         self.client.set(self.key, name or f"v{version}", px=HOUR)
@@ -367,11 +383,27 @@ def race_mysql_loses_commits(w):
 
 
 def race_positions_start_again(w):
-    """change events come from another server, whose positions start again: such events are told without a version"""
-    w.write(1), w.tell(2**40), w.end(w.begin())
+    """rows without a version, told with their places in the log: another server takes over, whose places start again"""
+    w.write(1), w.place(2**40, "1/binlog"), w.end(w.begin_unversioned())
     slow = w.row()
-    w.write(1, "right"), w.tell("")
-    w.end(w.begin(slow))
+    w.write(1, "right"), w.place(4, "2/binlog")
+    w.end(w.begin_unversioned(slow))
+
+
+def race_log_begins_again(w):
+    """the same, and the log begins again on the same server"""
+    w.write(1), w.place(2**40, "1/binlog")
+    slow = w.begin_unversioned()
+    w.write(1, "right"), w.place(4, "1/binlog", 2000)
+    w.end(slow)
+
+
+def race_place_moves_meanwhile(w):
+    """rows without a version: a reader stores what it read before the commit"""
+    w.write(1), w.place(4, "1/binlog")
+    slow = w.begin_unversioned()
+    w.write(1, "right"), w.place(5, "1/binlog")
+    w.end(slow)
 
 
 RACES = {name[5:]: race for name, race in list(globals().items()) if name.startswith("race_")}
@@ -474,25 +506,8 @@ def test_every_race_is_lost_by_del_and_set_and_won_by_the_functions(t):
 
 # --- random interleavings
 
-FAMILIES = {"versioned", "replica", "put", "populate", "unversioned", "failover", "beyond"}
-BEYOND_A_BOUND = {"beyond"}  # what must show old values, or there is no such bound
-
-
-def moved_server(t):
-    """A Redis whose clock runs ahead by what stands in a file; (server, file)."""
-    library, shift = os.path.join(t.dir, "clock_shift.so"), os.path.join(t.dir, "shift")
-    subprocess.run([os.environ.get("CC") or "cc", "-shared", "-fPIC", "-O2", os.path.join(TOP, "tests/integration/clock_shift.c"), "-o", library], check=True)
-    with open(shift, "wb") as file:
-        file.write(bytes(8))
-    server = Redis(t.dir)
-    server.env = {**os.environ, "LD_PRELOAD": library, "CLOCK_SHIFT": shift}
-    t.own.append(server.up())
-    before = server.client().time()[0]
-    with open(shift, "r+b") as file:
-        file.write((3_600_000_000).to_bytes(8, "little"))
-    if server.client().time()[0] < before + 3600:
-        raise Skip("this server's clock can't be moved")
-    return server, shift
+FAMILIES = {"versioned", "replica", "put", "populate", "asleep", "unversioned", "places", "failover", "beyond", "places_replica"}
+BEYOND_A_BOUND = {"beyond", "places_replica"}  # what must show old values, or there is no such bound
 
 
 @limit(600)
@@ -513,6 +528,6 @@ def test_random_interleavings_show_no_old_value(t):
         elif name in BEYOND_A_BOUND:
             assert int(old) > 0, f"{name}: no longer a limit"
         else:
-            equal((name, int(old)), (name, 0), why)
+            equal((name, int(old)), (name, 0), " ".join(why))
     in_bound = {name: int(count) for name, way, *_, count in [line[:6] for line in lines] if way == "functions"}
     assert in_bound["failover"] > 0, "no old value before what was lost is told again: then nothing was lost"

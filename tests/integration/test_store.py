@@ -20,7 +20,7 @@ def start(t, check, user="app", password=PASSWORD):
 def run(t, check, **account):
     """(exit code, output)"""
     process = start(t, check, **account)
-    output = process.communicate(timeout=50)[0]
+    output = process.communicate(timeout=150)[0]
     return process.returncode, output
 
 
@@ -77,7 +77,7 @@ def test_a_read_only_server_is_left(t):
     process = start(t, "a_read_only_server_is_left", **who)
     equal(process.stdout.readline(), "ready\n")
     t.mysql.sql("SET GLOBAL read_only = 1")
-    output = process.communicate("\n", timeout=50)[0]
+    output = process.communicate("\n", timeout=150)[0]
     equal(process.returncode, 0, output)
 
 

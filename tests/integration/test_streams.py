@@ -145,6 +145,25 @@ def test_another_number_of_lanes_is_refused_while_entries_wait(t):
     equal(t.row("SELECT name FROM users WHERE id = 0"), ("c",))
 
 
+def test_a_damaged_ledger_row_is_named_and_waited_for(t):
+    t.users()
+    process = t.sluice()
+    for key in range(8):
+        t.user(key, name="a")
+    t.settle()
+    equal(process.stop(), 0)
+    here = t.stream(1)
+    [(right,)] = t.sql("SELECT position FROM sluice_ledger WHERE lane LIKE %s", "%/" + here)
+    t.sql("UPDATE sluice_ledger SET position='x' WHERE lane LIKE %s", "%/" + here)
+    process.start()
+    process.logged("event=lane_not_adopted", f"{here} is damaged")
+    t.sql("UPDATE sluice_ledger SET position=%s WHERE lane LIKE %s", [right, "%/" + here])
+    t.user(1, name="b")
+    t.settle()
+    equal(t.sql("SELECT name FROM users WHERE id=1"), (("b",),))
+    equal(process.stop(), 0)
+
+
 def test_hash_tags_are_written_with_double_braces(t):
     t.users()
     t.sluice(sources=[{"streams": t.prefix + ":{{tag}}:{0..1}", "table": "users"}])
@@ -159,7 +178,7 @@ def test_a_stream_that_appears_later_is_read(t):
     process.port()
     time.sleep(1.5)
     t.user(1, name="a"), t.user(2, name="b"), t.user(3, name="c"), t.user(4, name="d")
-    t.settle(5)
+    t.settle()
     equal(t.row("SELECT COUNT(*) FROM users"), (4,))
     equal([lane["alarm"] for lane in process.status()["lanes"]], [None, None])
 

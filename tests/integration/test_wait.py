@@ -127,4 +127,4 @@ def test_wrong_words_are_named_and_a_mysql_that_is_away_is_69(t):
     path = t.write_config(mysql={"url": f"mysql://u:p@127.0.0.1:{free_port()}/d"}, tables={"users": {"version": "ver"}})
     began = time.monotonic()
     equal(wait(t, "id=7", "--version", "1", "--timeout", "300ms", path=path)[0], 69)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20

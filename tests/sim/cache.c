@@ -38,7 +38,7 @@ readers_read(void)
 {
 	unsigned table = below(TABLES);
 
-	if (is_cached(table))
+	if (is_cached(table) && table != PROFILE)
 		read_row(table, below(KEYS_MAX));
 }
 
@@ -70,6 +70,7 @@ check_done(unsigned lane, struct position done)
 		}
 	}
 	values_check_done(lane, done);
+	populate_check_done(lane, done);
 }
 
 static int
@@ -83,6 +84,10 @@ cut(struct fake_cache *c, struct err *err, const char *why)
 	for (unsigned v = 0; v < VALUES && c->sent; v++) {
 		if (c->value[v] && below(3) == 0)
 			value_goes(v);
+	}
+	for (unsigned i = 0; i < c->told_count && c->sent; i++) {
+		if (below(3) == 0)
+			populate_arrives(&c->told[i]);
 	}
 	c->open = c->sent = false;
 	trace("p%d cache: connection lost: %s", c->process->index, why);
@@ -171,8 +176,13 @@ fake_start(struct cache *cache, const struct batch *batch, struct err *err)
 	CHECK(batch->state == BATCH_WRITTEN && !c->sent);
 	if (cache_reach(c, "cache.start", err) != 0)
 		return -1;
-	c->key_count = 0;
+	c->key_count = c->told_count = 0;
 	for (const struct touched *t = batch->touched; t != NULL; t = t->next) {
+		if (table_number(t->table) == PROFILE) {
+			CHECK(c->told_count < POPULATE_TOLD_MAX);
+			populate_tell(&c->told[c->told_count++], batch, t);
+			continue;
+		}
 		if (t->plain || t->images == NULL)
 			add_key(c, t->table, &t->key[0].text);
 		for (const struct touched_image *i = world.invalidates ? t->images : NULL;
@@ -215,6 +225,9 @@ fake_poll(struct cache *cache, int timeout_ms, struct err *err)
 	}
 	if (world.now_us < c->answer_us)
 		return 0;
+	for (unsigned i = 0; i < c->told_count; i++)
+		populate_arrives(&c->told[i]);
+	c->told_count = 0;
 	c->sent = false;
 	call_ends(c->process, "cache.poll");
 	return 1;

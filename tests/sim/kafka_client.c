@@ -232,6 +232,22 @@ rd_kafka_consumer_poll(rd_kafka_t *c, int timeout_ms)
 	return NULL;
 }
 
+/* Callbacks come between its messages, and it may end before there are no more. */
+ssize_t
+rd_kafka_consume_batch_queue(rd_kafka_queue_t *queue, int timeout_ms, rd_kafka_message_t **messages,
+    size_t size)
+{
+	size_t count = 0;
+
+	while (count < size && (count == 0 || below(16) != 0)) {
+		messages[count] = rd_kafka_consumer_poll((rd_kafka_t *)queue, timeout_ms);
+		if (messages[count] == NULL)
+			break;
+		count++;
+	}
+	return (ssize_t)count;
+}
+
 /* ---- the assignment ---- */
 
 static int64_t

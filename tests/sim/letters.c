@@ -297,6 +297,7 @@ fake_letters_write(struct store *store, struct lane *lane, struct letter_list *l
 	    apply_letters(s, list, batch, closes, report) < 0)
 		return failed(s, err, WRITE_ERROR);
 	images_owe(s->session, batch);
+	populate_read_back(s->session, batch);
 	list->outbox |= put_outbox(s, batch, lane, list);
 	call_begins(s->process, "store.letters_write rows");
 	if (store_still(s, err) != 0 || store_commit(s, err) != 0)

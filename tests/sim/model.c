@@ -318,6 +318,7 @@ compare_with_model(void)
 		logs_check_told();
 	play_log();
 	compare_rows();
+	populate_check_rest();
 	outbox_check_empty();
 	free(model.open);
 	parked_deinit(&model.parked);

@@ -107,6 +107,8 @@ commit_rows(const struct transaction *tx)
 				continue;
 			before = world.rows[t][r];
 			world.rows[t][r] = tx->rows[t][r];
+			if (t == PROFILE && r < KEYS_MAX)
+				populate_commit(r, tx->replays);
 			if (r == KEYS_MAX || tx->replays)
 				continue; /* a letter remembers its keys itself */
 			if (t == STOCK)

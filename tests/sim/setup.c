@@ -44,7 +44,10 @@ config_of(unsigned field_lanes, bool json)
 	    "%s"
 	    "tables:\n"
 	    "  stock: { invalidate: [\"stock:{id}\", \"stockn:{n}\"] }\n"
-	    "  profile: { version: ver }\n"
+	    "  profile:\n"
+	    "    version: ver\n"
+	    "    invalidate:\n"
+	    "      - { key: \"profile:{id}\", mode: populate, ttl: 1h, populate: always }\n"
 	    "  checked: { invalidate: [\"checked:{id}\"] }\n"
 	    "  logged: {}\n",
 	    field_lanes - 1,
@@ -84,6 +87,7 @@ choose_config(void)
 	memcpy(world.tables, world.config.tables, sizeof(world.tables));
 	world.config.tables = world.tables;
 	images_set_up();
+	populate_set_up();
 	world.config.batch_max_rows = one_of(rows, 8);
 	world.config.batch_max_delay_ms = one_of(delays, 4);
 	if (below(4) == 0)

@@ -3,6 +3,7 @@
 
 #include "common/arena.h"
 #include "common/random.h"
+#include "tests/sim/populate.h"
 #include "worker/source/stream_keep.h"
 #include "worker/worker.h"
 
@@ -229,7 +230,9 @@ struct fake_cache {
 	unsigned key_count;
 	unsigned char key_table[TABLES * KEYS_MAX], key_row[TABLES * KEYS_MAX];
 	bool gone[TABLES * KEYS_MAX];
-	bool value[VALUES]; /* stockn:{n}, sent and not yet gone */
+	bool value[VALUES];  /* stockn:{n}, sent and not yet gone */
+	unsigned told_count; /* of profile; they arrive with the answer */
+	struct populate_told told[POPULATE_TOLD_MAX];
 	int64_t answer_us;
 };
 
@@ -279,6 +282,7 @@ struct world {
 	bool trace;
 	bool kafka;	  /* its lanes are partitions: kafka.h */
 	bool invalidates; /* they don't write */
+	bool populates;	  /* profile has mode populate */
 	struct random random;
 	struct arena arena;
 	struct config config;

@@ -64,6 +64,7 @@ copy_templates(struct table *table, unsigned t)
 	table->image_count = table->read_count = (unsigned)count - table->key_count;
 	table->reads_row = table->image_count > 0;
 	table->template_count = table->config->template_count;
+	table->populates = t == PROFILE && table->template_count > 0;
 	table->templates = calloc(table->template_count + 1, sizeof(*table->templates));
 	CHECK(table->templates != NULL);
 	for (size_t i = 0; i < table->template_count; i++) {

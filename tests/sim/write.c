@@ -433,6 +433,7 @@ write_open(struct writing *w, struct err *err)
 	if (!apply_rows(w))
 		return false;
 	images_owe(w->store->session, w->batch);
+	populate_read_back(w->store->session, w->batch);
 	call_begins(w->store->process, "store.write rows");
 	if (store_still(w->store, err) != 0)
 		return stop(w, WRITE_ERROR);

@@ -42,7 +42,7 @@ server_sync(struct cache_rig_server *s)
 static bool
 serve_command(struct cache_rig_server *s, FILE *in, FILE *out)
 {
-	bool unlink_keys = false, call = false, version = false;
+	bool unlink_keys = false, call = false, version = false, time = false;
 	long words, bytes;
 
 	if (!read_line(in, &words))
@@ -58,6 +58,7 @@ serve_command(struct cache_rig_server *s, FILE *in, FILE *out)
 		if (i == 0) {
 			unlink_keys = bytes == 6 && memcmp(word, "UNLINK", 6) == 0;
 			call = bytes == 5 && memcmp(word, "FCALL", 5) == 0;
+			time = bytes == 4 && memcmp(word, "TIME", 4) == 0;
 		} else if (unlink_keys)
 			server_see(s, (struct str){ word, (size_t)bytes }, '\n');
 		else if (call && i == 1)
@@ -71,9 +72,11 @@ serve_command(struct cache_rig_server *s, FILE *in, FILE *out)
 	if (call) {
 		s->commands += !version;
 		fprintf(out, "%s",
-		    version		       ? "$3\r\n1.2\r\n" :
+		    version		       ? "$3\r\n1.3\r\n" :
 			s->call_answer != NULL ? s->call_answer :
 						 "+NEW\r\n");
+	} else if (time) {
+		fprintf(out, "*2\r\n$1\r\n7\r\n$1\r\n0\r\n");
 	} else if (!unlink_keys) {
 		fprintf(out, "+OK\r\n");
 	} else {

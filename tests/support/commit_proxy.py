@@ -12,7 +12,7 @@ class CommitProxy:
     def __init__(self, port, text):
         self.text = text.encode()
         self.target, self.lost, self.lose = port, 0, None
-        self.opened = threading.Condition()
+        self.opened, self.muted = threading.Condition(), {}
         self.connections = 0
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
@@ -49,7 +49,10 @@ class CommitProxy:
     def back(self, upstream, client):
         try:
             while data := upstream.recv(1 << 16):
-                client.sendall(data)
+                if upstream in self.muted:
+                    self.muted[upstream].set()
+                else:
+                    client.sendall(data)
         except OSError:
             pass
         close(client, upstream)
@@ -58,9 +61,10 @@ class CommitProxy:
         how, self.lose = self.lose, None
         before = self.connections
         if how == "reply":
-            close_one(client)  # before the answer can come
+            answered = self.muted[upstream] = threading.Event()
             upstream.sendall(data)
-            time.sleep(0.2)  # it is answered by now
+            answered.wait(20)
+            del self.muted[upstream]
         else:
             close_one(client)
         if how == "late":
@@ -71,7 +75,7 @@ class CommitProxy:
                 time.sleep(0.2)
             except OSError:
                 pass
-        close_one(upstream)
+        close(client, upstream)
         self.lost += 1
 
     def close(self):

@@ -78,7 +78,7 @@ class FaultProxy:
         self.ways = {TO_SERVER: Way(), TO_CLIENT: Way()}
         self.links, self.rules, self.counts = [], [], collections.Counter()
         self.frozen, self.refusing, self.losing, self.stopped = False, False, False, False
-        self.lock, self.selector, self.listener = threading.RLock(), selectors.DefaultSelector(), None
+        self.lock, self.selector, self.listener, self.bound = threading.RLock(), selectors.DefaultSelector(), None, None
         self.wake_read, self.wake_write = socket.socketpair()
         self.wake_read.setblocking(False)
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -123,7 +123,7 @@ class FaultProxy:
             if self.listener:
                 self.listener.shutdown(socket.SHUT_RDWR)  # at once; the thread may be waiting on it
                 self.listener.close()
-                self.listener = None
+                self.listener, self.bound = None, self._bind()  # so that nobody else gets the port meanwhile
             self._did("refuse")
 
     def cut(self):
@@ -206,10 +206,14 @@ class FaultProxy:
         except OSError:
             pass
 
+    def _bind(self):
+        side = socket.socket()
+        side.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        side.bind(("127.0.0.1", self.port))
+        return side
+
     def _listen(self):
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
+        self.listener, self.bound = self.bound or self._bind(), None
         self.listener.listen(128)
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
@@ -409,7 +413,7 @@ class FaultProxy:
                             self._read(pipe)
         for link in list(self.links):
             self._reset(link)
-        for side in (self.listener, self.wake_read, self.wake_write):
+        for side in (self.listener, self.bound, self.wake_read, self.wake_write):
             if side:
                 side.close()
         self.selector.close()

@@ -8,6 +8,7 @@ from support import BUILD, PASSWORD, Process, Skip, TOP, free_port, merge, wait_
 TOOL = os.path.join(BUILD, os.environ.get("VARIANT") or "release", "kafka_tool")
 JAVA = ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+WHAT = {"broker": "broker", "tools": "kafka-consumer-groups.sh"}
 # a member that is killed is missed within seconds
 QUICK = {"session.timeout.ms": "3000", "heartbeat.interval.ms": "500", "topic.metadata.refresh.interval.ms": "1000"}
 
@@ -16,7 +17,7 @@ def jars(part="broker"):
     got = subprocess.run([os.path.join(TOP, "tests/support/kafka_jars"), part], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if got.returncode != 0:
         reason = got.stderr.strip().splitlines()[-1] if got.stderr.strip() else "no Kafka"
-        print(f"NOTE kafka: {reason}; nothing of this is tested on a real {'Debezium' if part != 'broker' else 'broker'}", flush=True)
+        print(f"NOTE kafka: {reason}; nothing of this is tested on a real {WHAT.get(part, 'Debezium')}", flush=True)
         raise Skip(reason)
     return got.stdout.strip()
 
@@ -106,6 +107,11 @@ log.retention.hours=-1
         if done.returncode != 0:
             raise OSError(done.stderr)
         return done.stdout
+
+    def consumer_groups(self, *words):
+        """What kafka-consumer-groups.sh does."""
+        return subprocess.run([*JAVA, "-cp", f"{jars()}/*:{jars('tools')}/*", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+                               "--bootstrap-server", self.brokers, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
     def create(self, topic, partitions=1, *properties):
         self.tool("create", topic, partitions, *properties)

@@ -5,11 +5,13 @@
 #include "common/log.h"
 #include "common/str.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -293,6 +295,43 @@ long_values(void)
 }
 
 static void
+what_nobody_reads_is_lost_counted_and_waited_for_by_nobody(void **state)
+{
+	char drain[1 << 16], *text;
+	int saved = dup(STDERR_FILENO), ends[2];
+	size_t room = 0;
+	ssize_t n;
+
+	(void)state;
+	clock_fake(-1);
+	log_init(LOG_INFO, LOG_LOGFMT);
+	assert_int_equal(pipe(ends), 0);
+	fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	memset(drain, '-', sizeof(drain));
+	while ((n = write(ends[1], drain, sizeof(drain))) > 0)
+		room += (size_t)n;
+	fcntl(ends[1], F_SETFL, 0);
+	dup2(ends[1], STDERR_FILENO);
+	for (int i = 0; i < 5; i++) /* would hang */
+		log_event(LOG_WARN, "unread", "number", "%d", i, NULL);
+	for (; room > 0; room -= (size_t)n)
+		assert_true((n = read(ends[0], drain,
+				 room < sizeof(drain) ? room : sizeof(drain))) > 0);
+	log_event(LOG_WARN, "unread", "number", "%d", 5, NULL);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(ends[1]);
+	n = read(ends[0], drain, sizeof(drain) - 1);
+	close(ends[0]);
+	assert_true(n > 0);
+	drain[n] = '\0';
+	text = strstr(drain, "event=log_lines_lost lines=5 ");
+	assert_non_null(text);
+	assert_non_null(strstr(text, "event=unread number=5\n"));
+	assert_null(strstr(drain, "number=4"));
+}
+
+static void
 a_long_value_is_cut(void **state)
 {
 	struct buf out;
@@ -321,6 +360,7 @@ main(void)
 		cmocka_unit_test(a_line_is_logfmt_with_quotes_where_needed),
 		cmocka_unit_test(a_line_is_json_with_numbers_as_numbers),
 		cmocka_unit_test(lines_below_the_level_are_not_written),
+		cmocka_unit_test(what_nobody_reads_is_lost_counted_and_waited_for_by_nobody),
 		cmocka_unit_test(repeats_are_counted_and_the_next_line_says_so),
 		cmocka_unit_test(what_was_suppressed_last_is_told_once_at_the_end),
 		cmocka_unit_test(an_event_that_went_quiet_is_told_of_without_its_next_line),

@@ -121,6 +121,17 @@ defaults_are_those_of_the_design(void **state)
 }
 
 static void
+a_byte_order_mark_is_passed_over(void **state)
+{
+	struct config config;
+
+	(void)state;
+	load(&config, "\xef\xbb\xbf" GOOD);
+	assert_string_equal(config.pool, "default");
+	config_deinit(&config);
+}
+
+static void
 every_option_reaches_its_field(void **state)
 {
 	struct config config;
@@ -360,6 +371,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_minimal_file_means_what_it_says),
 		cmocka_unit_test(defaults_are_those_of_the_design),
+		cmocka_unit_test(a_byte_order_mark_is_passed_over),
 		cmocka_unit_test(every_option_reaches_its_field),
 		cmocka_unit_test(http_listen_has_its_forms),
 		cmocka_unit_test(a_small_memory_lowers_the_default_entry_max),

@@ -126,6 +126,20 @@ without_a_source_that_writes_mysql_is_not_needed(void **state)
 	    "4:1: ready_requires: there is no mysql to require\n");
 }
 
+/* Where it isn't written, places in the log order it; else a reader of ours could lag behind them. */
+static void
+versioned_without_a_version_is_for_tables_that_are_only_invalidated(void **state)
+{
+	(void)state;
+	expect(ALONE "[{ streams: s, format: debezium, write: false, tables: [t] }]\n"
+		     "tables: { t: { invalidate: [{ key: \"t:{id}\", mode: versioned }] } }\n",
+	    "");
+	expect(SERVERS "sources: [{ streams: s, format: debezium, write: false, tables: [t] },\n"
+		       "  { streams: w, format: debezium, tables: [t] }]\n"
+		       "tables: { t: { invalidate: [{ key: \"t:{id}\", mode: versioned }] } }\n",
+	    "5:36: key \"t:{id}\": mode versioned wants a version, and table \"t\" has none\n");
+}
+
 static void
 a_source_that_does_not_write_is_only_told(void **state)
 {
@@ -236,6 +250,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_source_that_writes_mysql_is_not_needed),
+		cmocka_unit_test(
+		    versioned_without_a_version_is_for_tables_that_are_only_invalidated),
 		cmocka_unit_test(a_source_that_does_not_write_is_only_told),
 		cmocka_unit_test(the_home_of_dead_letters_is_nobodys_key),
 		cmocka_unit_test(a_topic_is_a_home_that_needs_kafka_and_no_redis),

@@ -61,12 +61,13 @@ static void
 a_mode_says_what_it_wants(void **state)
 {
 	(void)state;
-	expect(SERVERS "sources: [{ streams: s, tables: [t, u, v, w] }]\n"
+	expect(SERVERS "sources: [{ streams: s, tables: [s, t, u, v, w] }]\n"
 		       "tables:\n"
+		       "  s: { invalidate: [{ key: \"s:{id}\", mode: populate, ttl: 1h }] }\n"
 		       "  t: { invalidate: [{ key: \"t:{id}\", mode: versioned }] }\n"
 		       "  u:\n"
 		       "    version: { column: c, kind: counter }\n"
-		       "    invalidate: [{ key: \"u:{id}\", mode: versioned }]\n"
+		       "    invalidate: [{ key: \"u:{id}\", mode: populate, ttl: 1h }]\n"
 		       "  v:\n"
 		       "    version: c\n"
 		       "    invalidate:\n"
@@ -80,14 +81,15 @@ a_mode_says_what_it_wants(void **state)
 		       "      - { key: \"v:{nr}:all\", mode: tag }\n"
 		       "      - { key: \"v:number\", mode: table }\n"
 		       "      - { key: \"p:{id}\", mode: populate }\n",
-	    "5:28: key \"t:{id}\": mode versioned wants a version, and table \"t\" has none\n"
-	    "13:16: key \"v:{id}:all\": mode table has one key for the whole table, without a "
+	    "5:28: key \"s:{id}\": mode populate wants a version, and table \"s\" has none\n"
+	    "6:28: key \"t:{id}\": mode versioned wants a version, and table \"t\" has none\n"
+	    "14:16: key \"v:{id}:all\": mode table has one key for the whole table, without a "
 	    "{column}\n"
-	    "18:16: key \"v:{nr}\": with mode versioned a pattern belongs to one table; in line 12 "
+	    "19:16: key \"v:{nr}\": with mode versioned a pattern belongs to one table; in line 13 "
 	    "it is of \"v\"\n"
-	    "19:16: key \"v:{nr}:all\": the same pattern has another mode in line 13\n"
-	    "20:16: warning: key \"v:number\": the same pattern is in line 14\n"
-	    "21:16: key \"p:{id}\": mode populate wants a ttl for the value\n");
+	    "20:16: key \"v:{nr}:all\": the same pattern has another mode in line 14\n"
+	    "21:16: warning: key \"v:number\": the same pattern is in line 15\n"
+	    "22:16: key \"p:{id}\": mode populate wants a ttl for the value\n");
 }
 
 static void

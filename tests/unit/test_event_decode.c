@@ -419,6 +419,32 @@ a_blob_of_a_megabyte_is_exact(void **state)
 	free(text);
 }
 
+/* The parser's tree of the list outgrows what it was begun in, and the event behind finds that free. */
+static void
+a_list_of_many_values_is_exact(void **state)
+{
+	enum { VALUES = 3000 };
+	char *list = malloc(2 * VALUES + 2), *value = malloc(2 * VALUES + 100);
+
+	(void)state;
+	assert_true(list != NULL && value != NULL);
+	for (size_t i = 0; i < VALUES; i++)
+		memcpy(list + 2 * i, i == 0 ? "[1" : ",1", 2);
+	memcpy(list + 2 * VALUES, "]", 2);
+	for (int i = 0; i < 3; i++) {
+		snprintf(value, 2 * VALUES + 100,
+		    "{\"op\":\"c\",\"source\":{},\"after\":{\"a\":%s}}", list);
+		assert_int_equal(event_rig_take("debezium", value, "{\"id\":1}"), 0);
+		assert_field(&event_rig_event()->after, "a", VALUE_JSON, list);
+		assert_int_equal(event_rig_take("debezium",
+				     "{\"op\":\"c\",\"source\":{},\"after\":{\"a\":7}}", NO_KEY),
+		    0);
+		assert_field(&event_rig_event()->after, "a", VALUE_NUMBER, "7");
+	}
+	free(value);
+	free(list);
+}
+
 static void
 maxwells_old_holds_only_what_changed(void **state)
 {
@@ -475,6 +501,7 @@ main(void)
 		cmocka_unit_test(a_broken_event_is_refused_without_its_values),
 		cmocka_unit_test(hostile_json_is_refused),
 		cmocka_unit_test(a_blob_of_a_megabyte_is_exact),
+		cmocka_unit_test(a_list_of_many_values_is_exact),
 		cmocka_unit_test(maxwells_old_holds_only_what_changed),
 		cmocka_unit_test(dms_may_bring_the_row_before),
 	};

@@ -216,6 +216,46 @@ a_versioned_entry_is_told_the_highest_version(void **state)
 	cache_rig_close(&f);
 }
 
+/* Of two logs nothing is highest; a table that has versions is told those, or none. */
+static void
+without_a_version_the_highest_place_in_one_log_is_told(void **state)
+{
+	static const char *const templates[] = { "user:{id}" };
+	struct change one = { .place = { STR("7/binlog"), 58, 2000 } },
+		      two = { .place = { STR("7/binlog"), 57, 9000 }, .op = CHANGE_DELETE },
+		      other = { .place = { STR("8/binlog"), 57, 1000 } }, three = one,
+		      versioned = { .has_version = true, .version = 99 };
+	struct entry entry = { 0 };
+	struct touched *row;
+	struct cache_rig f;
+	struct err err;
+
+	(void)state;
+	cache_rig_open_mode(&f, MODE_VERSIONED, templates, 1);
+	row = cache_rig_touch(&f, "7");
+	cache_rig_add(row, &one, &entry);
+	cache_rig_add(row, &two, &entry);
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_invalidate 1 user:7 58 row 60000 2000 5000   7/binlog 9000\n");
+	cache_rig_add(row, &other, &entry);
+	row = cache_rig_touch(&f, "8");
+	cache_rig_add(row, &three, &entry);
+	cache_rig_add(row, &versioned, &entry);
+	buf_reset(&f.server.seen);
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_invalidate 1 user:8  row\nsluice_invalidate 1 user:7  row\n");
+	f.table.version = VERSION_GIVEN;
+	f.batch.touched = NULL;
+	row = cache_rig_touch(&f, "9");
+	cache_rig_add(row, &one, &entry);
+	buf_reset(&f.server.seen);
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	assert_string_equal(f.server.seen.data, "sluice_invalidate 1 user:9  row\n");
+	cache_rig_close(&f);
+}
+
 static void
 a_change_without_a_version_is_told_as_such_and_a_refused_one_not_at_all(void **state)
 {
@@ -319,6 +359,7 @@ main(void)
 		cmocka_unit_test(a_server_that_never_answers_is_given_up),
 		cmocka_unit_test(without_a_connection_start_fails_and_sends_nothing),
 		cmocka_unit_test(a_versioned_entry_is_told_the_highest_version),
+		cmocka_unit_test(without_a_version_the_highest_place_in_one_log_is_told),
 		cmocka_unit_test(
 		    a_change_without_a_version_is_told_as_such_and_a_refused_one_not_at_all),
 		cmocka_unit_test(a_generation_is_raised_once_however_many_rows_share_it),

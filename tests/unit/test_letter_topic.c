@@ -105,7 +105,7 @@ open_topic(void)
 	struct letter_topic_reader *t;
 	struct err err = { 0 };
 
-	while ((t = letter_topic_reader_new(&rig.config, &err)) == NULL)
+	while ((t = letter_topic_reader_new(&rig.config, LETTER_KEYS_MAX, &err)) == NULL)
 		assert_true(clock_ms() < end);
 	return t;
 }
@@ -119,7 +119,8 @@ read_all(struct letter_topic_reader *t)
 	size_t count;
 
 	letter_topic_rewind(t, -1, 0);
-	assert_int_equal(letter_topic_page(t, &all, &rig.arena, rig.letters, &count, &err), 0);
+	assert_int_equal(letter_topic_page(t, &all, true, &rig.arena, rig.letters, &count, &err),
+	    0);
 	return count;
 }
 
@@ -219,6 +220,103 @@ a_letter_larger_than_a_record_is_put_together(void **state)
 	assert_int_equal(count_letters(), 1);
 }
 
+/* Letters `from` to `to` in one go. */
+static void
+keep_many(int from, int to, struct str value)
+{
+	struct entry *all = calloc((size_t)(to - from), sizeof(*all));
+	int64_t end = clock_ms() + DEADLINE_MS;
+	struct err err = { 0 };
+	unsigned written;
+
+	for (int i = 0; i < to - from; i++) {
+		all[i] = entry(from + i, value);
+		all[i].next_kept = i + 1 < to - from ? &all[i + 1] : NULL;
+	}
+	while (rig.home->ops->write(rig.home, all, &written, &err) != 0)
+		assert_true(clock_ms() < end);
+	assert_int_equal(written, to - from);
+	free(all);
+}
+
+/* Page by page with room for so many bytes of keys; how often each was there. */
+static void
+count_each(struct letter_topic_reader *t, size_t keys_max, bool drops, unsigned char *times)
+{
+	static const struct letter_filter all;
+	struct err err = { 0 };
+	uint64_t dropped = 0;
+	size_t count;
+
+	letter_topic_rewind(t, -1, 0);
+	do {
+		arena_reset(&rig.arena);
+		assert_int_equal(letter_topic_page(t, &all, false, &rig.arena, rig.letters, &count,
+				     &err),
+		    0);
+		assert_true(letter_topic_keys(t) <= keys_max + 200);
+		for (size_t i = 0; i < count; i++)
+			times[atoi(rig.letters[i].row.entry)]++;
+		for (size_t i = 0; drops && i < count; i++)
+			if (atoi(rig.letters[i].row.entry) % 3 == 0)
+				assert_int_equal(letter_topic_drop(t, &rig.letters[i], 1, &dropped,
+						     &err),
+				    0);
+	} while (count > 0);
+}
+
+/* Their closings, and what was kept once more, are far behind them. */
+static void
+a_topic_of_many_letters_takes_no_more_memory_than_one_of_few(void **state)
+{
+	enum { LETTERS = 400, AGAIN = 50, KEYS_MAX = 4000 };
+	unsigned char times[LETTERS] = { 0 };
+	struct letter_topic_reader *t;
+	struct err err = { 0 };
+
+	(void)state;
+	keep_many(0, LETTERS, STR("a"));
+	keep_many(0, AGAIN, STR("a"));
+	t = letter_topic_reader_new(&rig.config, KEYS_MAX, &err);
+	assert_non_null(t);
+	count_each(t, KEYS_MAX, true, times);
+	for (int i = 0; i < LETTERS; i++)
+		assert_int_equal(times[i], 1);
+	memset(times, 0, sizeof(times));
+	count_each(t, KEYS_MAX, false, times);
+	for (int i = 0; i < LETTERS; i++)
+		assert_int_equal(times[i], i % 3 == 0 ? 0 : 1);
+	letter_topic_reader_free(&t);
+}
+
+static void
+one_letter_is_found_by_its_place(void **state)
+{
+	static const struct letter_filter all;
+	struct letter_topic_reader *t;
+	struct err err = { 0 };
+	struct letter_entry wanted;
+	size_t count;
+
+	(void)state;
+	keep_many(0, 50, STR("a"));
+	t = open_topic();
+	count = read_all(t);
+	wanted = rig.letters[count - 1];
+	letter_topic_rewind(t, wanted.partition, wanted.offset);
+	assert_int_equal(letter_topic_page(t, &all, true, &rig.arena, rig.letters, &count, &err),
+	    0);
+	assert_int_equal(count, 1);
+	assert_string_equal(rig.letters[0].row.kept_id, wanted.row.kept_id);
+	assert_true(letter_topic_keys(t) < 200);
+	drop(wanted.row.entry);
+	letter_topic_rewind(t, wanted.partition, wanted.offset);
+	assert_int_equal(letter_topic_page(t, &all, true, &rig.arena, rig.letters, &count, &err),
+	    0);
+	assert_int_equal(count, 0);
+	letter_topic_reader_free(&t);
+}
+
 static void
 without_its_topic_nothing_counts_as_kept(void **state)
 {
@@ -280,6 +378,8 @@ main(void)
 		TEST(an_entry_read_again_is_one_letter),
 		TEST(a_letter_is_gone_until_it_is_kept_anew),
 		TEST(a_letter_larger_than_a_record_is_put_together),
+		TEST(a_topic_of_many_letters_takes_no_more_memory_than_one_of_few),
+		TEST(one_letter_is_found_by_its_place),
 		TEST(without_its_topic_nothing_counts_as_kept),
 		TEST(what_the_broker_refuses_is_not_kept_and_comes_again),
 		cmocka_unit_test(ids_name_partition_and_offset),

@@ -14,9 +14,9 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_get` | `KEY [lease=10000] [wait=100] [sample=0]` | `HIT payload version stamp` (payload nil: there is no such row); `STALE payload version stamp` (over its time, while another reader loads); `LOAD token floor` (you load); `WAIT ms` (another reader loads: ask again); `MISS` (load, but don't fill) |
 | `sluice_fill` | `KEY token version payload ttl [jitter=10] [stale_for=0]` | `OK`; `LEASE_LOST` (the key changed or vanished meanwhile, or it took longer than the lease); `OLD` (what was read is older than what is known) |
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
-| `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before] [lower=1]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
+| `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before] [lower=1] [log] [at]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
 | `sluice_put` | `KEY STREAM version base payload ttl max_backlog group field value...` | `OK id` (the value is there, the write is in STREAM); `FULL lag` (nothing was done: more than max_backlog entries wait for group); `OLD version` (nothing was done: the entry knows of a version above base) |
-| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same) |
+| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000] [read_at=0]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same); `LATE` (the row was read longer than marker_absent, at least 2 s, before now: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
 | `sluice_release` | `KEY token` | `OK` (the lease is given back); `LEASE_LOST` |
@@ -25,7 +25,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_untag` | `KEY until member...` | how many members left the set KEY; none once the server's time in µs is at `until` |
 | `sluice_generation` | `KEY [ttl=0]` | the generation, set to the server's time in µs where there is none |
 | `sluice_generation_raise` | `KEY [ttl=0]` | the new generation; nil where there is none (the next reader's is newer than any before) |
-| `sluice_version` | no key | `1.2` |
+| `sluice_version` | no key | `1.3` |
 
 version: the row's, 0 to 18446744073709551615.  Where the row has none: the floor of LOAD for
 sluice_fill, the version that sluice_get gave for sluice_refresh; '' for sluice_invalidate, the
@@ -34,9 +34,10 @@ version in answers, floor: 20 digits and the kind, 1 a row, 2 deleted, so that t
 went: a deletion is above its row and below the row's next version.  All 0: none is known.
 kind: row or deleted; refused: a put write of this version will never be committed.  before: the highest
 version told together with it that is lower; lower: how many there are.  base: what the put value was computed from, as sluice_get gave
-its version (20 digits of it), or 0.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
+its version (20 digits of it), or 0.  log: version is not the row's, but a place in the database's log of
+this name, and `at` (ms) the log's time there; see below.  ttl: 0 is for ever.  jitter: ttl is made longer or shorter by up to so many
 per cent.  marker, marker_absent: how long an invalidation is remembered where the key was there, or
-was not.  sample: about one in so many calls is reported to
+was not.  read_at: the server's time in ms before the row was read, 0: not told.  sample: about one in so many calls is reported to
 the Pub/Sub channel sluice:reads, as "sample H key" or, where there was no value, "sample M key"; a
 caller that may not publish there reports nothing.  At OOM get, invalidate, drop and generation_raise run, the others are refused by the server.
 
@@ -44,10 +45,14 @@ The hash: p payload, n "no such row" instead, r their version, w their stamp (µ
 write), e over its time at, s not even stale after, m marker, t token, l lease until, q no fill before,
 b the version that was put and is not settled, c what it was computed from ('': not known), i its
 id in the stream, o what the first of the settled ones in the value was computed from.
+g the log and the latest time in it, where r and m are places of it.
+Places and the rows' versions are never compared, nor places of two logs, nor a place that is not above the
+one that is known and yet later: its log began again.  What is told then is told in the unversioned form.
+A fill of a row's version is OLD where places are known; readers of such rows fill with the floor.
 The key's TTL is the longest of what it holds.  A payload that anyone may read without a function is
 in `p`; it may be over its time.
 ]]
-local MINOR = '1.2'
+local MINOR = '1.3'
 local NONE = '000000000000000000000'
 -- what is missing in front of a number of so many digits
 local ZEROS = { '0000000000000000000', '000000000000000000', '00000000000000000', '0000000000000000',
@@ -59,12 +64,12 @@ local YEARS = 10 * 366 * 86400000
 
 -- While a library is loaded nothing but redis.register_function is there; afterwards a local name is
 -- found sooner than a global one.
-local call, try, error_reply, find, format, sub, floor, max, min, values, number
+local call, try, error_reply, find, format, sub, floor, max, min, values, number, kind_of
 local function name_globals()
 	call, try, error_reply = redis.call, redis.pcall, redis.error_reply
 	find, format, sub = string.find, string.format, string.sub
 	floor, max, min = math.floor, math.max, math.min
-	values, number = unpack, tonumber
+	values, number, kind_of = unpack, tonumber, type
 end
 
 local function fail(text)
@@ -132,15 +137,15 @@ local function demand_absent(key)
 	end
 end
 
-local function lasts(key, ms)
-	call('PEXPIRE', key, digits(ms))
-end
-
 -- Text is written once for the numbers that come again and again.
 local texts = { [60000] = '60000', [2000] = '2000' }
 
-local function marker_lasts(key, marker, ...)
-	call('PEXPIRE', key, texts[marker] or digits(max(1, marker)), ...)
+local function lasts(key, ms)
+	call('PEXPIRE', key, texts[ms] or digits(max(1, ms)))
+end
+
+local function lasts_longer(key, ms)
+	call('PEXPIRE', key, texts[ms] or digits(max(1, ms)), 'GT')
 end
 
 -- The common arguments of what writes a value, from argument i on.
@@ -215,12 +220,12 @@ local function get(key, args)
 	return reply
 end
 
--- What a fill has to be, or why it is refused: known (the highest version), stamp, µs.
+-- What a fill has to be, or why it is refused: known (the highest version), stamp, µs, log.
 local function claim(key, token)
-	local r, m, t, l, w, q = values(call('HMGET', key, 'r', 'm', 't', 'l', 'w', 'q'))
+	local r, m, t, l, w, q, g = values(call('HMGET', key, 'r', 'm', 't', 'l', 'w', 'q', 'g'))
 	local us = now_us()
 	if not t or t ~= token or is_over(l, us) or not is_over(q, us) then return nil end
-	return higher(r, m), w, us
+	return higher(r, m), w, us, g
 end
 
 local function refuse(key)
@@ -228,12 +233,13 @@ local function refuse(key)
 	return OLD
 end
 
--- The version of a value to be written, nil where it is older than what is known.
-local function at_least(known, text)
+-- The version of a value to be written, nil where it is older than what is known, or can't be compared.
+local function at_least(known, text, g)
 	if is_floor(text) then
 		if known > text then return nil end
 		return known
 	end
+	if g then return nil end
 	local version = version_of(text, '1')
 	if version < known then return nil end
 	return version
@@ -243,9 +249,9 @@ local function fill(key, args)
 	local token, text, payload, life = args[1], args[2], args[3], lifetime(args, 4)
 	if not payload then fail('sluice_fill wants token, version, payload and ttl') end
 	if not is_floor(text) then version_of(text, '1') end
-	local known, stamp, us = claim(key, token)
+	local known, stamp, us, g = claim(key, token)
 	if not known then return { ok = 'LEASE_LOST' } end
-	local version = at_least(known, text)
+	local version = at_least(known, text, g)
 	if not version then return refuse(key) end
 	return store(key, version, payload, life, stamp, us)
 end
@@ -261,9 +267,9 @@ end
 
 -- A marker is written before anything is removed.  Where even that finds no room (a script has no
 -- allow-oom) nothing stays: without a key there is no lease, so nothing older can be filled.
-local function remember(key, field, value)
-	local answer = try('HSET', key, field, value)
-	if type(answer) ~= 'table' then return true end
+local function remember(key, field, value, ...)
+	local answer = try('HSET', key, field, value, ...)
+	if kind_of(answer) ~= 'table' then return true end
 	if not find(answer.err, 'OOM', 1, true) then error(answer) end
 	call('UNLINK', key)
 	return false
@@ -279,7 +285,7 @@ local function invalidate_unversioned(key, quarantine)
 	local until_ms = floor(now_us() / 1000) + quarantine
 	if q and number(q) > until_ms then until_ms = number(q) end
 	if remember(key, 'q', digits(until_ms)) then
-		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l', 'b', 'c', 'i', 'o')
+		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l', 'b', 'c', 'i', 'o', 'g')
 		call('PEXPIREAT', key, digits(until_ms))
 	end
 	return NEW
@@ -320,12 +326,12 @@ local function settle(key, version, m, before, lower, marker)
 	if remember(key, 'm', version) then
 		if not rest then
 			remove(key, true, true, true)
-			marker_lasts(key, marker)
+			lasts(key, marker)
 			return NEW
 		end
 		if not o then call('HSET', key, 'o', sub(c, 1, WIDTH)) end
 		call('HDEL', key, 'b', 'c', 'i')
-		marker_lasts(key, marker, 'GT')
+		lasts_longer(key, marker)
 	end
 	return rest and KEPT or NEW
 end
@@ -358,6 +364,31 @@ local function is_absent(key, marker_absent)
 	return call('PTTL', key) <= marker_absent
 end
 
+-- A value that was filled with a floor is never above the marker.
+local function invalidate_place(key, version, m, w, t, q, g, marker, marker_absent)
+	if m and m >= version then return m == version and SAME or OLD end
+	if not (m or w or t or q) then
+		if marker_absent == 0 then return NEW end
+		demand_absent(key)
+	end
+	local absent = not (w or t or q) and (not m or is_absent(key, marker_absent))
+	if not remember(key, 'm', version, 'g', g) then return NEW end
+	if w or t then remove(key, w, t) end
+	if q then marker = max(marker, number(q) - floor(now_us() / 1000)) end
+	lasts(key, absent and marker_absent or marker)
+	return NEW
+end
+
+-- What stands in g once this place is told; nil where it can't be compared with what is known.  Rows that
+-- are told with one place were committed together.
+local function told_log(g, log, at, known, version)
+	if not g then return known == NONE and log .. ' ' .. digits(at) or nil end
+	local latest = sub(g, #log + 2)
+	if sub(g, 1, #log + 1) ~= log .. ' ' or not find(latest, '^%d+$') then return nil end
+	if version <= known and at > number(latest) then return nil end
+	return log .. ' ' .. digits(max(at, number(latest)))
+end
+
 local function invalidate(key, args)
 	local text, kind = args[1], kinds[args[2] or '']
 	local marker = whole(args[3], 60000, YEARS, 'marker')
@@ -370,14 +401,23 @@ local function invalidate(key, args)
 	local before = args[6] and args[6] ~= '' and version_of(args[6], '1') or nil
 	local lower = whole(args[7], 1, 1e9, 'lower')
 	if args[2] == 'refused' then return refuse_put(key, version) end
-	local m, r, w, t, q, b, o = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o'))
+	local log = args[8] or ''
+	local known = call('HMGET', key, 'm', 'w', 't', 'q', 'r', 'b', 'g')
+	local m, w, t, q, r, b, g = known[1], known[2], known[3], known[4], known[5], known[6], known[7]
+	if log ~= '' then
+		local at = whole(args[9], nil, 1e15, 'at')
+		local now = not b and told_log(g, log, at, higher(r, m), version)
+		if not now then return invalidate_unversioned(key, quarantine) end
+		return invalidate_place(key, version, m, w, t, q, now, marker, marker_absent)
+	end
+	if g then return invalidate_unversioned(key, quarantine) end
 	if m then
 		if m == version then return SAME end
-		if m > version then return is_late(key, version, b, o) end
+		if m > version then return is_late(key, version, b, call('HGET', key, 'o')) end
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
-		if remember(key, 'm', version) then marker_lasts(key, marker_absent) end
+		if remember(key, 'm', version) then lasts(key, marker_absent) end
 		return NEW
 	end
 	if b == version then return settle(key, version, m, before, lower, marker) end
@@ -390,14 +430,14 @@ local function invalidate(key, args)
 	end
 	if w and r and r >= version then
 		if rest then call('HSET', key, 'c', rest) end
-		marker_lasts(key, marker, 'GT')
+		lasts_longer(key, marker)
 		return KEPT
 	end
 	if w or t then remove(key, w, t, b) end
 	if q then
 		marker = max(marker, number(q) - floor(now_us() / 1000))
 	end
-	marker_lasts(key, marker)
+	lasts(key, marker)
 	return NEW
 end
 
@@ -406,17 +446,24 @@ local function populate(key, args)
 	local marker = whole(args[6], 60000, YEARS, 'marker')
 	local always = whole(args[7], 0, 1, 'always') == 1
 	local marker_absent = whole(args[8], 2000, YEARS, 'marker_absent')
+	local read_at = whole(args[9], 0, 1e15, 'read_at')
 	local version = version_of(text or '', '1')
 	if not payload then fail('payload is missing') end
-	local m, r, w, t, q, b, o = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o'))
+	local m, r, w, t, q, b, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o', 'g'))
 	local us = now_us()
+	if g then
+		invalidate_unversioned(key, 5000)
+		return { ok = 'BUSY' }
+	end
 	local busy = not is_over(q, us) or (b and version < b)
+	-- whoever told a newer one after that may have left a marker that lived no longer
+	local late = read_at > 0 and floor(us / 1000) - read_at > max(marker_absent, 2000)
 	if not (m or w or t or q) then demand_absent(key) end
 	-- where nothing is written a reader that loads must be told all the same
 	local known = w or (m and not is_absent(key, marker_absent))
-	if busy or not (known or always) then
+	if busy or late or not (known or always) then
 		invalidate(key, { text, 'row', args[6] or '', args[8] or '' })
-		return { ok = busy and 'BUSY' or 'ABSENT' }
+		return { ok = busy and 'BUSY' or late and 'LATE' or 'ABSENT' }
 	end
 	if version < higher(r, m) then return is_late(key, version, b, o) end
 	call('HSET', key, 'm', version)
@@ -428,9 +475,9 @@ local function refresh(key, args)
 	local stamp, text, payload, life = args[1], args[2], args[3], lifetime(args, 4)
 	if not payload then fail('sluice_refresh wants stamp, version, payload and ttl') end
 	if not is_floor(text) then version_of(text, '1') end
-	local m, r, w, b = values(call('HMGET', key, 'm', 'r', 'w', 'b'))
+	local m, r, w, b, g = values(call('HMGET', key, 'm', 'r', 'w', 'b', 'g'))
 	if not w or w ~= stamp or b then return { ok = 'CHANGED' } end
-	local version = at_least(higher(r, m), text)
+	local version = at_least(higher(r, m), text, g)
 	if not version then return OLD end
 	return store(key, version, payload, life, w, now_us())
 end
@@ -507,10 +554,10 @@ local function put(key, args, stream)
 	base = is_floor(base) and base or version_of(base, '1')
 	if #args < 8 or #args % 2 ~= 0 then fail('fields and their values are missing') end
 	if base >= version then fail('version is not above base') end
-	local m, r, w, t, q, b, c, o = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'c', 'o'))
+	local m, r, w, t, q, b, c, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'c', 'o', 'g'))
 	if not (m or w or t or q) then demand_absent(key) end
 	local known = higher(r, m)
-	if known > base then return { 'OLD', known } end
+	if known > base or g then return { 'OLD', known } end
 	local lag = backlog(stream, group)
 	if lag > most then return { 'FULL', lag } end
 	-- first what needs memory: at OOM neither is done
@@ -592,9 +639,9 @@ end
 offer('sluice_get', get, 3, 'allow-oom')
 offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
-offer('sluice_invalidate', invalidate, 7, 'allow-oom')
+offer('sluice_invalidate', invalidate, 9, 'allow-oom')
 offer('sluice_put', put, 1000, nil, 2)
-offer('sluice_populate', populate, 8)
+offer('sluice_populate', populate, 9)
 offer('sluice_refresh', refresh, 6)
 offer('sluice_lease', lease, 2)
 offer('sluice_release', release, 1)

@@ -49,7 +49,10 @@ invalidate_open(struct cache *cache, struct err *err)
 	if (!config_needs_functions(v->config))
 		return 0;
 	arena_reset(&v->round.arena);
-	if (library_load(v->redis, &v->library, &v->round.arena, err) == 0)
+	if (library_load(v->redis, &v->library, &v->round.arena, err) == 0 &&
+	    (!config_has_mode(v->config, MODE_POPULATE) ||
+		server_clock_ask(&v->round.clock, v->redis, &v->round.arena, v->options.timeout_ms,
+		    err) == 0))
 		return 0;
 	redis_close(v->redis);
 	return -1;

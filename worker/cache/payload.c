@@ -1,80 +1,70 @@
 #include "worker/cache/payload.h"
 
-#include "worker/store/schema.h"
+#include <string.h>
 
-/* The value that the change gives the column; NULL: none. */
-static const struct value *
-value_of(const struct change *c, unsigned column)
+static void
+add_base64(struct buf *out, struct str bytes)
 {
-	if (c->table->columns[column].key_part >= 0)
-		return &c->key[c->table->columns[column].key_part];
-	for (unsigned i = 0; i < c->shape->count; i++)
-		if (c->shape->columns[i].column == column)
-			return &c->values[i];
-	return NULL;
-}
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static bool
-add_value(struct buf *out, const struct column *column, const struct value *value)
-{
-	if (value->kind == VALUE_NULL)
-		buf_add_str(out, "null");
-	else if (value->kind == VALUE_BINARY)
-		return false;
-	else if (column->kind == COLUMN_INT)
-		buf_add(out, value->text.data, value->text.len);
-	else
-		buf_add_json(out, value->text.data, value->text.len);
-	return true;
-}
+	buf_add_char(out, '"');
+	for (size_t i = 0; i < bytes.len; i += 3) {
+		unsigned char b[3] = { 0 };
+		size_t n = bytes.len - i < 3 ? bytes.len - i : 3;
 
-/* Would the text be a JSON number?  What our check refuses MySQL may take for another one. */
-static bool
-is_whole(const struct value *value)
-{
-	size_t i = value->text.len > 1 && value->text.data[0] == '-';
-
-	if (value->text.len == i || (value->text.data[i] == '0' && value->text.len > i + 1))
-		return value->kind == VALUE_NULL;
-	for (; i < value->text.len; i++)
-		if (value->text.data[i] < '0' || value->text.data[i] > '9')
-			return false;
-	return true;
-}
-
-static bool
-add_column(const struct change *c, unsigned i, struct buf *out)
-{
-	const struct column *column = &c->table->columns[i];
-	const struct value *value = value_of(c, i);
-
-	buf_add_json(out, column->name, strlen(column->name));
-	buf_add_char(out, ':');
-	if ((int)i == c->table->version_column) {
-		buf_add_u64(out, c->version);
-		return true;
+		memcpy(b, bytes.data + i, n);
+		buf_add_char(out, digits[b[0] >> 2]);
+		buf_add_char(out, digits[(b[0] & 3) << 4 | b[1] >> 4]);
+		buf_add_char(out, n > 1 ? digits[(b[1] & 15) << 2 | b[2] >> 6] : '=');
+		buf_add_char(out, n > 2 ? digits[b[2] & 63] : '=');
 	}
-	return value != NULL && (column->kind != COLUMN_INT || is_whole(value)) &&
-	    add_value(out, column, value);
+	buf_add_char(out, '"');
 }
 
-bool
-payload_of(const struct change *c, struct buf *out)
+static bool
+is_json_number(struct str text)
 {
-	size_t start = out->len;
+	size_t i = text.len > 0 && text.data[0] == '-';
 
-	if (c->op != CHANGE_UPSERT || c->alone || c->table->ordered || !c->has_version ||
-	    c->shape == NULL || c->shape->kind != SHAPE_UPSERT || c->shape->adds)
+	/* ZEROFILL pads: such a number is text for JSON */
+	if (i >= text.len ||
+	    (text.data[i] == '0' && i + 1 < text.len && text.data[i + 1] >= '0' &&
+		text.data[i + 1] <= '9'))
 		return false;
+	return strspn(text.data + i, "0123456789.eE+-") >= text.len - i;
+}
+
+static void
+add_json_value(struct buf *out, struct str cell, enum sql_kind kind)
+{
+	if (cell.data == NULL)
+		buf_add_str(out, "null");
+	else if (kind == SQL_BYTES)
+		add_base64(out, cell);
+	else if (kind == SQL_JSON || (kind == SQL_NUMBER && is_json_number(cell)))
+		buf_add(out, cell.data, cell.len);
+	else
+		buf_add_json(out, cell.data, cell.len);
+}
+
+void
+payload_add_column(struct buf *out, const struct sql_result *result, size_t row, size_t column)
+{
+	const char *name = sql_column_name(result, column);
+
+	buf_add_json(out, name, strlen(name));
+	buf_add_char(out, ':');
+	add_json_value(out, sql_cell(result, row, column), sql_column_kind(result, column));
+}
+
+void
+payload_add_row(struct buf *out, const struct sql_result *result, size_t row, size_t first)
+{
 	buf_add_char(out, '{');
-	for (unsigned i = 0; i < c->table->column_count; i++) {
-		if (i > 0)
-			buf_add_char(out, ',');
-		if (!add_column(c, i, out)) {
-			out->len = start;
-			return false;
-		}
+	for (size_t i = first; i < result->columns; i++) {
+		buf_add_str(out, i > first ? "," : "");
+		payload_add_column(out, result, row, i);
 	}
 	buf_add_char(out, '}');
-	return true;
 }

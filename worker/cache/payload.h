@@ -2,16 +2,17 @@
 #define WORKER_CACHE_PAYLOAD_H
 
 #include "common/buf.h"
-#include "worker/change.h"
-
-#include <stdbool.h>
+#include "common/mysql.h"
 
 /*
- * The row that a change leaves behind, as mode populate writes it: a JSON object of the table's columns
- * in their order, integers bare, the rest text, NULL null.  False (and nothing appended) where the
- * change doesn't hold the whole row, or a trigger may have changed it: then nobody knows it without
- * reading it.
+ * A row as a cached value: one JSON object, numbers as written, JSON as it is, bytes in base64, the rest
+ * text, NULL null.  The one form of what mode populate and the refresher write and verify compares.
  */
-bool payload_of(const struct change *change, struct buf *out);
+
+/* "name":value of a cell. */
+void payload_add_column(struct buf *out, const struct sql_result *result, size_t row,
+    size_t column);
+/* The object of the result's columns from `first` on. */
+void payload_add_row(struct buf *out, const struct sql_result *result, size_t row, size_t first);
 
 #endif

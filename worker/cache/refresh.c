@@ -78,7 +78,45 @@ refresh_mysql_failed(struct refresh *r, const struct err *err)
 		    NULL);
 }
 
+static void
+mysql_worked(struct refresh *r)
+{
+	if (breaker_worked(&r->counters.mysql_read))
+		log_event(LOG_INFO, "refresh_goes_on", "dependency", "%s", "mysql_read", NULL);
+}
+
 /* Autocommit: nothing is written, and no snapshot outlives a statement. */
+static int
+connect_mysql(struct refresh *r, struct err *err)
+{
+	if (sql_open(r->sql, err) == 0 &&
+	    sql_queryf(r->sql, NULL, err,
+		"SET SESSION autocommit = 1, time_zone = '+00:00',"
+		" transaction_isolation = 'READ-COMMITTED'") != 0) {
+		/* MariaDB before 11.1 has it under its older name */
+		if (sql_is_open(r->sql))
+			sql_queryf(r->sql, NULL, err,
+			    "SET SESSION autocommit = 1, time_zone = '+00:00',"
+			    " tx_isolation = 'READ-COMMITTED'");
+	}
+	return sql_is_open(r->sql) ? 0 : -1;
+}
+
+/* MySQL lets us in, or it doesn't: was it the query? */
+static void
+judge_suspects(struct refresh *r, bool it_was)
+{
+	for (size_t i = 0; i < r->table_count; i++) {
+		struct refresh_table *t = &r->tables[i];
+
+		if (t->suspected && it_was && ++t->failed >= (unsigned)r->config->refresh.failures)
+			refresh_table_refused(r, t, &t->why);
+		else if (t->suspected && it_was)
+			mysql_worked(r);
+		t->suspected = false;
+	}
+}
+
 bool
 refresh_mysql_ready(struct refresh *r)
 {
@@ -88,26 +126,11 @@ refresh_mysql_ready(struct refresh *r)
 		return true;
 	if (clock_ms() < r->retry_ms || !breaker_ready(&r->counters.mysql_read))
 		return false;
-	if (sql_open(r->sql, &err) == 0 &&
-	    sql_queryf(r->sql, NULL, &err,
-		"SET SESSION autocommit = 1, time_zone = '+00:00',"
-		" transaction_isolation = 'READ-COMMITTED'") != 0) {
-		/* MariaDB before 11.1 has it under its older name */
-		if (sql_is_open(r->sql))
-			sql_queryf(r->sql, NULL, &err,
-			    "SET SESSION autocommit = 1, time_zone = '+00:00',"
-			    " tx_isolation = 'READ-COMMITTED'");
-	}
-	if (!sql_is_open(r->sql))
+	refresh_keep(r, false); /* connecting may take its time-out */
+	if (connect_mysql(r, &err) != 0)
 		refresh_mysql_failed(r, &err);
+	judge_suspects(r, sql_is_open(r->sql));
 	return sql_is_open(r->sql);
-}
-
-static void
-mysql_worked(struct refresh *r)
-{
-	if (breaker_worked(&r->counters.mysql_read))
-		log_event(LOG_INFO, "refresh_goes_on", "dependency", "%s", "mysql_read", NULL);
 }
 
 void
@@ -121,8 +144,23 @@ refresh_table_refused(struct refresh *r, const struct refresh_table *t, const st
 }
 
 void
-refresh_table_worked(struct refresh *r, const struct refresh_table *t)
+refresh_table_suspected(struct refresh *r, struct refresh_table *t, const struct err *err)
 {
+	sql_close(r->sql); /* the next connection tells */
+	if (atomic_load(&r->stop) != 0)
+		return;
+	t->suspected = true;
+	t->why = *err;
+	if (t->failed == 0)
+		log_event(LOG_WARN, "refresh_load_failed", "table", "%s", t->table->name, "error",
+		    "%s", err->text, "next", "%s",
+		    "it is tried again; its values are kept up to stale_max", NULL);
+}
+
+void
+refresh_table_worked(struct refresh *r, struct refresh_table *t)
+{
+	t->failed = 0;
 	mysql_worked(r);
 	if (breaker_worked(&r->counters.tables[t->index].load))
 		log_event(LOG_INFO, "refresh_goes_on", "table", "%s", t->table->name, NULL);
@@ -216,9 +254,11 @@ show_keys(struct refresh *r)
 	pthread_mutex_unlock(&r->mutex);
 }
 
-static void
-turn(struct refresh *r)
+void
+refresh_turn(struct refresh *r)
 {
+	int64_t from_us = clock_us();
+
 	SHOW(r->counters.beat_ms, (uint64_t)clock_ms());
 	describe_tables(r);
 	refresh_share_look(r);
@@ -235,6 +275,7 @@ turn(struct refresh *r)
 			refresh_load(r, t);
 	}
 	show_keys(r);
+	r->turn_us = quick_to_rise(r->turn_us, clock_us() - from_us);
 }
 
 static void *
@@ -246,10 +287,7 @@ refresh_thread(void *arg)
 	pthread_setname_np(pthread_self(), "refresh");
 	sql_thread_start();
 	while (atomic_load(&r->stop) == 0) {
-		int64_t from_us = clock_us();
-
-		turn(r);
-		r->turn_us = quick_to_rise(r->turn_us, clock_us() - from_us);
+		refresh_turn(r);
 		poll(&wake, 1, REFRESH_TICK_MS);
 	}
 	refresh_members_leave(r);
@@ -296,11 +334,11 @@ make_connections(struct refresh *r)
 	r->redis = redis_new(&r->access.options);
 	r->listener = redis_new(&r->listen_access.options);
 	r->sql = sql_new(&r->mysql_access.options);
-	sql_set_wait(r->sql, sql_wait_or_wake, &r->wake_fd);
+	sql_set_wait(r->sql, refresh_wait, r);
 }
 
 struct refresh *
-refresh_new(const struct config *config, size_t workers, struct err *err)
+refresh_make(const struct config *config, size_t workers)
 {
 	struct refresh *r = calloc(1, sizeof(*r));
 
@@ -326,7 +364,13 @@ refresh_new(const struct config *config, size_t workers, struct err *err)
 	CHECK(r->rings != NULL);
 	for (size_t i = 0; i < r->ring_count; i++)
 		r->rings[i] = refresh_ring_new();
+	return r;
+}
 
+struct refresh *
+refresh_new(const struct config *config, size_t workers, struct err *err)
+{
+	struct refresh *r = refresh_make(config, workers);
 	int code = pthread_create(&r->thread, NULL, refresh_thread, r);
 	r->started = code == 0;
 	if (code == 0)

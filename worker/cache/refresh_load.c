@@ -193,7 +193,9 @@ send_select(struct refresh_step *s, struct sql_result *result)
 	refresh_table_select(s->t, (const struct str(*)[REFRESH_KEY_COLUMNS])values, count,
 	    &select);
 	int64_t from_us = clock_us();
+	s->r->loading = s;
 	status = sql_query(s->r->sql, (struct str){ select.data, select.len }, result, &s->err);
+	s->r->loading = NULL;
 	s->took_us = clock_us() - from_us;
 	buf_deinit(&select);
 	COUNT(s->r->counters.selects, 1);
@@ -233,6 +235,18 @@ write_hash(struct refresh_step *s, struct refresh_item *i, const struct sql_resu
 	redis_queue(s->r->redis, count, words);
 }
 
+/* Whoever else has the key doesn't hear of what is loaded here for an invalidation: that must not be
+ * over before they look again. */
+static int64_t
+ttl_of(struct refresh_step *s, const struct refresh_item *i)
+{
+	int64_t ttl_ms = s->t->table->refresh.ttl_ms;
+
+	if (refresh_is_ours(&s->r->share, i->k->hash))
+		return ttl_jitter_ms(&s->r->random, ttl_ms);
+	return ttl_jitter_most_ms(ttl_ms);
+}
+
 static void
 write_row(struct refresh_step *s, struct refresh_item *i, const struct sql_result *result,
     size_t row, const struct refresh_columns *columns)
@@ -241,7 +255,7 @@ write_row(struct refresh_step *s, struct refresh_item *i, const struct sql_resul
 	struct str version = i->version, ttl, stale = step_number(s, refresh->stale_for_ms);
 	struct buf value = { 0 };
 
-	i->ttl_ms = ttl_jitter_ms(&s->r->random, refresh->ttl_ms);
+	i->ttl_ms = ttl_of(s, i);
 	ttl = step_number(s, i->ttl_ms);
 	if (columns->version >= 0 && sql_cell(result, row, (size_t)columns->version).data != NULL)
 		version = sql_cell(result, row, (size_t)columns->version);
@@ -366,7 +380,7 @@ take_values(struct refresh_step *s)
 
 /* They go on without us. */
 static void
-give_leases_back(struct refresh_step *s)
+give_up(struct refresh_step *s)
 {
 	size_t given = 0;
 
@@ -376,15 +390,33 @@ give_leases_back(struct refresh_step *s)
 		if (!i->load)
 			continue;
 		item_look_again(i, LOOK_AGAIN_MS);
-		if (!s->versioned)
+		if (!s->versioned || i->gave_back || !redis_is_open(s->r->redis))
 			continue;
 		step_call(s, i, "sluice_release", 1, &i->token);
 		given++;
 	}
-	if (redis_flush(s->r->redis, &s->err) != 0)
+	if (given > 0 && redis_flush(s->r->redis, &s->err) != 0)
 		refresh_cache_failed(s->r, &s->err);
 	while (given-- > 0 && step_answer(s) != NULL)
 		;
+}
+
+/* What fails is the query's fault, MySQL's, or as long as MySQL says nothing else the query's. */
+static void
+select_failed(struct refresh_step *s)
+{
+	struct refresh *r = s->r;
+	/* it waits in whole milliseconds */
+	bool answered = sql_is_open(r->sql),
+	     late = s->took_us / 1000 + 1 >= r->own.mysql.timeout_ms;
+
+	if (answered && sql_is_statements_fault(s->err.code))
+		refresh_table_refused(r, s->t, &s->err);
+	else if ((answered || late) && s->t->table->refresh.load != NULL)
+		refresh_table_suspected(r, s->t, &s->err);
+	else
+		refresh_mysql_failed(r, &s->err);
+	give_up(s);
 }
 
 /* The load is asked for its columns at each SELECT: they wait for somebody to change it. */
@@ -395,16 +427,15 @@ load_rows(struct refresh_step *s)
 	struct sql_result result = { 0 };
 
 	if (send_select(s, &result) != 0) {
-		if (sql_is_open(s->r->sql) && sql_is_statements_fault(s->err.code))
-			refresh_table_refused(s->r, s->t, &s->err);
-		else
-			refresh_mysql_failed(s->r, &s->err);
-		give_leases_back(s);
+		select_failed(s);
 		return;
 	}
 	if (refresh_table_columns(s->t, &result, &columns, &s->err) != 0) {
 		refresh_table_refused(s->r, s->t, &s->err);
-		give_leases_back(s);
+		give_up(s);
+	} else if (!redis_is_open(s->r->redis)) {
+		refresh_table_worked(s->r, s->t);
+		give_up(s); /* it went while MySQL was waited for */
 	} else {
 		refresh_table_worked(s->r, s->t);
 		send_values(s, &result, &columns);
@@ -428,15 +459,19 @@ void
 refresh_load(struct refresh *r, struct refresh_table *t)
 {
 	struct refresh_step s = { .r = r, .t = t };
+	struct breaker *own = &r->counters.tables[t->index].load;
+	bool loads, mysql;
 
 	arena_reset(&r->arena);
+	loads = breaker_ready(own) && refresh_cache_ready(r);
+	/* before the values are looked at: it may stretch them, or find that the query is to blame */
+	mysql = loads && refresh_mysql_ready(r) && breaker_ready(own);
+	loads = loads && redis_is_open(r->redis);
 	s.versioned = refresh_is_versioned(t->table);
 	s.items = arena_alloc(&r->arena, REFRESH_BATCH_MAX * sizeof(*s.items));
 	step_bring_forward(&s);
 	collect(&s);
-	if (!breaker_ready(&r->counters.tables[t->index].load) || !refresh_cache_ready(r))
-		return;
-	if (refresh_mysql_ready(r)) {
+	if (loads && mysql) {
 		within_budget(&s);
 		if (s.count > 0 && ask_leases(&s) != 0)
 			return;
@@ -446,6 +481,6 @@ refresh_load(struct refresh *r, struct refresh_table *t)
 		if (s.loads > 0)
 			load_rows(&s);
 	}
-	if (redis_is_open(r->redis))
+	if (loads && redis_is_open(r->redis))
 		refresh_stretch(&s);
 }

@@ -34,6 +34,12 @@ ttl_jitter_ms(struct random *random, int64_t ttl_ms)
 	return (int64_t)((double)ttl_ms * (0.9 + 0.2 * random_unit(random)));
 }
 
+int64_t
+ttl_jitter_most_ms(int64_t ttl_ms)
+{
+	return ttl_ms + ttl_ms / 10;
+}
+
 void
 pace_init(struct pace *p, double limit, int64_t slow_us)
 {

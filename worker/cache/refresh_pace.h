@@ -27,8 +27,9 @@ int64_t xfetch_lead_ms(struct random *random, double load_ms, double reads_a_sec
 /* What something takes, smoothed: quick to learn that it became slow, slow to forget. */
 double quick_to_rise(double known_us, int64_t took_us);
 
-/* ttl ± 10 %. */
+/* ttl ± 10 %, and the most that this comes to. */
 int64_t ttl_jitter_ms(struct random *random, int64_t ttl_ms);
+int64_t ttl_jitter_most_ms(int64_t ttl_ms);
 
 enum { PACE_SLOT_MS = 10, PACE_SLOTS = 101 };
 struct pace {

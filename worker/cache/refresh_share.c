@@ -99,7 +99,8 @@ refresh_share_look(struct refresh *r)
 		return;
 	r->share_ms = clock_ms();
 	membership_init(&members, r->config, 0, "");
-	memcpy(r->share.self, members.process, sizeof(r->share.self));
+	if (r->share.self[0] == '\0')
+		memcpy(r->share.self, members.process, sizeof(r->share.self));
 	if (r->members_in_cache)
 		refresh_members_look(r);
 	else

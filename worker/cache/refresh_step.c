@@ -14,14 +14,17 @@ refresh_is_hot(const struct refresh_table *t, const struct hot_keys *h, const st
 
 /* ---- when ---- */
 
+int64_t
+refresh_lead_least_ms(int64_t ttl_ms)
+{
+	return ttl_ms / 16 < REFRESH_FLOOR_MS ? ttl_ms / 16 : REFRESH_FLOOR_MS;
+}
+
 /* What is due waits for the turn that goes on: of other tables, of who is there. */
 static int64_t
 floor_ms(const struct refresh_step *s)
 {
-	int64_t sixteenth = s->t->table->refresh.ttl_ms / 16;
-
-	return (sixteenth < REFRESH_FLOOR_MS ? sixteenth : REFRESH_FLOOR_MS) +
-	    (int64_t)(s->r->turn_us / 1000);
+	return refresh_lead_least_ms(s->t->table->refresh.ttl_ms) + (int64_t)(s->r->turn_us / 1000);
 }
 
 int64_t

@@ -7,7 +7,7 @@
  * One step of the refresher: what is due of one table, from the leases to the values.  Everything in
  * it lives in the refresher's arena and ends with the step.  Thread: the refresher's.
  */
-enum { LOOK_AGAIN_MS = 1000 };
+enum { LOOK_AGAIN_MS = 1000, KEEP_EVERY_MS = 250, PATIENCE_LEAST_MS = 10 };
 
 struct refresh_item {
 	struct hot_key *k;
@@ -18,6 +18,7 @@ struct refresh_item {
 	int64_t most_ms, ttl_ms;
 	size_t row;
 	bool load, fill, found, reload;
+	bool gave_back; /* the lease, before the value came */
 };
 
 struct refresh_step {
@@ -26,6 +27,7 @@ struct refresh_step {
 	struct refresh_item *items;
 	size_t count, loads;
 	bool versioned;
+	bool waits; /* for MySQL, beyond patience */
 	int64_t took_us;
 	struct err err;
 };

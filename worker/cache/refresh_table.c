@@ -1,6 +1,7 @@
 #include "worker/cache/refresh_table.h"
 
 #include "common/number.h"
+#include "worker/cache/payload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,52 +267,6 @@ refresh_table_has_value(const struct refresh_table *t, const char *column)
 	return refresh->value_count == 0 || is_listed(column, refresh->value, refresh->value_count);
 }
 
-static void
-add_base64(struct buf *out, struct str bytes)
-{
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	buf_add_char(out, '"');
-	for (size_t i = 0; i < bytes.len; i += 3) {
-		unsigned char b[3] = { 0 };
-		size_t n = bytes.len - i < 3 ? bytes.len - i : 3;
-
-		memcpy(b, bytes.data + i, n);
-		buf_add_char(out, digits[b[0] >> 2]);
-		buf_add_char(out, digits[(b[0] & 3) << 4 | b[1] >> 4]);
-		buf_add_char(out, n > 1 ? digits[(b[1] & 15) << 2 | b[2] >> 6] : '=');
-		buf_add_char(out, n > 2 ? digits[b[2] & 63] : '=');
-	}
-	buf_add_char(out, '"');
-}
-
-static bool
-is_json_number(struct str text)
-{
-	size_t i = text.len > 0 && text.data[0] == '-';
-
-	/* ZEROFILL pads: such a number is text for JSON */
-	if (i >= text.len ||
-	    (text.data[i] == '0' && i + 1 < text.len && text.data[i + 1] >= '0' &&
-		text.data[i + 1] <= '9'))
-		return false;
-	return strspn(text.data + i, "0123456789.eE+-") >= text.len - i;
-}
-
-static void
-add_json_value(struct buf *out, struct str cell, enum sql_kind kind)
-{
-	if (cell.data == NULL)
-		buf_add_str(out, "null");
-	else if (kind == SQL_BYTES)
-		add_base64(out, cell);
-	else if (kind == SQL_JSON || (kind == SQL_NUMBER && is_json_number(cell)))
-		buf_add(out, cell.data, cell.len);
-	else
-		buf_add_json(out, cell.data, cell.len);
-}
-
 void
 refresh_table_json(const struct refresh_table *t, const struct sql_result *result, size_t row,
     struct buf *out)
@@ -326,9 +281,7 @@ refresh_table_json(const struct refresh_table *t, const struct sql_result *resul
 			continue;
 		buf_add_str(out, first ? "" : ",");
 		first = false;
-		buf_add_json(out, name, strlen(name));
-		buf_add_char(out, ':');
-		add_json_value(out, sql_cell(result, row, i), sql_column_kind(result, i));
+		payload_add_column(out, result, row, i);
 	}
 	buf_add_char(out, '}');
 }

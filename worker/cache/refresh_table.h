@@ -23,6 +23,9 @@ struct refresh_table {
 	int64_t warm_due_ms;
 	double load_us;	  /* what a load takes, smoothed */
 	int64_t least_ms; /* before its expiry a key is due, at the last look */
+	bool suspected;	  /* its query failed, or was it MySQL? */
+	unsigned failed;  /* it was the query, so often in a row */
+	struct err why;
 
 	/* from information_schema */
 	bool ready;
@@ -64,8 +67,7 @@ bool refresh_table_row_key(const struct refresh_table *t, const struct sql_resul
 
 /* Is this column of the result part of the value? */
 bool refresh_table_has_value(const struct refresh_table *t, const char *column);
-/* The row as one JSON object: numbers as written, JSON as it is, bytes in base64.  What
- * mode populate writes of a change (payload.h) are the same bytes. */
+/* The value: the row as payload.h has it. */
 void refresh_table_json(const struct refresh_table *t, const struct sql_result *result, size_t row,
     struct buf *out);
 

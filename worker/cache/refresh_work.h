@@ -26,6 +26,8 @@ struct refresh_share {
 	bool unknown; /* it couldn't be asked, which was told */
 };
 
+struct refresh_step;
+
 struct refresh {
 	/* set before start */
 	const struct config *config;
@@ -51,8 +53,9 @@ struct refresh {
 	size_t turns;
 	double turn_us; /* what a turn takes, as load_us */
 	struct refresh_share share;
-	struct arena arena;   /* of one step */
-	struct arena partial; /* of the listener: a message may be half there */
+	struct refresh_step *loading; /* the step whose SELECT is waited for */
+	struct arena arena;	      /* of one step */
+	struct arena partial;	      /* of the listener: a message may be half there */
 
 	struct refresh_counters counters;
 	/* shared */
@@ -64,6 +67,9 @@ struct refresh {
 };
 
 /* ---- refresh.c ---- */
+/* All but the thread, and what the thread does over and over: the simulation takes its place. */
+struct refresh *refresh_make(const struct config *config, size_t workers);
+void refresh_turn(struct refresh *r);
 /* A failure of the cache: its connection is closed, and it is tried again later. */
 void refresh_cache_failed(struct refresh *r, const struct err *err);
 /* Open, and with what it needs; false: not now. */
@@ -73,8 +79,11 @@ void refresh_mysql_failed(struct refresh *r, const struct err *err);
 
 /* The table's own breaker: what is wrong is the table's or its query's. */
 void refresh_table_refused(struct refresh *r, const struct refresh_table *t, const struct err *err);
+/* Its own query did not answer in time, or failed for a reason that may be MySQL's: if MySQL lets us in
+ * again it was the query, and `failures` of those in a row open the table's breaker. */
+void refresh_table_suspected(struct refresh *r, struct refresh_table *t, const struct err *err);
 /* A SELECT of the table was answered. */
-void refresh_table_worked(struct refresh *r, const struct refresh_table *t);
+void refresh_table_worked(struct refresh *r, struct refresh_table *t);
 
 /* ---- refresh_reads.c ---- */
 /* Count what was read since the last call; bounded. */
@@ -88,10 +97,19 @@ void refresh_take_rings(struct refresh *r);
 /* Is it hot: read above the threshold, or in the warm list? */
 bool refresh_is_hot(const struct refresh_table *t, const struct hot_keys *h,
     const struct hot_key *k, int64_t now_ms);
+/* How long before its expiry a key of such a TTL is due at the latest. */
+int64_t refresh_lead_least_ms(int64_t ttl_ms);
 /* Load what is due of one table, and stretch what can't be loaded. */
 void refresh_load(struct refresh *r, struct refresh_table *t);
 /* The script for plain keys. */
 extern const char refresh_plain_script[];
+
+/* ---- refresh_wait.c ---- */
+/* A sql_wait of ours: where a query takes so long that values would be over before it is answered (MySQL
+ * may hang for as long as the time-out) they are kept for their readers meanwhile. */
+int refresh_wait(void *refresh, int fd, int timeout_ms);
+/* Keep what may be over before anything can be loaded; waits: for an answer, and looks again soon. */
+void refresh_keep(struct refresh *r, bool waits);
 
 /* ---- refresh_share.c ---- */
 /* Ask who is there, where it is time to. */

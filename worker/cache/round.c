@@ -1,9 +1,9 @@
 #include "worker/cache/round.h"
 
 #include "common/log.h"
-#include "worker/cache/payload.h"
 #include "worker/cache/refresh_ring.h"
 #include "worker/cache/tag.h"
+#include "worker/read_back.h"
 
 #include <stdio.h>
 
@@ -13,7 +13,7 @@ enum {
 	ARENA_KEEP = 256 * 1024,
 	KEY_COLUMNS = 16,
 	MAP_KEEP = 16 * 1024,
-	CALL_ARGUMENTS = 8,
+	CALL_ARGUMENTS = 10,
 	/* what sluice_invalidate takes when it isn't told */
 	MARKER_MS = 60000,
 	MARKER_ABSENT_MS = 2000,
@@ -137,19 +137,13 @@ add_word(struct call *call, struct str word)
 	call->argv[call->argc++] = word;
 }
 
-/* Do its keys know the row's version? */
-static bool
-is_versioned(enum config_mode mode)
-{
-	return mode == MODE_VERSIONED || mode == MODE_POPULATE;
-}
-
 static int
 send_versioned(struct round *r, const struct expected *expected, struct str key,
     const struct told *told, struct err *err)
 {
 	const struct config_template *t = expected->template;
 	struct expected told_key = *expected;
+	bool by_place = !told->unversioned && told->log.len > 0;
 	struct call call = { 0 };
 
 	if (r->cache->reloads != NULL && expected->table->refresh.on_invalidate &&
@@ -162,15 +156,21 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_number(&call, told->version);
 	add_word(&call, told->deleted ? STR("deleted") : STR("row"));
 	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
-	    t->quarantine_ms != QUARANTINE_MS || told->before > 0) {
+	    t->quarantine_ms != QUARANTINE_MS || told->before > 0 || by_place) {
 		add_number(&call, (uint64_t)t->marker_ms);
 		add_number(&call, (uint64_t)t->marker_absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
 	}
-	if (told->before > 0)
+	if (by_place) {
+		add_word(&call, STR("")); /* before and lower are those of values that were put */
+		add_word(&call, STR(""));
+		add_word(&call, told->log);
+		add_number(&call, told->at_ms);
+	} else if (told->before > 0) {
 		add_number(&call, told->before);
-	if (told->before > 0 && told->lower > 1)
-		add_number(&call, told->lower);
+		if (told->lower > 1)
+			add_number(&call, told->lower);
+	}
 	return round_send(r, &told_key, call.argc, call.argv, err);
 }
 
@@ -190,31 +190,32 @@ send_refused(struct round *r, const struct expected *expected, struct str key, u
 	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
-/* The new row, where the newest change holds all of it; else it is told as with mode versioned.  So is a
- * repeat: there may have been newer ones since. */
+/* The row as it was read back; without that it is told as with mode versioned. */
 static int
 send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
     struct err *err)
 {
 	const struct config_template *t = expected->template;
+	const struct row_now *now = read_back_of(r->row, told);
 	struct call call = { 0 };
 
-	buf_reset(&r->message);
-	if (told->unversioned || told->deleted || told->repeat || told->newest == NULL ||
-	    !payload_of(told->newest, &r->message))
+	if (now == NULL)
 		return send_versioned(r, expected, key, told, err);
 	expected->what = EXPECT_POPULATE;
 	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
-	expected->version = told->version;
+	expected->version = now->version;
 	call.argc = library_call(r->library, STR("sluice_populate"), key, call.argv);
-	add_number(&call, told->version);
-	add_word(&call, (struct str){ r->message.data, r->message.len });
+	add_number(&call, now->version);
+	add_word(&call, now->value);
 	add_number(&call, (uint64_t)t->ttl_ms);
 	add_word(&call, STR("")); /* jitter */
 	add_word(&call, STR("")); /* stale_for */
 	add_number(&call, (uint64_t)t->marker_ms);
 	add_number(&call, t->populate_always);
 	add_number(&call, (uint64_t)t->marker_absent_ms);
+	if (r->clock.known)
+		add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
+	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }
 
@@ -246,7 +247,7 @@ static struct announced *
 announced_of(struct round *r, const struct expected *expected, const struct told *told,
     bool one_row)
 {
-	bool versioned = is_versioned(expected->template->mode);
+	bool versioned = mode_is_versioned(expected->template->mode);
 	struct announced *announced;
 
 	if (!announce_is_on(r->config) || expected->template->mode == MODE_TAG)
@@ -259,7 +260,8 @@ announced_of(struct round *r, const struct expected *expected, const struct told
 		.reason = versioned && told->unversioned ? "unversioned" :
 		    one_row && told->deleted		 ? "deleted" :
 							   "changed",
-		.has_version = one_row && told->anything && !told->unversioned,
+		.has_version =
+		    one_row && told->anything && !told->unversioned && told->log.len == 0,
 		.version = told->version,
 	};
 	return announced;
@@ -325,7 +327,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 	struct expected expected = {
 		.what = EXPECT_CALL, .table = row->table->config, .template = template->config
 	};
-	bool versioned = is_versioned(template->config->mode);
+	bool versioned = mode_is_versioned(template->config->mode);
 	struct told told = { 0 };
 
 	if (versioned || announce_is_on(r->config))
@@ -347,6 +349,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 	if (versioned && !told.anything)
 		return 0;
 	r->by = told.newest != NULL ? told.newest : row->changes;
+	r->row = row;
 	/* a row's images may have one key */
 	return send_key(r, &expected, &told,
 	    template->one_row && (versioned || row->images == NULL), template->one_row, err);
@@ -396,9 +399,10 @@ send_row(struct round *r, const struct touched *row, struct err *err)
 
 		if (mode == MODE_NONE || table->templates[i].from_row)
 			continue;
-		if ((plain || is_versioned(mode)) && send_rendered(r, row, i, values, err) != 0)
+		if ((plain || mode_is_versioned(mode)) &&
+		    send_rendered(r, row, i, values, err) != 0)
 			return -1;
-		if (!is_versioned(mode) && send_images(r, row, i, err) != 0)
+		if (!mode_is_versioned(mode) && send_images(r, row, i, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -413,6 +417,7 @@ send_owed(struct round *r, const struct owed *owed, struct err *err)
 	};
 
 	r->by = owed->told.newest;
+	r->row = owed->row;
 	buf_reset(&r->key);
 	buf_add(&r->key, owed->key.data, owed->key.len);
 	if (owed->template->mode == MODE_SCAN) {
@@ -422,8 +427,19 @@ send_owed(struct round *r, const struct owed *owed, struct err *err)
 			bl->scan_pass = pass;
 		return 0;
 	}
-	return send_key(r, &expected, &owed->told, is_versioned(owed->template->mode),
-	    is_versioned(owed->template->mode), err);
+	return send_key(r, &expected, &owed->told, mode_is_versioned(owed->template->mode),
+	    mode_is_versioned(owed->template->mode), err);
+}
+
+/* How the clocks stand, for rounds to come. */
+static int
+ask_time(struct round *r, struct err *err)
+{
+	struct str time[] = { STR("TIME") };
+
+	return r->populates ?
+	    round_send(r, &(struct expected){ .what = EXPECT_CLOCK }, 1, time, err) :
+	    0;
 }
 
 /* With nothing under way: the next page of a tag, in memory of its own, however large the set is. */
@@ -451,13 +467,14 @@ round_start(struct round *r, const struct batch *batch, struct err *err)
 	r->unlink[0] = STR("UNLINK");
 	r->unlink_count = 1;
 	r->unlink_bytes = r->queued_bytes = 0;
+	r->populates = false;
 	for (const struct touched *row = batch->touched; row != NULL; row = row->next)
 		if (send_row(r, row, err) != 0)
 			return -1;
 	for (const struct owed *owed = batch->owed.first; owed != NULL; owed = owed->next)
 		if (send_owed(r, owed, err) != 0)
 			return -1;
-	if (send_unlink(r, err) != 0 || next_tag(r, err) != 0)
+	if (send_unlink(r, err) != 0 || ask_time(r, err) != 0 || next_tag(r, err) != 0)
 		return -1;
 	return redis_flush(r->redis, err);
 }
@@ -537,6 +554,8 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_REFUSED:
 		return 0;
+	case EXPECT_CLOCK:
+		return server_clock_take(&r->clock, reply, err);
 	case EXPECT_ANNOUNCED:
 		return wrong_type ? fail(reply, err) : 0;
 	case EXPECT_CALL:
@@ -544,7 +563,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 			round_refused(r, e);
 			return 0;
 		}
-		if (!is_versioned(e->template->mode))
+		if (!mode_is_versioned(e->template->mode))
 			return round_announce_all(r, e, err);
 		count_answer(r, reply->text);
 		wake_refresh(r, e, reply->text);

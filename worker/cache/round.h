@@ -9,6 +9,7 @@
 #include "worker/cache/cache.h"
 #include "worker/cache/library.h"
 #include "worker/cache/scan.h"
+#include "worker/cache/server_clock.h"
 #include "worker/cache/untouched.h"
 #include "worker/cache/verify_ring.h"
 
@@ -17,12 +18,13 @@
  * Each key is sent once a round, in the way that its template's mode says, the keys of the rows
  * before and after where the changes have them or the store found them (worker/owed.h):
  *	delete		UNLINK, many keys a command
- *	versioned	sluice_invalidate with the highest version of the row's changes, or without
- *			one where a change has none or left the row's as it was
+ *	versioned	sluice_invalidate with the highest version of the row's changes, where the
+ *			table has none with their highest place in one log, or without either where
+ *			a change has none or left the row's version as it was
  *	generation	sluice_generation_raise; table the same, of the table's one key
  *	tag		the members of the set, page by page; see tag.h
- *	populate	sluice_populate with the row, where its newest change holds all of it (payload.h),
- *			else as versioned
+ *	populate	sluice_populate with the row as it was read back (worker/read_back.h), else as
+ *			versioned
  *	scan		nothing of the round's: the pattern is remembered, see scan.h
  * What was invalidated is announced (announce.h) in the same round.
  * Answers come in the order of the commands, so what is expected is a queue.  A key that names a
@@ -48,6 +50,7 @@ struct expected {
 		EXPECT_CALL, /* a function with the template's key */
 		EXPECT_POPULATE,
 		EXPECT_REFUSED,
+		EXPECT_CLOCK,
 		EXPECT_ANNOUNCED,
 		EXPECT_TIME, /* the rest: tag.c's */
 		EXPECT_MEMBERS,
@@ -70,7 +73,8 @@ struct round {
 	struct redis *redis;
 	const struct library *library;
 	const struct untouched *untouched;
-	struct scan *scan; /* NULL: no template has mode scan */
+	struct scan *scan;	   /* NULL: no template has mode scan */
+	struct server_clock clock; /* where rows are populated: as old as the last answer */
 
 	/* of one round */
 	struct arena arena; /* keys and what is expected, then replies */
@@ -81,7 +85,9 @@ struct round {
 	const struct announced *unlinked;
 	const struct batch *batch; /* while it is sent */
 	const struct change *by;   /* what the key that is sent is told of; NULL: not known */
+	const struct touched *row; /* whose it is; NULL: not known */
 	size_t unlink_bytes, queued_bytes;
+	bool populates; /* some row */
 	struct expected *first, *last;
 	struct arena tags_arena;
 	struct tag *tags; /* whose members are still to be invalidated */

@@ -14,9 +14,9 @@ round_check(struct round *r, const struct expected *expected, const struct told 
 	check->table = expected->table;
 	check->template = expected->template;
 	check->key = (struct str){ arena_copy(&r->arena, r->key.data, r->key.len), r->key.len };
-	check->said = (struct verify_said){
-		.versioned = !told->unversioned, .deleted = told->deleted, .version = told->version
-	};
+	check->said = (struct verify_said){ .versioned = !told->unversioned && told->log.len == 0,
+		.deleted = told->deleted,
+		.version = told->version };
 	if (r->by != NULL) {
 		check->lane = r->by->entry->lane;
 		check->change = r->by->entry->id;

@@ -148,6 +148,7 @@ tag_answer(struct round *r, const struct expected *e, const struct redis_reply *
 	case EXPECT_UNLINK:
 	case EXPECT_ANNOUNCED:
 	case EXPECT_REFUSED:
+	case EXPECT_CLOCK:
 	case EXPECT_POPULATE:
 	case EXPECT_CALL:
 		break;

@@ -2,6 +2,7 @@
 
 #include "common/map.h"
 #include "worker/cache/hot_keys.h"
+#include "worker/cache/payload.h"
 #include "worker/store/literal.h"
 #include "worker/store/session.h"
 
@@ -114,9 +115,10 @@ add_columns(const struct looking *l, struct buf *out)
 		literal_add_name(out, table_version_column(l->table)->name);
 	else
 		buf_add_str(out, "NULL");
-	for (unsigned i = 0; l->populate && i < l->table->column_count; i++) {
+	if (l->populate) {
 		buf_add_char(out, ',');
-		literal_add_name(out, l->table->columns[i].name);
+		literal_add_name(out, l->table->name);
+		buf_add_str(out, ".*");
 	}
 	buf_add_str(out, " FROM ");
 	literal_add_name(out, l->table->name);
@@ -169,29 +171,13 @@ add_keys(const struct looking *l, struct buf *out)
 	return asked;
 }
 
-/* As payload.h writes it. */
 static struct str
 content_of(const struct looking *l, const struct sql_result *result, size_t row)
 {
 	struct buf json = { 0 };
 	struct str copy;
 
-	buf_add_char(&json, '{');
-	for (unsigned i = 0; i < l->table->column_count; i++) {
-		const struct column *column = &l->table->columns[i];
-		struct str cell = sql_cell(result, row, l->table->key_count + 1 + i);
-
-		buf_add_str(&json, i > 0 ? "," : "");
-		buf_add_json(&json, column->name, strlen(column->name));
-		buf_add_char(&json, ':');
-		if (cell.data == NULL)
-			buf_add_str(&json, "null");
-		else if (column->kind == COLUMN_INT)
-			buf_add(&json, cell.data, cell.len);
-		else
-			buf_add_json(&json, cell.data, cell.len);
-	}
-	buf_add_char(&json, '}');
+	payload_add_row(&json, result, row, l->table->key_count + 1);
 	copy = (struct str){ arena_copy(&l->eye->arena, json.data, json.len), json.len };
 	buf_deinit(&json);
 	return copy;

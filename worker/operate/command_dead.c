@@ -400,6 +400,7 @@ act(struct dead_access *a, dead_page *page, dead_page *kept)
 	if (code != EXIT_CODE_OK || a->dry_run)
 		return code;
 	fflush(stdout);
+	a->whole = page == replay_page;
 	code = go_through(a, page, kept);
 	if (code != EXIT_CODE_OK)
 		return code;
@@ -554,6 +555,7 @@ obey(struct dead_access *a, enum verb verb)
 	case LIST:
 		return go_through(a, list_page, list_page);
 	case SHOW:
+		a->whole = true;
 		return go_through(a, show_page, show_page);
 	case REPLAY:
 		return act(a, replay_page, dead_kept_replay);

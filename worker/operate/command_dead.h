@@ -51,6 +51,7 @@ struct dead_access {
 	struct position stream_after;
 	struct letter_topic_reader *topic;
 	bool topic_given; /* the only one */
+	bool whole;	  /* payloads are wanted */
 	struct letter_filter filter;
 	const char *kept_id; /* only the letter of this id in that home; else all, unless */
 	bool has_number;     /* only letters of MySQL are meant */

@@ -170,11 +170,13 @@ add_owed(struct text_table *t, const struct explain *x, const struct owed *owed)
 		[MODE_GENERATION] = "generation",
 		[MODE_TAG] = "tag",
 		[MODE_TABLE] = "table",
+		[MODE_SCAN] = "scan",
+		[MODE_POPULATE] = "populate",
 		[MODE_NONE] = "none" };
 	struct buf version = { 0 };
 	const char *cells[4];
 
-	if (owed->template->mode != MODE_VERSIONED)
+	if (!mode_is_versioned(owed->template->mode))
 		buf_add_str(&version, "");
 	else if (owed->told.unversioned)
 		buf_add_str(&version, "unversioned");

@@ -111,6 +111,21 @@ print_reasons(yyjson_val *root, struct buf *out)
 }
 
 static void
+print_bounded(yyjson_val *root, struct buf *out)
+{
+	yyjson_val *bounded = yyjson_obj_get(root, "bounded"), *table;
+	yyjson_arr_iter iter = yyjson_arr_iter_with(bounded);
+	const char *before = "bounded, not race-free (versioned, and no version): ";
+
+	while ((table = yyjson_arr_iter_next(&iter)) != NULL) {
+		buf_printf(out, "%s%s", before, yyjson_get_str(table));
+		before = ", ";
+	}
+	if (yyjson_arr_size(bounded) > 0)
+		buf_add_char(out, '\n');
+}
+
+static void
 print_breakers(yyjson_val *root, struct buf *out)
 {
 	static const char *const heads[] = { "dependency", "breaker", "since", "failures", "why",
@@ -173,6 +188,7 @@ print_status(const struct buf *body)
 	print_head(root, &out);
 	print_verify(root, &out);
 	print_reasons(root, &out);
+	print_bounded(root, &out);
 	buf_add_char(&out, '\n');
 	print_breakers(root, &out);
 	buf_add_char(&out, '\n');

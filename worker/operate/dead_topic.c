@@ -6,7 +6,7 @@
 static int
 topic_open(struct dead_access *a, struct err *err)
 {
-	a->topic = letter_topic_reader_new(&a->config, err);
+	a->topic = letter_topic_reader_new(&a->config, LETTER_KEYS_MAX, err);
 	return a->topic != NULL ? 0 : -1;
 }
 
@@ -39,7 +39,8 @@ one(struct dead_access *a, size_t *count, struct err *err)
 	if (a->topic_given || !letter_topic_id(a->kept_id, &partition, &offset))
 		return 0;
 	a->topic_given = true;
-	if (letter_topic_page(a->topic, &a->filter, &a->arena, a->letters, count, err) != 0)
+	if (letter_topic_page(a->topic, &a->filter, a->whole, &a->arena, a->letters, count, err) !=
+	    0)
 		return -1;
 	*count =
 	    *count > 0 && a->letters[0].partition == partition && a->letters[0].offset == offset;
@@ -51,7 +52,7 @@ topic_page(struct dead_access *a, size_t *count, struct err *err)
 {
 	if (a->kept_id != NULL)
 		return one(a, count, err);
-	return letter_topic_page(a->topic, &a->filter, &a->arena, a->letters, count, err);
+	return letter_topic_page(a->topic, &a->filter, a->whole, &a->arena, a->letters, count, err);
 }
 
 static int

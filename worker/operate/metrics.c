@@ -72,6 +72,10 @@ print_invalidations(const struct snapshot *s, struct buf *out)
 	    (double)t->outbox_rows);
 	series_counter(out, "sluice_populated_total", "Cache entries written with the new row.",
 	    t->populated);
+	series_counter(out, "sluice_not_populated_total",
+	    "Rows that could not be read back, or were more than a batch keeps, and were "
+	    "invalidated instead.",
+	    t->not_populated);
 	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
 	series_gauge(out, "sluice_scan_patterns",
 	    "Patterns of mode scan that are looked for or wait.",

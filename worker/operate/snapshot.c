@@ -120,6 +120,7 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 	for (int i = 0; i < INVALIDATION_ANSWERS; i++)
 		total->invalidation_answers[i] += SEE(c->invalidation_answers[i]);
 	total->populated += SEE(c->populated);
+	total->not_populated += SEE(c->not_populated);
 	total->announced += SEE(c->announced);
 	total->scan_patterns += SEE(c->scan_patterns);
 	total->scan_patterns_waiting += SEE(c->scan_patterns_waiting);

@@ -57,6 +57,7 @@ struct origin {
 	uint64_t pos, row;
 	struct str gtid;
 	uint64_t server_id, xid;
+	uint64_t at_ms; /* the server's time */
 };
 
 struct event {

@@ -27,13 +27,14 @@ struct wrapped {
 static void
 unwrap(struct wrapped *w)
 {
-	yyjson_val *root = yyjson_doc_get_root(w->doc);
-	yyjson_val *schema = yyjson_obj_get(root, "schema");
-	yyjson_val *payload = yyjson_obj_get(root, "payload");
+	yyjson_val *root = yyjson_doc_get_root(w->doc), *schema, *payload;
 
 	w->payload = root;
-	if (yyjson_obj_size(root) == 2 && payload != NULL &&
-	    (yyjson_is_obj(schema) || yyjson_is_null(schema))) {
+	if (yyjson_obj_size(root) != 2)
+		return;
+	schema = yyjson_obj_get(root, "schema");
+	payload = yyjson_obj_get(root, "payload");
+	if (payload != NULL && (yyjson_is_obj(schema) || yyjson_is_null(schema))) {
 		w->schema = schema;
 		w->payload = payload;
 	}
@@ -169,25 +170,70 @@ take_keys(struct decoding *d)
 	return other != NULL ? take_key(d, other->value.text, &d->event->old_key) : 0;
 }
 
+/* Members of `source` that are used.  It has many: they are found in one pass. */
+struct source_members {
+	yyjson_val *db, *table, *snapshot, *file, *pos, *row, *gtid, *server_id, *lsn, *ts_ms,
+	    *change_lsn;
+};
+
+static yyjson_val **
+source_member(struct source_members *of, struct str name)
+{
+	switch (name.len) {
+	case 2:
+		return str_equal(name, STR("db")) ? &of->db : NULL;
+	case 3:
+		return str_equal(name, STR("pos")) ? &of->pos :
+		    str_equal(name, STR("row"))	   ? &of->row :
+		    str_equal(name, STR("lsn"))	   ? &of->lsn :
+						     NULL;
+	case 4:
+		return str_equal(name, STR("file")) ? &of->file :
+		    str_equal(name, STR("gtid"))    ? &of->gtid :
+						      NULL;
+	case 5:
+		return str_equal(name, STR("table")) ? &of->table :
+		    str_equal(name, STR("ts_ms"))    ? &of->ts_ms :
+						       NULL;
+	case 8:
+		return str_equal(name, STR("snapshot")) ? &of->snapshot : NULL;
+	case 9:
+		return str_equal(name, STR("server_id")) ? &of->server_id : NULL;
+	case 10:
+		return str_equal(name, STR("change_lsn")) ? &of->change_lsn : NULL;
+	default:
+		return NULL;
+	}
+}
+
 static void
 take_source(struct event *event, yyjson_val *source)
 {
-	yyjson_val *snapshot = yyjson_obj_get(source, "snapshot");
-	struct str lsn = json_tree_member(source, "lsn");
+	struct source_members of = { 0 };
+	size_t i, count;
+	yyjson_val *name, *given;
 
-	event->db = json_tree_member(source, "db");
-	event->table = json_tree_member(source, "table");
-	event->snapshot = yyjson_is_true(snapshot) ||
-	    (yyjson_is_str(snapshot) && !json_tree_is(snapshot, "false"));
-	event->origin.file = json_tree_member(source, "file");
+	yyjson_obj_foreach(source, i, count, name, given)
+	{
+		yyjson_val **member = source_member(&of, json_tree_text(name));
+
+		if (member != NULL && *member == NULL)
+			*member = given;
+	}
+	event->db = json_tree_as_text(of.db);
+	event->table = json_tree_as_text(of.table);
+	event->snapshot = yyjson_is_true(of.snapshot) ||
+	    (yyjson_is_str(of.snapshot) && !json_tree_is(of.snapshot, "false"));
+	event->origin.file = json_tree_as_text(of.file);
 	if (event->origin.file.len == 0)
-		event->origin.file = json_tree_member(source, "change_lsn");
+		event->origin.file = json_tree_as_text(of.change_lsn);
 	if (event->origin.file.len == 0)
-		event->origin.file = lsn;
-	event->origin.pos = json_tree_number(source, "pos");
-	event->origin.row = json_tree_number(source, "row");
-	event->origin.gtid = json_tree_member(source, "gtid");
-	event->origin.server_id = json_tree_number(source, "server_id");
+		event->origin.file = json_tree_as_text(of.lsn);
+	event->origin.pos = json_tree_as_number(of.pos);
+	event->origin.row = json_tree_as_number(of.row);
+	event->origin.gtid = json_tree_as_text(of.gtid);
+	event->origin.server_id = json_tree_as_number(of.server_id);
+	event->origin.at_ms = json_tree_as_number(of.ts_ms);
 }
 
 static yyjson_val *
@@ -205,12 +251,16 @@ bad_event(struct decoding *d, const char *sentence)
 	return entry_refuse(d->entry, d->arena, REASON_BAD_EVENT, "%s", sentence);
 }
 
+/* The members of a payload that make it an envelope. */
+struct envelope {
+	yyjson_val *op, *source, *before, *after;
+};
+
 /* before or after; null and missing are the same. */
 static int
-take_member(struct decoding *d, const struct wrapped *w, const char *name, struct image *image)
+take_member(struct decoding *d, const struct wrapped *w, const char *name, yyjson_val *row,
+    struct image *image)
 {
-	yyjson_val *row = yyjson_obj_get(w->payload, name);
-
 	if (row == NULL || yyjson_is_null(row))
 		return 0;
 	if (!yyjson_is_obj(row))
@@ -219,15 +269,15 @@ take_member(struct decoding *d, const struct wrapped *w, const char *name, struc
 }
 
 static int
-decode_row(struct decoding *d, const struct wrapped *w, enum event_op op)
+decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e, enum event_op op)
 {
 	struct event *event = d->event;
 
 	event->kind = EVENT_ROW;
 	event->op = op;
 	event->snapshot |= op == EVENT_READ;
-	if (take_member(d, w, "before", &event->before) < 0 ||
-	    take_member(d, w, "after", &event->after) < 0)
+	if (take_member(d, w, "before", e->before, &event->before) < 0 ||
+	    take_member(d, w, "after", e->after, &event->after) < 0)
 		return -1;
 	if (op == EVENT_DELETE && !event->before.there && !event->key.there)
 		return bad_event(d, "a delete has neither a row before nor a key");
@@ -237,17 +287,19 @@ decode_row(struct decoding *d, const struct wrapped *w, enum event_op op)
 }
 
 static int
-decode_envelope(struct decoding *d, const struct wrapped *w, struct str op)
+decode_envelope(struct decoding *d, const struct wrapped *w, const struct envelope *e)
 {
-	take_source(d->event, yyjson_obj_get(w->payload, "source"));
+	struct str op = json_tree_text(e->op);
+
+	take_source(d->event, e->source);
 	if (str_equal(op, STR("c")))
-		return decode_row(d, w, EVENT_CREATE);
+		return decode_row(d, w, e, EVENT_CREATE);
 	if (str_equal(op, STR("u")))
-		return decode_row(d, w, EVENT_UPDATE);
+		return decode_row(d, w, e, EVENT_UPDATE);
 	if (str_equal(op, STR("d")))
-		return decode_row(d, w, EVENT_DELETE);
+		return decode_row(d, w, e, EVENT_DELETE);
 	if (str_equal(op, STR("r")))
-		return decode_row(d, w, EVENT_READ);
+		return decode_row(d, w, e, EVENT_READ);
 	if (str_equal(op, STR("t"))) {
 		d->event->kind = EVENT_TRUNCATE;
 		return 0;
@@ -325,11 +377,33 @@ is_heartbeat(yyjson_val *payload)
 	return yyjson_obj_size(payload) > 0;
 }
 
+static bool
+is_envelope(yyjson_val *payload, struct envelope *e)
+{
+	size_t i, count;
+	yyjson_val *name, *given;
+
+	*e = (struct envelope){ 0 };
+	yyjson_obj_foreach(payload, i, count, name, given)
+	{
+		struct str text = json_tree_text(name);
+		yyjson_val **member = str_equal(text, STR("op")) ? &e->op :
+		    str_equal(text, STR("source"))		 ? &e->source :
+		    str_equal(text, STR("before"))		 ? &e->before :
+		    str_equal(text, STR("after"))		 ? &e->after :
+								   NULL;
+
+		if (member != NULL && *member == NULL)
+			*member = given;
+	}
+	return yyjson_is_str(e->op) && (e->source != NULL || e->before != NULL || e->after != NULL);
+}
+
 static int
 decode_payload(struct decoding *d, const struct wrapped *w)
 {
-	yyjson_val *payload = w->payload, *op = yyjson_obj_get(payload, "op");
-	yyjson_val *status = yyjson_obj_get(payload, "status");
+	yyjson_val *payload = w->payload, *status;
+	struct envelope envelope;
 
 	if (yyjson_is_null(payload)) {
 		d->event->kind = EVENT_TOMBSTONE;
@@ -337,11 +411,9 @@ decode_payload(struct decoding *d, const struct wrapped *w)
 	}
 	if (!yyjson_is_obj(payload))
 		return bad_event(d, "the event is not an object");
-	if (yyjson_is_str(op) &&
-	    (yyjson_obj_get(payload, "source") != NULL ||
-		yyjson_obj_get(payload, "after") != NULL ||
-		yyjson_obj_get(payload, "before") != NULL))
-		return decode_envelope(d, w, json_tree_text(op));
+	if (is_envelope(payload, &envelope))
+		return decode_envelope(d, w, &envelope);
+	status = yyjson_obj_get(payload, "status");
 	if (yyjson_is_str(status) && yyjson_obj_get(payload, "data_collections") != NULL) {
 		d->event->kind = EVENT_TRANSACTION;
 		d->event->detail = json_tree_text(status);

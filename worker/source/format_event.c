@@ -1,6 +1,7 @@
 #include "common/err.h"
 #include "worker/lane.h"
 #include "worker/source/event.h"
+#include "worker/source/log_place.h"
 #include "worker/source/source.h"
 
 #include <string.h>
@@ -214,6 +215,8 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 		change->row_key = event->key.fields;
 		change->row_key_count = event->key.count;
 	}
+	if (entry->lane->source->wants_places)
+		log_place_of(event, arena, &change->place);
 	if (event->kind == EVENT_TOMBSTONE) {
 		change->op = CHANGE_DELETE;
 		return take_key(entry, arena, event, change);

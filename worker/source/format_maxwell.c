@@ -37,6 +37,7 @@ take_position(struct event *event, yyjson_val *root)
 	event->origin.gtid = json_tree_member(root, "gtid");
 	event->origin.server_id = json_tree_number(root, "server_id");
 	event->origin.xid = json_tree_number(root, "xid");
+	event->origin.at_ms = json_tree_number(root, "ts") * 1000;
 }
 
 /* The message's key: {"database", "table", "pk.id": 1}, as Maxwell's hash form has it. */

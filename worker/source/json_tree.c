@@ -7,26 +7,50 @@
 /* The parser's tree is sixteen bytes a value: "[1,1,1…" is eight times its text. */
 #define TREE_BYTES_MAX ((size_t)32 << 20)
 
+/* A thread's trees live one after the other: the usual one has its place here, which stays warm. */
+static _Thread_local struct {
+	_Alignas(16) char bytes[32 * 1024];
+	bool taken;
+} place;
+
 static void *
 tree_malloc(void *ctx, size_t size)
 {
 	(void)ctx;
+	if (size <= sizeof(place.bytes) && !place.taken) {
+		place.taken = true;
+		return place.bytes;
+	}
 	return size <= TREE_BYTES_MAX ? malloc(size) : NULL;
-}
-
-static void *
-tree_realloc(void *ctx, void *old, size_t old_size, size_t size)
-{
-	(void)ctx;
-	(void)old_size;
-	return size <= TREE_BYTES_MAX ? realloc(old, size) : NULL;
 }
 
 static void
 tree_free(void *ctx, void *old)
 {
 	(void)ctx;
-	free(old);
+	if (old == place.bytes)
+		place.taken = false;
+	else
+		free(old);
+}
+
+static void *
+tree_realloc(void *ctx, void *old, size_t old_size, size_t size)
+{
+	void *moved;
+
+	if (size > TREE_BYTES_MAX)
+		return NULL;
+	if (old != place.bytes)
+		return realloc(old, size);
+	if (size <= sizeof(place.bytes))
+		return old;
+	moved = malloc(size);
+	if (moved == NULL)
+		return NULL;
+	memcpy(moved, old, old_size);
+	tree_free(ctx, old);
+	return moved;
 }
 
 static const yyjson_alc tree_memory = { tree_malloc, tree_realloc, tree_free, NULL };
@@ -66,20 +90,29 @@ json_tree_text(yyjson_val *value)
 }
 
 struct str
+json_tree_as_text(yyjson_val *value)
+{
+	return yyjson_is_str(value) ? json_tree_text(value) : (struct str){ "", 0 };
+}
+
+uint64_t
+json_tree_as_number(yyjson_val *value)
+{
+	uint64_t n;
+
+	return yyjson_is_raw(value) && number_u64(json_tree_text(value), &n) ? n : 0;
+}
+
+struct str
 json_tree_member(yyjson_val *object, const char *name)
 {
-	yyjson_val *member = yyjson_obj_get(object, name);
-
-	return yyjson_is_str(member) ? json_tree_text(member) : (struct str){ "", 0 };
+	return json_tree_as_text(yyjson_obj_get(object, name));
 }
 
 uint64_t
 json_tree_number(yyjson_val *object, const char *name)
 {
-	yyjson_val *member = yyjson_obj_get(object, name);
-	uint64_t n;
-
-	return yyjson_is_raw(member) && number_u64(json_tree_text(member), &n) ? n : 0;
+	return json_tree_as_number(yyjson_obj_get(object, name));
 }
 
 bool

@@ -21,6 +21,10 @@ void json_tree_close(yyjson_doc *doc);
 
 /* Of a name, a text or a number. */
 struct str json_tree_text(yyjson_val *value);
+/* As text; empty where it isn't there or isn't a text. */
+struct str json_tree_as_text(yyjson_val *value);
+/* As a number, 0 where it isn't there, isn't whole or doesn't fit. */
+uint64_t json_tree_as_number(yyjson_val *value);
 /* The member as text; empty where it isn't there or isn't a text. */
 struct str json_tree_member(yyjson_val *object, const char *name);
 /* The member's number, 0 where it isn't there, isn't whole or doesn't fit. */

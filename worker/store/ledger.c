@@ -169,8 +169,8 @@ ledger_advance(struct sql *sql, struct ledger_step *steps, size_t count, struct 
 /* --- one lane's row --- */
 
 static int
-read_row(const struct sql_result *result, const char *owner, struct ledger_row *row,
-    struct err *err)
+read_row(const struct sql_result *result, const struct lane *lane, const char *owner,
+    struct ledger_row *row, struct err *err)
 {
 	uint64_t lanes_of_source;
 
@@ -181,7 +181,8 @@ read_row(const struct sql_result *result, const char *owner, struct ledger_row *
 	    !position_parse(sql_cell(result, 0, 1), &row->position) ||
 	    !position_parse(sql_cell(result, 0, 2), &row->done) ||
 	    !number_u64(sql_cell(result, 0, 4), &lanes_of_source))
-		return err_set(err, ERR_FATAL, 0, "the ledger row of a lane is damaged");
+		return err_set(err, ERR_FATAL, 0, "the ledger row of lane %s is damaged",
+		    lane->name);
 	copy_cell(result, 0, 3, row->identity, sizeof(row->identity));
 	row->lanes_of_source = (unsigned)lanes_of_source;
 	copy_cell(result, 0, 5, row->halted, sizeof(row->halted));
@@ -210,7 +211,7 @@ select_row(struct sql *sql, const struct lane *lane, const char *owner, struct l
 	buf_add_str(&select, " FOR UPDATE");
 	if (session_send(sql, &select, &result, err) != 0)
 		return -1;
-	status = read_row(&result, owner, row, err);
+	status = read_row(&result, lane, owner, row, err);
 	sql_result_free(&result);
 	return status;
 }
@@ -349,7 +350,8 @@ read_places(const struct sql_result *result, struct ledger_place *list, struct e
 		if (!position_parse(sql_cell(result, i, 1), &list[i].done) ||
 		    !number_u64(sql_cell(result, i, 2), &lanes_of_source) ||
 		    !position_parse(sql_cell(result, i, 3), &list[i].position))
-			return err_set(err, ERR_FATAL, 0, "the ledger row of a lane is damaged");
+			return err_set(err, ERR_FATAL, 0, "the ledger row of lane %s is damaged",
+			    list[i].name);
 		list[i].lanes_of_source = (unsigned)lanes_of_source;
 	}
 	return 0;
@@ -380,7 +382,13 @@ ledger_places(struct sql *sql, const char *prefix, struct ledger_place **list, s
 		status = read_places(&result, *list, err);
 		sql_result_free(&result);
 	}
-	return session_end(sql, status, err);
+	status = session_end(sql, status, err);
+	if (status != 0) {
+		free(*list);
+		*list = NULL;
+		*count = 0;
+	}
+	return status;
 }
 
 static void

@@ -108,7 +108,12 @@ letters_groups(struct sql *sql, const struct letter_filter *filter, struct lette
 	}
 	*count = result.rows;
 	sql_result_free(&result);
-	return session_end(sql, 0, err);
+	if (session_end(sql, 0, err) == 0)
+		return 0;
+	free(*groups);
+	*groups = NULL;
+	*count = 0;
+	return -1;
 }
 
 static void

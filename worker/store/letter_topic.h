@@ -15,15 +15,25 @@
  * what is there is what is the last with its key.
  */
 
-/* All letters that there are when it is made, for one command.  Keys are held in memory, payloads not. */
+/*
+ * The letters of the topic, for one command.  Keys are held in memory, about keys_max bytes of them at a
+ * time, payloads not: a topic whose keys have room is read twice, of a larger one the rest once more for
+ * each keys_max bytes of them.
+ */
+enum { LETTER_KEYS_MAX = 8 << 20 };
 struct letter_topic_reader;
-struct letter_topic_reader *letter_topic_reader_new(const struct config *config, struct err *err);
+struct letter_topic_reader *letter_topic_reader_new(const struct config *config, size_t keys_max,
+    struct err *err);
 void letter_topic_reader_free(struct letter_topic_reader **reader);
-/* Begin before the first letter of all (partition -1), or at that place. */
+/* Bytes of keys that are held now. */
+size_t letter_topic_keys(const struct letter_topic_reader *t);
+/* Begin before the first letter of all (partition -1), or go to the one at that place alone (or behind it,
+ * where none is). */
 void letter_topic_rewind(struct letter_topic_reader *t, int partition, int64_t offset);
 /* The next letters that match, at most LETTERS_READ of them, partition by partition, with their ids
- * ("t0-41"), keys and payloads, in arena; *count 0: that was all. */
-int letter_topic_page(struct letter_topic_reader *t, const struct letter_filter *filter,
+ * ("t0-41") and keys, in arena, and where they are wanted whole with their payloads, a few MiB; *count 0: that
+ * was all. */
+int letter_topic_page(struct letter_topic_reader *t, const struct letter_filter *filter, bool whole,
     struct arena *arena, struct letter_entry *letters, size_t *count, struct err *err);
 /* Mark letters as gone; *dropped counts them. */
 int letter_topic_drop(struct letter_topic_reader *t, const struct letter_entry *letters,

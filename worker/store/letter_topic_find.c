@@ -7,16 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The last record of a key; the map holds offset + 1, so that no value is NULL. */
+enum { PAGE_BYTES = 4 << 20, MAP_KEEP = 64 << 10, BEGUN = -2 };
+
+/*
+ * A partition is gone through stretch by stretch, each as long as the keys of its records have room: up
+ * to the partition's end to learn which of them come again, or are gone, and then once more itself.
+ */
 struct letter_topic_reader {
 	const struct config *config;
 	struct kafka_reader *reader;
 	struct kafka_writer *writer; /* NULL: nothing was dropped yet */
-	struct arena keys;
-	struct map *last; /* of each partition; those that have a value */
+	size_t keys_max;
 	int partitions;
-	int partition; /* being read */
-	int64_t next;  /* where to begin in it; -1: it is begun */
+	int partition;	  /* being read */
+	bool one;	  /* only the record at `from` */
+	int64_t from, to; /* the stretch: to -1: it isn't known yet; from -1: the first there is */
+	int64_t next;	  /* where to begin in it, or BEGUN */
+	/* of the stretch: offset + 1 of the last record that has a key and a value, 0: it has none */
+	struct arena keys;
+	struct map last;
 };
 
 bool
@@ -34,66 +43,29 @@ letter_topic_id(const char *text, int *partition, int64_t *offset)
 	return true;
 }
 
-/* What a key's last record is, 0 for a tombstone or none. */
-static int64_t
-last_of(const struct letter_topic_reader *t, int partition, struct str key)
-{
-	const int64_t *next = map_get(&t->last[partition], key.data, key.len);
-
-	return next != NULL ? *next : 0;
-}
-
-static void
-note(struct letter_topic_reader *t, const struct kafka_record *record)
-{
-	struct map *map = &t->last[record->partition];
-	int64_t *next = map_get(map, record->key.data, record->key.len);
-
-	if (next == NULL) {
-		const char *key = arena_copy(&t->keys, record->key.data, record->key.len);
-
-		next = arena_zalloc(&t->keys, sizeof(*next));
-		*map_at(map, key, record->key.len) = next;
-	}
-	*next = record->value.data != NULL ? record->offset + 1 : 0;
-}
-
-static int
-note_all(struct letter_topic_reader *t, struct err *err)
-{
-	struct kafka_record record;
-	int got = 0;
-
-	for (int p = 0; p < t->partitions && got == 0; p++) {
-		if (kafka_reader_start(t->reader, p, -1, err) != 0)
-			return -1;
-		while ((got = kafka_reader_next(t->reader, &record, err)) > 0)
-			if (record.key.data != NULL)
-				note(t, &record);
-	}
-	return got;
-}
-
 struct letter_topic_reader *
-letter_topic_reader_new(const struct config *config, struct err *err)
+letter_topic_reader_new(const struct config *config, size_t keys_max, struct err *err)
 {
 	struct letter_topic_reader *t = calloc(1, sizeof(*t));
 
 	CHECK(t != NULL);
 	t->config = config;
-	arena_init(&t->keys, 0);
+	t->keys_max = keys_max;
+	arena_init(&t->keys, keys_max);
+	map_init(&t->last);
 	t->reader = kafka_reader_new(config, config->dead_topic, err);
-	if (t->reader != NULL) {
-		t->partitions = kafka_reader_partitions(t->reader);
-		t->last = calloc((size_t)t->partitions + 1, sizeof(*t->last));
-		CHECK(t->last != NULL);
-	}
-	for (int p = 0; p < t->partitions; p++)
-		map_init(&t->last[p]);
 	letter_topic_rewind(t, -1, 0);
-	if (t->reader == NULL || note_all(t, err) != 0)
+	if (t->reader == NULL)
 		letter_topic_reader_free(&t);
+	else
+		t->partitions = kafka_reader_partitions(t->reader);
 	return t;
+}
+
+size_t
+letter_topic_keys(const struct letter_topic_reader *t)
+{
+	return arena_bytes(&t->keys);
 }
 
 void
@@ -103,9 +75,7 @@ letter_topic_reader_free(struct letter_topic_reader **reader)
 
 	if (t == NULL)
 		return;
-	for (int p = 0; p < t->partitions; p++)
-		map_deinit(&t->last[p]);
-	free(t->last);
+	map_deinit(&t->last);
 	kafka_reader_free(&t->reader);
 	kafka_writer_free(&t->writer);
 	arena_deinit(&t->keys);
@@ -116,8 +86,81 @@ letter_topic_reader_free(struct letter_topic_reader **reader)
 void
 letter_topic_rewind(struct letter_topic_reader *t, int partition, int64_t offset)
 {
-	t->partition = partition < 0 ? 0 : partition;
-	t->next = partition < 0 ? 0 : offset;
+	t->one = partition >= 0;
+	t->partition = t->one ? partition : 0;
+	t->from = t->one ? offset : -1;
+	t->to = -1;
+}
+
+/* ---- stretches ---- */
+
+/* A key that comes again, also as a tombstone, is that of the later record. */
+static void
+note(struct letter_topic_reader *t, const struct kafka_record *record, bool more)
+{
+	int64_t *next = map_get(&t->last, record->key.data, record->key.len);
+
+	if (next == NULL && !more)
+		return;
+	if (next == NULL) {
+		const char *key = arena_copy(&t->keys, record->key.data, record->key.len);
+
+		next = arena_zalloc(&t->keys, sizeof(*next));
+		*map_at(&t->last, key, record->key.len) = next;
+	}
+	*next = record->value.data != NULL ? record->offset + 1 : 0;
+}
+
+/* Know the keys of the stretch that begins at t->from.  1, 0: nothing is there any more, -1. */
+static int
+stretch(struct letter_topic_reader *t, struct err *err)
+{
+	struct kafka_record record;
+	bool more = true; /* of its records are to come */
+	int got;
+
+	arena_reset(&t->keys);
+	map_reset(&t->last, MAP_KEEP);
+	if (kafka_reader_start(t->reader, t->partition, t->from, err) != 0)
+		return -1;
+	while ((got = kafka_reader_next(t->reader, &record, err)) > 0) {
+		if (record.key.data != NULL)
+			note(t, &record, more);
+		if (more)
+			t->to = record.offset + 1;
+		more = more && !t->one && arena_bytes(&t->keys) < t->keys_max;
+	}
+	t->next = t->from;
+	return got < 0 ? -1 : t->to >= 0;
+}
+
+/* The next record of a stretch: 1, 0: that was all, -1. */
+static int
+next_record(struct letter_topic_reader *t, struct kafka_record *record, struct err *err)
+{
+	while (t->partition < t->partitions) {
+		int got = t->to < 0 ? stretch(t, err) : 1;
+
+		if (got == 1 && t->next != BEGUN &&
+		    kafka_reader_start(t->reader, t->partition, t->next, err) != 0)
+			return -1;
+		if (got == 1) {
+			t->next = BEGUN;
+			got = kafka_reader_next(t->reader, record, err);
+			if (got != 0 && (got < 0 || record->offset < t->to))
+				return got;
+			t->from = t->to;
+			t->to = -1;
+			got = !t->one;
+		}
+		if (got < 0)
+			return -1;
+		if (got == 0) {
+			t->partition = t->one ? t->partitions : t->partition + 1;
+			t->from = -1;
+		}
+	}
+	return 0;
 }
 
 /* ---- letters ---- */
@@ -139,31 +182,54 @@ chunk_key(struct arena *arena, struct str key, uint64_t chunk)
 	return str_of(arena_printf(arena, "%.*s#%llu", STR_ARGS(key), (unsigned long long)chunk));
 }
 
-/* The rest of a payload.  One that is missing makes no payload, which is said where it is read. */
+/* Add the parts from *part on that come in order behind this offset of the letter's partition. */
+static int
+add_parts(struct letter_topic_reader *t, const struct letter_entry *letter, int64_t from,
+    uint64_t *part, struct buf *all, struct arena *arena, struct err *err)
+{
+	struct str wanted = chunk_key(arena, letter->key, *part);
+	struct kafka_record record;
+	int got = 1;
+
+	if (kafka_reader_start(t->reader, letter->partition, from, err) != 0)
+		return -1;
+	while (*part < letter->row.chunks &&
+	    (got = kafka_reader_next(t->reader, &record, err)) == 1) {
+		if (record.value.data == NULL || !str_equal(record.key, wanted))
+			continue;
+		buf_add(all, record.value.data, record.value.len);
+		wanted = chunk_key(arena, letter->key, ++*part);
+	}
+	return got < 0 ? -1 : 0;
+}
+
+/* The rest of a payload is behind its first part, but for one whose writer died when it wrote it anew:
+ * then there is an older one.  What is missing makes no payload, which is said where it is read. */
 static int
 add_chunks(struct letter_topic_reader *t, struct letter_entry *letter, struct arena *arena,
     struct err *err)
 {
-	struct kafka_record record;
 	struct buf all = { 0 };
-	int got = 1;
+	uint64_t part = 1;
+	int status;
 
 	buf_add(&all, letter->payload.data, letter->payload.len);
-	for (uint64_t i = 1; i < letter->row.chunks && got == 1; i++) {
-		int64_t next = last_of(t, letter->partition, chunk_key(arena, letter->key, i));
-
-		if (next == 0)
-			break;
-		got = kafka_reader_start(t->reader, letter->partition, next - 1, err) == 0 ?
-		    kafka_reader_next(t->reader, &record, err) :
-		    -1;
-		if (got == 1 && record.offset == next - 1)
-			buf_add(&all, record.value.data, record.value.len);
-	}
+	status = add_parts(t, letter, letter->offset + 1, &part, &all, arena, err);
+	if (status == 0 && part < letter->row.chunks)
+		status = add_parts(t, letter, -1, &part, &all, arena, err);
 	letter->payload = (struct str){ arena_copy(arena, all.data, all.len), all.len };
 	buf_deinit(&all);
 	t->next = letter->offset + 1;
-	return got < 0 ? -1 : 0;
+	return status;
+}
+
+/* No tombstone, and none with its key behind it. */
+static bool
+is_last(const struct letter_topic_reader *t, const struct kafka_record *record)
+{
+	const int64_t *next = map_get(&t->last, record->key.data, record->key.len);
+
+	return next != NULL && *next == record->offset + 1;
 }
 
 /* Is it the last with its key, a letter, and one that fits? */
@@ -172,8 +238,7 @@ read_letter(struct letter_topic_reader *t, const struct kafka_record *record,
     const struct letter_filter *filter, struct arena *arena, struct letter_entry *letter)
 {
 	*letter = (struct letter_entry){ .partition = record->partition, .offset = record->offset };
-	if (record->key.data == NULL ||
-	    last_of(t, record->partition, record->key) != record->offset + 1 ||
+	if (record->key.data == NULL || !is_last(t, record) ||
 	    !letter_entry_read(letter, header, record, record->at_ms, filter))
 		return false;
 	if (!number_u64(header(record, "chunks"), &letter->row.chunks) || letter->row.chunks == 0)
@@ -182,44 +247,33 @@ read_letter(struct letter_topic_reader *t, const struct kafka_record *record,
 	    (long long)record->offset);
 	letter->key =
 	    (struct str){ arena_copy(arena, record->key.data, record->key.len), record->key.len };
-	letter->payload = (struct str){ arena_copy(arena, record->value.data, record->value.len),
-		record->value.len };
 	return true;
 }
 
-/* The next record, of the next partitions too: 1, 0 or -1. */
-static int
-next_record(struct letter_topic_reader *t, struct kafka_record *record, struct err *err)
-{
-	int got = 0;
-
-	for (; t->partition < t->partitions; t->partition++, t->next = 0) {
-		if (t->next >= 0 && kafka_reader_start(t->reader, t->partition, t->next, err) != 0)
-			return -1;
-		t->next = -1;
-		got = kafka_reader_next(t->reader, record, err);
-		if (got != 0)
-			return got;
-	}
-	return 0;
-}
-
 int
-letter_topic_page(struct letter_topic_reader *t, const struct letter_filter *filter,
+letter_topic_page(struct letter_topic_reader *t, const struct letter_filter *filter, bool whole,
     struct arena *arena, struct letter_entry *letters, size_t *count, struct err *err)
 {
 	struct kafka_record record;
+	size_t bytes = 0;
 	int got = 1;
 
 	*count = 0;
-	while (*count < LETTERS_READ && (got = next_record(t, &record, err)) == 1) {
+	while (*count < LETTERS_READ && bytes < PAGE_BYTES &&
+	    (got = next_record(t, &record, err)) == 1) {
 		struct letter_entry *letter = &letters[*count];
 
 		if (!read_letter(t, &record, filter, arena, letter))
 			continue;
+		++*count;
+		if (!whole)
+			continue;
+		letter->payload =
+		    (struct str){ arena_copy(arena, record.value.data, record.value.len),
+			    record.value.len };
 		if (letter->row.chunks > 1 && add_chunks(t, letter, arena, err) != 0)
 			return -1;
-		++*count;
+		bytes += letter->payload.len;
 	}
 	return got < 0 ? -1 : 0;
 }

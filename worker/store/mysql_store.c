@@ -9,6 +9,7 @@
 
 enum {
 	STATEMENT_ROWS_MAX = 1000,
+	MEMORY_PART = 8,     /* of the rows that are read back: a part of `memory` */
 	PACKET_SPARE = 1024, /* what the protocol puts around a statement */
 	PACKET_MIN = 64 << 10,
 };
@@ -218,6 +219,9 @@ set_limits(struct mysql_store *m)
 	m->limits = (struct rows_limits){
 		.rows_max = (unsigned)(c->batch_max_rows < STATEMENT_ROWS_MAX ? c->batch_max_rows :
 										STATEMENT_ROWS_MAX),
+		.now_bytes_max = (size_t)(c->batch_max_bytes < c->memory_bytes / MEMORY_PART ?
+			c->batch_max_bytes :
+			c->memory_bytes / MEMORY_PART),
 		.lock_wait_ms = c->lock_wait_ms,
 		.foreign_key_wait_ms = c->foreign_key_wait_ms,
 		.table_count = c->table_count,

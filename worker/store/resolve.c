@@ -35,6 +35,8 @@ resolver_start(struct resolver *r, struct schema *schema, struct arena *arena)
 {
 	r->schema = schema;
 	r->arena = arena;
+	r->recent = NULL;
+	r->no_columns = NULL;
 	r->shape_count = 0;
 	r->unknown = false;
 	map_reset(&r->shapes, KEEP_SHAPES);
@@ -95,10 +97,21 @@ shape_new(struct resolver *r, struct table *table, enum shape_kind kind, enum sh
 	return shape;
 }
 
+static bool
+is_no_columns(const struct shape *shape, const struct table *table, enum shape_kind kind,
+    enum shape_fence fence)
+{
+	return shape != NULL && shape->table == table && shape->kind == kind &&
+	    shape->fence == fence;
+}
+
 static const struct shape *
 shape_of(struct resolver *r, struct table *table, enum shape_kind kind, enum shape_fence fence,
     const struct shape_column *columns, unsigned count)
 {
+	if (count == 0 && is_no_columns(r->no_columns, table, kind, fence))
+		return r->no_columns;
+
 	uint32_t of = resolve_place(r, table);
 	size_t len = sizeof(of) + 2 + count * 3;
 	char *key = arena_alloc(r->arena, len);
@@ -118,6 +131,8 @@ shape_of(struct resolver *r, struct table *table, enum shape_kind kind, enum sha
 	place = map_at(&r->shapes, key, len);
 	if (*place == NULL)
 		*place = shape_new(r, table, kind, fence, columns, count);
+	if (count == 0)
+		r->no_columns = *place;
 	return *place;
 }
 

@@ -21,7 +21,9 @@
 struct resolver {
 	struct schema *schema;
 	struct arena *arena;
-	struct map shapes; /* bytes of a shape -> struct shape */
+	struct map shapes;		/* bytes of a shape -> struct shape */
+	struct table *recent;		/* asked for last */
+	const struct shape *no_columns; /* the last one that has none */
 	unsigned shape_count;
 	struct resolver_plan *plans; /* remembered lists of field names */
 	bool unknown;		     /* something was refused that a newer schema might know */

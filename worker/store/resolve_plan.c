@@ -58,6 +58,14 @@ operation_bit(enum change_op op)
 	return 0;
 }
 
+static struct table *
+table_named(struct resolver *r, struct str name)
+{
+	if (r->recent == NULL || !str_equal(str_of(r->recent->name), name))
+		r->recent = schema_table(r->schema, name);
+	return r->recent;
+}
+
 /* Which table, and may this source touch it so? */
 int
 resolve_table(struct resolver *r, struct entry *entry, struct change *change)
@@ -80,7 +88,7 @@ resolve_table(struct resolver *r, struct entry *entry, struct change *change)
 		return entry_refuse(entry, r->arena, REASON_OPERATION_DENIED,
 		    "%s: %s is not among the operations of this source", name_shown(r->arena, name),
 		    change_op_name(change->op));
-	change->table = schema_table(r->schema, name);
+	change->table = table_named(r, name);
 	if (change->table != NULL)
 		return 0;
 	r->unknown = true;
@@ -395,7 +403,7 @@ table_of(struct resolver *r, const struct entry *entry, const struct change *cha
 	const struct config_source *source = entry->lane->source;
 	struct str name = change->table_name.len > 0 ? change->table_name : str_of(source->table);
 	struct table *table =
-	    name.len > 0 && source_lists(source, name) ? schema_table(r->schema, name) : NULL;
+	    name.len > 0 && source_lists(source, name) ? table_named(r, name) : NULL;
 
 	return table != NULL && table->problem == NULL ? table : NULL;
 }

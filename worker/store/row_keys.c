@@ -129,7 +129,7 @@ owe_template(struct row_keys *k, size_t place)
 {
 	const struct table *table = k->row->table;
 	const struct key_template *t = &table->templates[place];
-	bool versioned = t->config->mode == MODE_VERSIONED;
+	bool versioned = mode_is_versioned(t->config->mode);
 	struct told told = { 0 };
 
 	if (!t->from_row || left(k, t))

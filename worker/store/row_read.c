@@ -19,8 +19,8 @@ is_written(const struct touched *row)
 	return false;
 }
 
-static int
-compare_steps(const void *left, const void *right)
+int
+row_read_compare(const void *left, const void *right)
 {
 	const struct step *a = *(struct step *const *)left, *b = *(struct step *const *)right;
 
@@ -64,7 +64,7 @@ row_reads_init(struct row_reads *reads, const struct batch *batch)
 		if (t->table->reads_row && is_written(t))
 			add_row(reads, batch, t);
 	}
-	qsort(reads->order, reads->ordered, sizeof(*reads->order), compare_steps);
+	qsort(reads->order, reads->ordered, sizeof(*reads->order), row_read_compare);
 }
 
 void
@@ -126,9 +126,8 @@ take_rows(struct writer *w, struct row_reads *reads, struct step *const *steps, 
 	}
 }
 
-/* As many as may share a statement: of one table. */
-static unsigned
-same_table(struct step *const *steps, unsigned count)
+unsigned
+row_read_same_table(struct step *const *steps, unsigned count)
 {
 	unsigned n = 1;
 
@@ -179,8 +178,8 @@ read_all(struct writer *w, struct row_reads *reads, bool before)
 	for (unsigned from = 0; from < reads->ordered && outcome == OUTCOME_WRITTEN; from += used) {
 		struct step *const *steps = reads->order + from;
 
-		outcome = read_some(w, reads, steps, same_table(steps, reads->ordered - from),
-		    before, &used);
+		outcome = read_some(w, reads, steps,
+		    row_read_same_table(steps, reads->ordered - from), before, &used);
 		if (outcome == OUTCOME_REFUSED)
 			outcome = writer_stop(w, WRITE_ERROR);
 	}

@@ -38,6 +38,11 @@ enum outcome row_reads_after(struct writer *w, struct row_reads *reads);
 const struct str *row_read_values(struct arena *arena, const struct table *table,
     const struct sql_result *result, size_t row);
 
+/* For steps that only name a row: qsort's order by table and key, and how many of those sorted so, from
+ * the first on, may share a SELECT. */
+int row_read_compare(const void *left, const void *right);
+unsigned row_read_same_table(struct step *const *steps, unsigned count);
+
 /* What it comes to, into batch->owed; after the last refusal is known. */
 void row_reads_owe(const struct row_reads *reads, struct batch *batch);
 

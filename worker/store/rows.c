@@ -1,5 +1,6 @@
 #include "worker/store/rows.h"
 
+#include "worker/store/row_now.h"
 #include "worker/store/row_read.h"
 #include "worker/store/rows_lanes.h"
 #include "worker/store/rows_one_by_one.h"
@@ -78,7 +79,7 @@ write_steps(struct writer *w)
 
 typedef enum outcome write_function(struct writer *w);
 
-/* With the rows before and after, where keys want them. */
+/* With the rows before and after, where keys or their values want them. */
 static enum write_result
 write_between_reads(struct writer *w, write_function *write)
 {
@@ -92,6 +93,8 @@ write_between_reads(struct writer *w, write_function *write)
 	CHECK(outcome != OUTCOME_REFUSED);
 	if (outcome == OUTCOME_WRITTEN)
 		outcome = row_reads_after(w, &reads);
+	if (outcome == OUTCOME_WRITTEN)
+		outcome = row_now_read(w);
 	if (outcome == OUTCOME_WRITTEN)
 		row_reads_owe(&reads, w->batch);
 	row_reads_deinit(&reads);

@@ -18,12 +18,13 @@
  * another's row, or an entry holds several changes, the answer is WRITE_ONE_BY_ONE: the caller
  * rolls back and everything is applied entry by entry in lane order, which is the law itself.
  *
- * After WRITE_OK each refused entry has its refusal, and batch->owed the keys that need the rows
- * (row_read.h); the caller writes the dead letters and the outbox.
+ * After WRITE_OK each refused entry has its refusal, batch->owed the keys that need the rows
+ * (row_read.h), and touched->now what mode populate writes (row_now.h); the caller writes the dead letters and the outbox.
  */
 struct rows_limits {
-	unsigned rows_max; /* a statement */
-	size_t bytes_max;  /* a statement; from max_allowed_packet */
+	unsigned rows_max;    /* a statement */
+	size_t bytes_max;     /* a statement; from max_allowed_packet */
+	size_t now_bytes_max; /* of a batch, what is kept of the rows that are read back */
 	int lock_wait_ms;
 	int foreign_key_wait_ms;
 	size_t table_count;

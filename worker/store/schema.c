@@ -154,6 +154,16 @@ schema_reads_rows(const struct schema *schema)
 	return false;
 }
 
+bool
+schema_populates(const struct schema *schema)
+{
+	for (size_t i = 0; schema != NULL && i < schema->count; i++) {
+		if (schema->tables[i].populates)
+			return true;
+	}
+	return false;
+}
+
 struct schema *
 schema_of_tables(const struct config *config, struct table *tables, size_t count)
 {

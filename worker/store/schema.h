@@ -125,7 +125,8 @@ struct table {
 	unsigned image_count, read_count;
 	bool reads_row;	    /* a template is from_row */
 	bool has_when;	    /* a template has `when` */
-	bool has_versioned; /* one has mode versioned */
+	bool has_versioned; /* one has mode versioned or populate */
+	bool populates;	    /* one has mode populate: rows are read back (worker/read_back.h) */
 	const char
 	    *problem;	  /* why it can't be written (missing, no primary key, a view, not InnoDB,
 				   unknown version column, template with an unknown column …); NULL: fine */
@@ -159,6 +160,8 @@ struct table *schema_table(struct schema *schema, struct str name);
 struct table *schema_tables(struct schema *schema, size_t *count);
 /* Does a table read the row? */
 bool schema_reads_rows(const struct schema *schema);
+/* Does a table have a template of mode populate? */
+bool schema_populates(const struct schema *schema);
 /* The column of that name (names compare without case, as in MySQL), or NULL. */
 const struct column *table_column(const struct table *table, struct str name);
 

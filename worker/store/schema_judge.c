@@ -121,32 +121,11 @@ judge_when(struct load *load, struct table *table, const struct config_template 
 	table->has_when |= template->when_count > 0;
 }
 
-/* The value is made from what the change sets: only where the server keeps that as it is. */
-static void
-judge_populate(struct load *load, struct table *table, const char *written)
-{
-	for (unsigned i = 0; i < table->column_count; i++) {
-		const struct column *column = &table->columns[i];
-
-		if (column->generated || column->on_update ||
-		    (column->kind != COLUMN_INT &&
-			(column->kind != COLUMN_TEXT || strncasecmp(column->type, "char", 4) == 0)))
-			blame(load, table, 0,
-			    "`invalidate` %s: mode populate can't tell what column %s (%s%s) will "
-			    "read back as; it takes tables of integers, VARCHAR and TEXT, without "
-			    "generated columns and ON UPDATE; use mode versioned",
-			    written, column->name, column->type,
-			    column->generated	  ? ", generated" :
-				column->on_update ? ", ON UPDATE" :
-						    "");
-	}
-}
-
 /* Its names begin with the primary key's columns. */
 static void
 judge_rows(struct load *load, struct table *table, struct key_template *template)
 {
-	const char *mode = template->config->mode == MODE_POPULATE ? "populate" : "versioned";
+	const char *mode = config_mode_name(template->config->mode);
 	bool named[sizeof(table->key) / sizeof(table->key[0])] = { false }, others = false;
 
 	for (size_t i = 0; i < template->part_count; i++) {
@@ -160,12 +139,11 @@ judge_rows(struct load *load, struct table *table, struct key_template *template
 	template->one_row = true;
 	for (unsigned i = 0; i < table->key_count; i++)
 		template->one_row &= named[i];
-	if (template->config->mode != MODE_VERSIONED && template->config->mode != MODE_POPULATE)
+	if (!mode_is_versioned(template->config->mode))
 		return;
 	table->has_versioned = true;
-	if (template->config->mode == MODE_POPULATE &&
-	    !table->keys_only) /* it is told as versioned */
-		judge_populate(load, table, template->config->written);
+	/* without MySQL it is told as versioned */
+	table->populates |= template->config->mode == MODE_POPULATE && !table->keys_only;
 	if (!template->one_row)
 		blame(load, table, 0,
 		    "`invalidate` %s: with mode %s a key holds the whole primary key, since "
@@ -191,7 +169,7 @@ is_from_row(const struct table *table, const struct key_template *template)
 			return true;
 	}
 	return config->when_count > 0 ||
-	    (config->mode == MODE_VERSIONED && table->version != VERSION_GIVEN);
+	    (mode_is_versioned(config->mode) && table->version != VERSION_GIVEN);
 }
 
 static void
@@ -241,7 +219,7 @@ judge_reads(struct load *load, struct table *table, unsigned *reads)
 			if (column != NULL)
 				add_read(table, reads, (int)(column - table->columns));
 		}
-		if (template->from_row && config->mode == MODE_VERSIONED)
+		if (template->from_row && mode_is_versioned(config->mode))
 			add_read(table, reads, table->version_column);
 	}
 }

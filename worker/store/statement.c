@@ -355,8 +355,9 @@ add_reads(struct buf *out, const struct table *table)
 	}
 }
 
-unsigned
-statement_add_read(struct buf *out, const struct statement *s, bool lock)
+/* wanted: what to add of the table t behind the index. */
+static unsigned
+add_read(struct buf *out, const struct statement *s, const struct buf *wanted, bool lock)
 {
 	const struct table *table = s->steps[0]->shape->table;
 	struct derived d = { .index = true };
@@ -366,7 +367,7 @@ statement_add_read(struct buf *out, const struct statement *s, bool lock)
 
 	if (is_single(s)) {
 		buf_add_str(out, "SELECT 0");
-		add_reads(out, table);
+		buf_add(out, wanted->data, wanted->len);
 		buf_add_str(out, " FROM ");
 		literal_add_name(out, table->name);
 		buf_add_str(out, " t WHERE ");
@@ -377,11 +378,35 @@ statement_add_read(struct buf *out, const struct statement *s, bool lock)
 	buf_init(&head);
 	buf_init(&tail);
 	buf_add_str(&head, "SELECT v.i");
-	add_reads(&head, table);
+	buf_add(&head, wanted->data, wanted->len);
 	buf_add_str(&head, " FROM ");
 	add_by_key(&tail, "STRAIGHT_JOIN", table);
 	buf_add_str(&tail, lock ? " FOR UPDATE" : "");
 	used = derived_add_joined(out, s, &d, head.data, &tail);
 	buf_deinit(&head);
+	return used;
+}
+
+unsigned
+statement_add_read(struct buf *out, const struct statement *s, bool lock)
+{
+	struct buf wanted = { 0 };
+	unsigned used;
+
+	add_reads(&wanted, s->steps[0]->shape->table);
+	used = add_read(out, s, &wanted, lock);
+	buf_deinit(&wanted);
+	return used;
+}
+
+unsigned
+statement_add_read_all(struct buf *out, const struct statement *s)
+{
+	struct buf wanted = { 0 };
+	unsigned used;
+
+	buf_add_str(&wanted, ",t.*");
+	used = add_read(out, s, &wanted, false);
+	buf_deinit(&wanted);
 	return used;
 }

@@ -60,6 +60,8 @@ unsigned statement_add_missing(struct buf *out, const struct statement *s);
 /* The index in s->steps of each row that is there, and the table's `reads` of it; locking where `lock`
  * says so.  Columns that are only compared (no template names them) may come as a hash. */
 unsigned statement_add_read(struct buf *out, const struct statement *s, bool lock);
+/* The index in s->steps of each row that is there, and all that SELECT * gives of it. */
+unsigned statement_add_read_all(struct buf *out, const struct statement *s);
 /* A locking read that does not wait.  Only table and key of the steps matter. */
 unsigned statement_add_lock(struct buf *out, const struct statement *s);
 

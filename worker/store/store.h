@@ -81,6 +81,7 @@ struct write_report {
 	unsigned older; /* refused by version: an older or an equal one */
 	unsigned dead;	/* dead letters written */
 	unsigned statements;
+	unsigned not_read; /* rows that are invalidated where mode populate would write them */
 };
 
 struct store_ops {
@@ -185,7 +186,8 @@ struct store_ops {
 	    struct err *err);
 	/* One transaction: compare-and-set of the lanes that write (batch_lane.from -> to, and done),
 	 * rows, dead letters, COMMIT.  batch_place was called.  Where templates need the rows: these are
-	 * read before and after, their keys added to batch->owed and written into the outbox. */
+	 * read before and after, their keys added to batch->owed and written into the outbox.  Where a template
+	 * has mode populate, the rows that read_back_wants, into touched->now. */
 	enum write_result (*write)(struct store *store, struct batch *batch,
 	    struct write_report *report, struct err *err);
 
