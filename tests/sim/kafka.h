@@ -69,6 +69,13 @@ struct kafka_assigned {
 	int leader;	  /* epoch of what was fetched since the last seek; -1: nothing */
 	int64_t told_end; /* the end that was told; -1: none */
 	int64_t ready_us;
+	/* A place that has a name is asked for.  An answer that a seek has overtaken is asked for once more,
+	 * and goes over what the seek said. */
+	int64_t asked_us, asks_again_us; /* when the answer comes; 0: nothing is asked */
+	int64_t asked;
+	/* It begins outside the log, and was fetched before it was paused: when the client gives it up for
+	 * that, even if it was sought meanwhile.  0: never. */
+	int64_t gives_up_us;
 };
 
 struct rd_kafka_s {

@@ -39,6 +39,39 @@ eventfd_read(int fd, eventfd_t *value)
 
 /* ---- what can be fetched ---- */
 
+static int64_t
+place_of(unsigned l, int64_t offset)
+{
+	const struct kafka_log *log = &sim_kafka.logs[l];
+
+	if (offset == RD_KAFKA_OFFSET_END)
+		return log->end;
+	if (offset < 0)
+		return log->committed ? log->offset : log->start;
+	return offset;
+}
+
+static void
+hear_places(rd_kafka_t *c)
+{
+	for (unsigned l = 0; l < world.lanes; l++) {
+		struct kafka_assigned *a = &c->at[l];
+
+		if (a->asks_again_us == 0 || world.now_us < a->asks_again_us)
+			continue;
+		a->position = place_of(l, a->asked);
+		a->asks_again_us = 0;
+		trace("p%d is told once more that %u begins at %lld", c->process->index, l,
+		    (long long)a->position);
+	}
+}
+
+static bool
+is_given_up_late(const struct kafka_assigned *a)
+{
+	return a->there && !a->given_up && a->gives_up_us != 0 && world.now_us >= a->gives_up_us;
+}
+
 static bool
 is_outside(const struct kafka_assigned *a, const struct kafka_log *log)
 {
@@ -94,7 +127,7 @@ kafka_client_is_ready(const struct process *p)
 	if (c == NULL)
 		return false;
 	for (unsigned l = 0; l < world.lanes; l++)
-		if (has_news(c, l))
+		if (has_news(c, l) || is_given_up_late(&c->at[l]))
 			return true;
 	return is_to_be_told(c);
 }
@@ -223,9 +256,16 @@ rd_kafka_consumer_poll(rd_kafka_t *c, int timeout_ms)
 	c->polled_us = world.now_us;
 	c->silent_us = 0;
 	hear(c);
+	hear_places(c);
 	for (unsigned i = 0; i < world.lanes; i++) {
 		unsigned l = (first + i) % world.lanes;
 
+		if (is_given_up_late(&c->at[l])) {
+			c->at[l].given_up = true;
+			trace("p%d gives up %u, where it began", c->process->index, l);
+			return kafka_message_new(l, c->at[l].asked, NULL,
+			    RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET);
+		}
 		if (has_news(c, l))
 			return fetch_from(&c->at[l], l);
 	}
@@ -233,18 +273,6 @@ rd_kafka_consumer_poll(rd_kafka_t *c, int timeout_ms)
 }
 
 /* ---- the assignment ---- */
-
-static int64_t
-place_of(unsigned l, int64_t offset)
-{
-	const struct kafka_log *log = &sim_kafka.logs[l];
-
-	if (offset == RD_KAFKA_OFFSET_END)
-		return log->end;
-	if (offset < 0)
-		return log->committed ? log->offset : log->start;
-	return offset;
-}
 
 rd_kafka_error_t *
 rd_kafka_incremental_assign(rd_kafka_t *c, const rd_kafka_topic_partition_list_t *list)
@@ -256,7 +284,11 @@ rd_kafka_incremental_assign(rd_kafka_t *c, const rd_kafka_topic_partition_list_t
 			.position = place_of(l, list->elems[i].offset),
 			.leader = -1,
 			.told_end = -1,
-			.ready_us = world.now_us + below(5000) };
+			.ready_us = world.now_us + below(5000),
+			.asked = list->elems[i].offset,
+			.asked_us = list->elems[i].offset < 0 ? world.now_us + below(50000) : 0 };
+		if (is_outside(&c->at[l], &sim_kafka.logs[l]) && below(2) == 0)
+			c->at[l].gives_up_us = world.now_us + 1 + below(20000);
 	}
 	if (c->asked && !c->revoked && kafka_mask_of(list) == c->mask)
 		c->asked = false;
@@ -352,6 +384,9 @@ rd_kafka_seek_partitions(rd_kafka_t *c, rd_kafka_topic_partition_list_t *list, i
 		a->position = place_of((unsigned)one->partition, one->offset);
 		a->leader = -1;
 		a->told_end = -1;
+		if (world.now_us < a->asked_us)
+			a->asks_again_us = a->asked_us + 500000;
+		a->asked_us = 0;
 	}
 	call_ends(c->process, "kafka.seek");
 	return NULL;

@@ -36,7 +36,7 @@ number(struct arena *a, int64_t n)
 	return reply;
 }
 
-static struct redis_reply *
+static __attribute__((format(printf, 2, 3))) struct redis_reply *
 text(struct arena *a, const char *format, ...)
 {
 	char bytes[256];

@@ -97,7 +97,14 @@ on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
 		k->unreached = true;
 }
 
-/* The answer is given when the worker has let go of the lanes, or has taken note of them. */
+/*
+ * The answer is given when the worker has let go of the lanes, or has taken note of them.
+ *
+ * Partitions begin at a number, paused, and are sought before they flow.  Where they begin must not be a
+ * name (END, or the group's committed offset): librdkafka asks for what that is, and an answer that a
+ * pause or a seek has overtaken makes it ask again half a second later and go there, over what the seek
+ * said (rd_kafka_toppar_handle_Offset, 2.8).
+ */
 static void
 answer(struct kafka *k, bool revoked, rd_kafka_topic_partition_list_t *list)
 {
@@ -107,7 +114,7 @@ answer(struct kafka *k, bool revoked, rd_kafka_topic_partition_list_t *list)
 		error = rd_kafka_incremental_unassign(k->client, list);
 	} else {
 		for (int i = 0; i < list->cnt; i++)
-			list->elems[i].offset = RD_KAFKA_OFFSET_END; /* it is sought first */
+			list->elems[i].offset = 0;
 		error = rd_kafka_incremental_assign(k->client, list);
 		if (error == NULL)
 			rd_kafka_pause_partitions(k->client, list);

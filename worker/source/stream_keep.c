@@ -62,6 +62,6 @@ stream_keep_excess(uint64_t length, uint64_t bytes, uint64_t bytes_max)
 
 	if (bytes <= bytes_max || length == 0)
 		return 0;
-	share = ((double)(bytes - bytes_max) + NODE_BYTES) / (double)bytes;
+	share = ((double)(bytes - bytes_max) + (double)NODE_BYTES) / (double)bytes;
 	return share >= 1 ? length : 1 + (uint64_t)((double)length * share);
 }
