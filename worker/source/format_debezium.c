@@ -213,6 +213,8 @@ take_source(struct event *event, yyjson_val *source)
 	size_t i, count;
 	yyjson_val *name, *given;
 
+	if (source == NULL)
+		return;
 	yyjson_obj_foreach(source, i, count, name, given)
 	{
 		yyjson_val **member = source_member(&of, json_tree_text(name));
