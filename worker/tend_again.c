@@ -54,9 +54,10 @@ finish(struct worker *w, struct lane *lane)
 	char to[POSITION_TEXT];
 	bool misses = lane->again.misses;
 
-	log_event(LOG_INFO, "cache_invalidated_again", "worker", "%d", w->index, "lane", "%s",
-	    lane->name, "to", "%s", position_text(lane->again.to, to), "entries", "%llu",
-	    (unsigned long long)lane->again.entries, "all", "%s", misses ? "no" : "yes", NULL);
+	log_event(misses ? LOG_WARN : LOG_INFO, "cache_invalidated_again", "worker", "%d", w->index,
+	    "lane", "%s", lane->name, "to", "%s", position_text(lane->again.to, to), "entries",
+	    "%llu", (unsigned long long)lane->again.entries, "all", "%s", misses ? "no" : "yes",
+	    NULL);
 	lane_end_again(lane);
 	if (!misses)
 		return;
@@ -102,6 +103,11 @@ step(struct worker *w, struct lane *lane)
 	}
 	if (b->has_problem) { /* its table is gone or out of reach: the keys are derived when it is back */
 		worker_empty(w, b);
+		if (lane->again.not_before_ms == 0)
+			log_event(LOG_WARN, "cache_not_invalidated_again", "worker", "%d", w->index,
+			    "lane", "%s", lane->name, "why", "%s",
+			    "a table of its entries is gone or out of reach", "next", "%s",
+			    "tries each second, and trims nothing behind that meanwhile", NULL);
 		lane->again.not_before_ms = clock_ms() + REST_MS;
 		return false;
 	}

@@ -133,12 +133,9 @@ static void
 judge(struct worker *w, struct lane **lanes, const struct position *at, size_t count,
     enum cache_notes found)
 {
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		if (went_back(w, lanes[i], at[i], found))
 			begin_again(w, lanes[i], at[i], found);
-		else if (found == NOTES_ABSENT) /* nothing old is there any more */
-			lane_end_again(lanes[i]);
-	}
 }
 
 /* ---- asking it ---- */

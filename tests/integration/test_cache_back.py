@@ -1,4 +1,5 @@
 """A cache that goes back to an older state: what it lost is invalidated again as far as the lanes hold it, or said."""
+from fault_proxy import FaultProxy
 from support import Redis, app_keys, equal, wait_for
 
 KEY = "sluice:default:answered"
@@ -149,6 +150,33 @@ def test_data_from_before_the_first_note_is_invalidated_as_far_as_it_is_held(t):
     assert any("found=older_data" in line for line in process.events("cache_went_back"))
     for stream in t.streams():
         wait_for("what was before is an alarm", lambda s=stream: t.lane_status(s)["alarm"] == "cache_lost")
+
+
+def test_a_note_that_is_evicted_meanwhile_ends_nothing(t):
+    t.users()
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    proxy = FaultProxy(server.port).start()
+    process = t.sluice(cache={"url": server.url_at(proxy.port), "timeout": "20s"}, tables={"users": {"invalidate": ["user:{id}"]}}, keep="1h")
+    change = lambda name: t.add_many((t.stream(n), {"id": n, "name": name}) for n in range(3000))
+    change("first")
+    t.settle()
+    server.client().mset({f"user:{n}": "old" for n in range(3000)})
+    server.client().save()
+    change("new")
+    t.settle()
+    server.kill()
+    server.up()
+    proxy.delay(0.2)  # one round trip a step, so that many looks fall in between
+    nudge(t)
+    process.logged("event=cache_went_back")
+    cache = server.client()
+
+    def is_done():
+        cache.delete(KEY)
+        return not app_keys(cache)
+    wait_for("no stale key", is_done)
+    proxy.stop()
 
 
 def test_a_promoted_replica_that_lacked_the_last_writes(t):
