@@ -183,7 +183,7 @@ def test_the_readme_s_rights_are_enough(t):
     equal(app.get("user:1")[0], "LOAD")
     equal(app.get("user:page:1")[0], "MISS")
     equal(server.client().exists("user:1:keys"), 0)
-    assert app.invalidate("user:1", 3) == "NEW" and app.drop("user:1") == "OK" and app.populate("user:1", 1, "x", HOUR, "", "", "", 1) == "OK"
+    assert app.invalidate("user:1", 3) == "NEW" and app.invalidate("user:1", 2) == "OLD" and app.drop("user:1") == "OK" and app.populate("user:1", 1, "x", HOUR, "", "", "", 1) == "OK"
     equal(app.refresh("user:1", app.get("user:1")[3], 1, "y", HOUR), "OK")
     # what watches the cache does without what is denied
     denied = [line for line in server.client().execute_command("ACL", "LOG") if b"name=sluice-cache-watch" not in b" ".join(part for part in line if isinstance(part, bytes))]

@@ -72,11 +72,13 @@ what_is_not_told_in_full_has_no_place(void **state)
 	struct event no_file = event_at("", "", 9), lsn = event_at("", "28973104", 0);
 	struct event too_far = event_at("", "binlog.000003", (uint64_t)UINT32_MAX + 1);
 	struct event no_server = event_at("", "binlog.000003", 9), no_time = no_server;
-	struct event snapshot = no_server, read = no_server, tombstone = no_server;
+	struct event snapshot = no_server, read = no_server, tombstone = no_server,
+		     of_another_unit = no_server;
 
 	(void)state;
 	no_server.origin.server_id = 0;
 	no_time.origin.at_ms = 0;
+	of_another_unit.origin.at_ms = UINT64_C(1000000000000000);
 	snapshot.snapshot = true;
 	read.op = EVENT_READ;
 	tombstone.kind = EVENT_TOMBSTONE;
@@ -88,6 +90,7 @@ what_is_not_told_in_full_has_no_place(void **state)
 	assert_place(&too_far, "", 0);
 	assert_place(&no_server, "", 0);
 	assert_place(&no_time, "", 0);
+	assert_place(&of_another_unit, "", 0);
 	assert_place(&snapshot, "", 0);
 	assert_place(&read, "", 0);
 	assert_place(&tombstone, "", 0);

@@ -413,7 +413,7 @@ local function invalidate(key, args)
 	if g then return invalidate_unversioned(key, quarantine) end
 	if m then
 		if m == version then return SAME end
-		if m > version then return is_late(key, version, b, call('HGET', key, 'o')) end
+		if m > version then return is_late(key, version, b, call('HMGET', key, 'o')[1]) end
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)

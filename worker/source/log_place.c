@@ -38,6 +38,9 @@ of_file(const struct origin *origin, struct str *log, uint64_t *number)
 	return true;
 }
 
+/* What the library takes; times in other units are beyond it. */
+#define AT_MS_MAX UINT64_C(999999999999999)
+
 void
 log_place_of(const struct event *event, struct arena *arena, struct log_place *place)
 {
@@ -46,7 +49,7 @@ log_place_of(const struct event *event, struct arena *arena, struct log_place *p
 
 	*place = (struct log_place){ .log = { "", 0 } };
 	if (event->kind != EVENT_ROW || event->snapshot || event->op == EVENT_READ ||
-	    origin->server_id == 0 || origin->at_ms == 0)
+	    origin->server_id == 0 || origin->at_ms == 0 || origin->at_ms > AT_MS_MAX)
 		return;
 	if (!(origin->gtid.len > 0 ? of_gtid(origin->gtid, &log, &place->number) :
 				     of_file(origin, &log, &place->number)))
