@@ -168,12 +168,6 @@ config_mode_name(enum config_mode mode)
 }
 
 bool
-config_is_checkable(const struct config_template *template)
-{
-	return template->mode == MODE_VERSIONED || template->mode == MODE_POPULATE;
-}
-
-bool
 config_is_bounded(const struct config_table *table)
 {
 	for (size_t i = 0; i < table->template_count; i++)

@@ -132,7 +132,7 @@ enum config_mode {
 	MODE_NONE
 };
 
-/* Do its keys know the row's version? */
+/* Do its keys know the row's version, so that what they hold can be compared with it? */
 static inline bool
 mode_is_versioned(enum config_mode mode)
 {
@@ -315,9 +315,6 @@ bool config_refreshes(const struct config *config);
 
 /* As it is written, "versioned". */
 const char *config_mode_name(enum config_mode mode);
-
-/* Can what its keys hold be compared with the row: modes versioned and populate? */
-bool config_is_checkable(const struct config_template *template);
 
 /* Has it entries of mode versioned, but no version?  Then a reader can't say how new its value is: what
  * it may still get is bounded, not race-free. */

@@ -383,7 +383,7 @@ check_verify(struct reader *r)
 		    "verify: without mysql there is no row to compare with");
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count; j++)
-			if (config_is_checkable(&config->tables[i].templates[j]))
+			if (mode_is_versioned(config->tables[i].templates[j].mode))
 				return;
 	problem_warn(r->problems, at,
 	    "verify: no template has mode versioned or populate; keys of other modes don't tell "

@@ -7,7 +7,7 @@ round_check(struct round *r, const struct expected *expected, const struct told 
 	const struct batch_lane *lane = r->batch->lanes;
 	struct verify_told *check;
 
-	if (r->cache->checks == NULL || !config_is_checkable(expected->template) ||
+	if (r->cache->checks == NULL || !mode_is_versioned(expected->template->mode) ||
 	    !verify_ring_picks(r->cache->checks))
 		return NULL;
 	check = arena_zalloc(&r->arena, sizeof(*check));

@@ -43,7 +43,7 @@ verify_eye_init(struct verify_eye *eye, const struct config *config,
 	for (size_t i = 0; i < config->table_count; i++)
 		for (size_t j = 0; j < config->tables[i].template_count; j++)
 			if ((only == NULL || only == &config->tables[i]) &&
-			    config_is_checkable(&config->tables[i].templates[j]))
+			    mode_is_versioned(config->tables[i].templates[j].mode))
 				add_template(eye, &config->tables[i],
 				    &config->tables[i].templates[j]);
 	eye->own = *config;

@@ -123,7 +123,7 @@ static bool
 has_checkable(const struct config_table *table)
 {
 	for (size_t i = 0; i < table->template_count; i++)
-		if (config_is_checkable(&table->templates[i]))
+		if (mode_is_versioned(table->templates[i].mode))
 			return true;
 	return false;
 }
@@ -160,7 +160,7 @@ print_tables(const struct snapshot *s, struct json *j)
 		for (size_t k = 0; k < s->config->tables[i].template_count; k++) {
 			const struct config_template *t = &s->config->tables[i].templates[k];
 
-			if (config_is_checkable(t) || t->mode == MODE_NONE)
+			if (mode_is_versioned(t->mode) || t->mode == MODE_NONE)
 				continue;
 			json_open(j, NULL, '{');
 			json_text(j, "table", s->tables[i].name);
