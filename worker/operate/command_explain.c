@@ -165,14 +165,6 @@ take_rows(struct explain *x, const struct command_line *line)
 static void
 add_owed(struct text_table *t, const struct explain *x, const struct owed *owed)
 {
-	static const char *const modes[] = { [MODE_DELETE] = "delete",
-		[MODE_VERSIONED] = "versioned",
-		[MODE_GENERATION] = "generation",
-		[MODE_TAG] = "tag",
-		[MODE_TABLE] = "table",
-		[MODE_SCAN] = "scan",
-		[MODE_POPULATE] = "populate",
-		[MODE_NONE] = "none" };
 	struct buf version = { 0 };
 	const char *cells[4];
 
@@ -186,7 +178,7 @@ add_owed(struct text_table *t, const struct explain *x, const struct owed *owed)
 		buf_printf(&version, "%llu%s", (unsigned long long)owed->told.version,
 		    owed->told.deleted ? " deleted" : "");
 	cells[0] = owed->key.data;
-	cells[1] = modes[owed->template->mode];
+	cells[1] = config_mode_name(owed->template->mode);
 	cells[2] = version.data;
 	cells[3] = owed->template->written;
 	text_table_add(t, cells);
