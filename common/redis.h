@@ -93,6 +93,8 @@ struct redis_reply *redis_call(struct redis *r, struct arena *a, struct err *err
     const char *format, ...);
 /* An error reply as an err, by the same rule. */
 int redis_reply_error(const struct redis_reply *reply, struct err *err);
+/* Is it the error that there is no room? */
+bool redis_reply_is_oom(const struct redis_reply *reply);
 
 /* The value behind a name in a flat array of pairs (XINFO, CONFIG GET), or NULL. */
 const struct redis_reply *redis_pair(const struct redis_reply *array, const char *name);

@@ -42,6 +42,12 @@ redis_reply_error(const struct redis_reply *reply, struct err *err)
 	return err_set(err, error_class(reply->text), 0, "redis: %.*s", len, reply->text.data);
 }
 
+bool
+redis_reply_is_oom(const struct redis_reply *reply)
+{
+	return reply->type == REDIS_ERROR && has_prefix(reply->text, "OOM");
+}
+
 const struct redis_reply *
 redis_pair(const struct redis_reply *array, const char *name)
 {

@@ -51,8 +51,7 @@ invalidate_open(struct cache *cache, struct err *err)
 	arena_reset(&v->round.arena);
 	if (library_load(v->redis, &v->library, &v->round.arena, err) == 0 &&
 	    (!config_has_mode(v->config, MODE_POPULATE) ||
-		server_clock_ask(&v->round.clock, v->redis, &v->round.arena, v->options.timeout_ms,
-		    err) == 0))
+		server_clock_ask(&v->round.clock, v->redis, &v->round.arena, err) == 0))
 		return 0;
 	redis_close(v->redis);
 	return -1;

@@ -52,12 +52,6 @@ is_another(const struct notes *n)
 		strcmp(n->replication_id, n->fine_replication_id) != 0);
 }
 
-static bool
-is_oom(struct str error)
-{
-	return error.len >= 3 && memcmp(error.data, "OOM", 3) == 0;
-}
-
 /* One command and its answer; NULL: lost, or refused for good or for want of room (it stays open). */
 static const struct redis_reply *
 ask(struct notes *n, struct arena *a, int argc, const struct str *argv, struct err *err)
@@ -78,7 +72,8 @@ ask(struct notes *n, struct arena *a, int argc, const struct str *argv, struct e
 	if (reply->type != REDIS_ERROR)
 		return reply;
 	redis_reply_error(reply, err);
-	if (err->class == ERR_RETRY && !is_oom(reply->text)) /* loading, a replica: not for long */
+	if (err->class == ERR_RETRY &&
+	    !redis_reply_is_oom(reply)) /* loading, a replica: not for long */
 		redis_close(n->redis);
 	return NULL;
 }

@@ -518,12 +518,6 @@ fail(const struct redis_reply *reply, struct err *err)
 }
 
 static bool
-is_oom(const struct redis_reply *reply)
-{
-	return reply->text.len >= 3 && memcmp(reply->text.data, "OOM", 3) == 0;
-}
-
-static bool
 is_wrong_type(const struct redis_reply *reply)
 {
 	return reply->type == REDIS_ERROR && reply->text.len >= 9 &&
@@ -536,7 +530,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 {
 	bool wrong_type = is_wrong_type(reply);
 
-	if (reply->type == REDIS_ERROR && e->what == EXPECT_POPULATE && is_oom(reply))
+	if (e->what == EXPECT_POPULATE && redis_reply_is_oom(reply))
 		return populate_refused(r, e, err);
 	if (reply->type == REDIS_ERROR && !wrong_type)
 		return fail(reply, err);

@@ -21,20 +21,11 @@ server_clock_take(struct server_clock *clock, const struct redis_reply *reply, s
 }
 
 int
-server_clock_ask(struct server_clock *clock, struct redis *redis, struct arena *a, int timeout_ms,
-    struct err *err)
+server_clock_ask(struct server_clock *clock, struct redis *redis, struct arena *a, struct err *err)
 {
-	struct redis_reply *reply;
-	int got;
+	const struct redis_reply *reply = redis_call(redis, a, err, "TIME");
 
-	redis_queuef(redis, "TIME");
-	if (redis_flush(redis, err) != 0)
-		return -1;
-	got = redis_receive(redis, a, timeout_ms, &reply, err);
-	if (got == 0)
-		return err_set(err, ERR_RETRY, 0, "the cache did not answer within %d ms",
-		    timeout_ms);
-	return got < 0 ? -1 : server_clock_take(clock, reply, err);
+	return reply == NULL ? -1 : server_clock_take(clock, reply, err);
 }
 
 uint64_t

@@ -18,7 +18,7 @@ struct server_clock {
 
 /* Ask and wait; nothing else may be pending. */
 int server_clock_ask(struct server_clock *clock, struct redis *redis, struct arena *a,
-    int timeout_ms, struct err *err);
+    struct err *err);
 /* An answer to TIME has just come. */
 int server_clock_take(struct server_clock *clock, const struct redis_reply *reply, struct err *err);
 /* In ms; 0: not known. */
