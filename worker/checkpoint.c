@@ -101,7 +101,7 @@ checkpoints_set_history(struct checkpoints *c, const char *history)
 bool
 checkpoints_stand_on_entry(const struct checkpoints *c, struct position position)
 {
-	if (position.major == 0 && position.minor == 0)
+	if (position_is_none(position))
 		return false;
 	return c->count == 0 || c->list[0].hash != 0 ||
 	    position_compare(c->list[0].id, position) != 0;

@@ -292,8 +292,7 @@ lane_recordable(const struct lane *lane)
 void
 lane_rewind(struct lane *lane)
 {
-	bool unread = lane->noted.major == 0 && lane->noted.minor == 0;
-	struct position noted = unread ? lane->done : lane->noted;
+	struct position noted = position_is_none(lane->noted) ? lane->done : lane->noted;
 
 	if (lane->again.on) {
 		lane->again.at = lane->noted;

@@ -20,6 +20,13 @@ struct position {
 
 #define POSITION_TEXT 48 /* room for the text and its NUL */
 
+/* Nothing yet? */
+static inline bool
+position_is_none(struct position p)
+{
+	return p.major == 0 && p.minor == 0;
+}
+
 int position_compare(struct position a, struct position b);
 /* "major-minor", an offset as a bare number; returns out. */
 const char *position_text(struct position p, char out[POSITION_TEXT]);

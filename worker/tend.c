@@ -38,8 +38,7 @@ hash_standing_at(struct worker *w, struct lane *lane, struct position at)
 
 	before.major -= before.minor == 0;
 	before.minor--;
-	if ((at.major == 0 && at.minor == 0) || lane->look_again ||
-	    !w->source->ops->is_open(w->source) ||
+	if (position_is_none(at) || lane->look_again || !w->source->ops->is_open(w->source) ||
 	    w->source->ops->range(w->source, lane, before, at, &page, &err) != 0 || page == NULL)
 		return 0;
 	if (page->first != NULL && page->first->raw_count > 0)

@@ -186,7 +186,7 @@ stream_recall(const struct stream_facts *facts, struct position done)
 bool
 stream_is_behind(const struct stream_info *info, struct position position)
 {
-	if (!info->known || info->wrong_type || (position.major == 0 && position.minor == 0))
+	if (!info->known || info->wrong_type || position_is_none(position))
 		return false;
 	return !info->exists || position_compare(info->last_generated, position) < 0;
 }
@@ -284,7 +284,7 @@ decide_store_rollback(const struct stream_facts *facts, const struct stream_memo
 	const struct stream_info *info = &facts->info;
 	struct position from = lane->lost_from, to = lane->lost_to;
 	char from_text[POSITION_TEXT], to_text[POSITION_TEXT], first[POSITION_TEXT];
-	bool by_board = to.major == 0 && to.minor == 0;
+	bool by_board = position_is_none(to);
 	int len;
 
 	if (by_board) {
