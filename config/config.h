@@ -116,6 +116,7 @@ struct config_source {
 	bool allow_truncate;	/* truncate: allow */
 	enum config_binary binary;
 	enum config_times times;
+	bool has_keys;	   /* a table of it has templates */
 	bool wants_places; /* not write: a table of it is_bounded, so places in the log order it */
 	int line, column;  /* where it stands in the file */
 };

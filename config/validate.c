@@ -295,6 +295,7 @@ check_images(struct reader *r, struct config_table *table)
 		some |= config_has_events(&config->sources[i]);
 		all &= config_has_events(&config->sources[i]) || !config->sources[i].write;
 		table->written |= config->sources[i].write;
+		config->sources[i].has_keys |= table->template_count > 0;
 		config->sources[i].wants_places |=
 		    !config->sources[i].write && config_is_bounded(table);
 	}

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/worker_answers.h"
 
 #include <string.h>
 
@@ -23,34 +24,12 @@ enum { LOOK_MS = 2000 };
  * One owner writes a lane's field; an earlier one, stopped between its last word with MySQL and its note,
  * can at worst set it back, which is seen and costs a repetition.
  */
-static bool
-is_none(struct position p)
-{
-	return p.major == 0 && p.minor == 0;
-}
-
-static bool
-has_templates(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->table_count; i++)
-		if (strcmp(config->tables[i].name, name) == 0)
-			return config->tables[i].template_count > 0;
-	return false;
-}
-
 bool
 tend_is_noted(const struct worker *w, const struct lane *lane)
 {
-	const struct config_source *source = lane->source;
-
 	/* entries that any consumer of a group reads have no common place */
-	if (w->cache == NULL || w->cache->ops->note == NULL || w->notes.denied ||
-	    (w->invalidates && !lane->is_partition))
-		return false;
-	for (size_t i = 0; i < source->table_count; i++)
-		if (has_templates(w->config, source->tables[i]))
-			return true;
-	return false;
+	return lane->source->has_keys && w->cache != NULL && w->cache->ops->note != NULL &&
+	    !w->notes.denied && (!w->invalidates || lane->is_partition);
 }
 
 /* Where the note is to stand. */
@@ -87,9 +66,9 @@ went_back(const struct worker *w, const struct lane *lane, struct position at,
     enum cache_notes found)
 {
 	bool tells = !w->invalidates && !lane->note_anew;
-	struct position least = is_none(lane->noted) && tells ? lane->done : lane->noted;
+	struct position least = position_is_none(lane->noted) && tells ? lane->done : lane->noted;
 
-	if (!lane->noting || is_none(least))
+	if (!lane->noting || position_is_none(least))
 		return false;
 	switch (found) {
 	case NOTES_ABSENT:
@@ -98,7 +77,8 @@ went_back(const struct worker *w, const struct lane *lane, struct position at,
 		return true;
 	case NOTES_THERE:
 		/* others' notes may be older than ours */
-		return is_none(at) ? !is_none(lane->noted) : position_compare(at, least) < 0;
+		return position_is_none(at) ? !position_is_none(lane->noted) :
+					      position_compare(at, least) < 0;
 	}
 	return false;
 }
@@ -125,7 +105,7 @@ begin_again(struct worker *w, struct lane *lane, struct position at, enum cache_
 	lane->again.on = true;
 	lane->again.at = at;
 	lane->again.to = lane_reached(lane).at;
-	lane->again.whole = is_none(at);
+	lane->again.whole = position_is_none(at);
 	SHOW(lane->shown_again, 1);
 }
 
@@ -164,9 +144,7 @@ failed(struct worker *w, struct lane **lanes, size_t count, const struct err *er
 		return;
 	}
 	w->rewind = true;
-	if (breaker_failed(&w->counters.cache, err->text))
-		log_event(LOG_WARN, "cache_unreachable", "worker", "%d", w->index, "error", "%s",
-		    err->text, NULL);
+	worker_cache_failed(w, err);
 }
 
 static int
@@ -182,7 +160,7 @@ look_and_note(struct worker *w, struct lane **lanes, size_t count, struct err *e
 	for (size_t i = 0; i < count; i++) {
 		struct position to = target(w, lanes[i]);
 
-		if (is_none(to) && is_none(at[i]))
+		if (position_is_none(to) && position_is_none(at[i]))
 			continue;
 		lanes[stale] = lanes[i];
 		at[stale++] = to;
@@ -225,6 +203,5 @@ tend_notes(struct worker *w)
 		return;
 	}
 	w->notes.looked_ms = clock_ms();
-	if (breaker_worked(&w->counters.cache))
-		log_event(LOG_INFO, "cache_works", "worker", "%d", w->index, NULL);
+	worker_cache_worked(w);
 }

@@ -273,9 +273,7 @@ cache_owes(struct worker *w)
 static void
 cache_failed(struct worker *w, const struct err *err)
 {
-	if (breaker_failed(&w->counters.cache, err->text))
-		log_event(LOG_WARN, "cache_unreachable", "worker", "%d", w->index, "error", "%s",
-		    err->text, NULL);
+	worker_cache_failed(w, err);
 	w->cache->ops->close(w->cache);
 	cache_owes(w);
 }
@@ -320,8 +318,7 @@ invalidate(struct worker *w, int timeout_ms)
 	if (answered < 0) {
 		cache_failed(w, &err);
 	} else if (answered > 0) {
-		if (breaker_worked(&w->counters.cache))
-			log_event(LOG_INFO, "cache_works", "worker", "%d", w->index, NULL);
+		worker_cache_worked(w);
 		worker_invalidated(w);
 	}
 }

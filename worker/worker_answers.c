@@ -1,7 +1,23 @@
 #include "worker/worker_answers.h"
 
+#include "common/log.h"
 #include "worker/tend.h"
 #include "worker/worker_batches.h"
+
+void
+worker_cache_failed(struct worker *w, const struct err *err)
+{
+	if (breaker_failed(&w->counters.cache, err->text))
+		log_event(LOG_WARN, "cache_unreachable", "worker", "%d", w->index, "error", "%s",
+		    err->text, NULL);
+}
+
+void
+worker_cache_worked(struct worker *w)
+{
+	if (breaker_worked(&w->counters.cache))
+		log_event(LOG_INFO, "cache_works", "worker", "%d", w->index, NULL);
+}
 
 static void
 answer(struct worker *w, struct lane *lane, const struct batch_lane *bl)

@@ -8,6 +8,10 @@
  * scan (cache.h).  Thread: the worker's.
  */
 
+/* For the breaker, and said where it is news. */
+void worker_cache_failed(struct worker *w, const struct err *err);
+void worker_cache_worked(struct worker *w);
+
 /* Every key of the batch was answered: its lanes may be done up to there, unless an earlier batch's
  * invalidations are still owed. */
 void worker_invalidated(struct worker *w);
