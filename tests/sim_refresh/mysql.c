@@ -67,15 +67,6 @@ sql_set_wait(struct sql *s, sql_wait *wait, void *arg)
 	s->wait_arg = arg;
 }
 
-int
-sql_wait_or_wake(void *wake_fd, int fd, int timeout_ms)
-{
-	struct pollfd fds[] = { { .fd = fd, .events = POLLIN },
-		{ .fd = *(const int *)wake_fd, .events = POLLIN } };
-
-	return poll(fds, 2, timeout_ms);
-}
-
 void
 sql_close(struct sql *s)
 {

@@ -2,8 +2,6 @@
 
 #include "common/clock.h"
 
-#include <poll.h>
-
 /*
  * A key is due some time before its value is over (refresh_lead_least_ms), and seen to be so with the next
  * turn: half of what is left then is for the load, half for keeping the value instead.
@@ -39,19 +37,16 @@ int
 refresh_wait(void *refresh, int fd, int timeout_ms)
 {
 	struct refresh *r = refresh;
-	struct pollfd fds[] = { { .fd = fd, .events = POLLIN },
-		{ .fd = r->wake_fd, .events = POLLIN } };
 	int64_t now_ms = clock_ms(), end_ms = now_ms + timeout_ms,
 		keep_ms = now_ms + patience_ms(r);
 
 	for (;;) {
 		int64_t until_ms = keep_ms < end_ms ? keep_ms : end_ms;
+		int ready = sql_wait_or_wake(&r->wake_fd, fd,
+		    until_ms > now_ms ? (int)(until_ms - now_ms) : 0);
 
-		if (poll(fds, 2, until_ms > now_ms ? (int)(until_ms - now_ms) : 0) < 0 ||
-		    (fds[1].revents & POLLIN) != 0)
-			return -1;
-		if (fds[0].revents != 0)
-			return 1;
+		if (ready != 0)
+			return ready;
 		if ((now_ms = clock_ms()) >= end_ms)
 			return 0;
 		if (now_ms < keep_ms)
