@@ -2,19 +2,12 @@
 #include "tests/integration/race_play.h"
 
 #include "common/err.h"
-#include "worker/cache/library.h"
 
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 struct world world;
-static struct redis *redis;
-static struct arena answers;
-static volatile int64_t *shift_us;
 
 unsigned
 below(unsigned n)
@@ -41,44 +34,6 @@ trace(const char *format, ...)
 	putchar('\n');
 }
 
-static void
-stop(const struct err *err)
-{
-	fprintf(stderr, "seed %llu: %s\n", (unsigned long long)world.seed, err->text);
-	exit(2);
-}
-
-/* ---- the cache ---- */
-
-struct redis_reply *
-ask(const char *format, ...)
-{
-	struct redis_reply *reply = NULL;
-	struct err err = { 0 };
-	char line[1024];
-	struct str words[24];
-	int count = 0;
-	char *rest = line;
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(line, sizeof(line), format, ap);
-	va_end(ap);
-	for (char *word; (word = strsep(&rest, " ")) != NULL && count < 24;)
-		words[count++] = str_of(word);
-	arena_reset(&answers);
-	redis_queue(redis, count, words);
-	if (redis_flush(redis, &err) != 0 ||
-	    redis_receive(redis, &answers, 60000, &reply, &err) != 1)
-		stop(&err);
-	if (reply->type == REDIS_ERROR) {
-		redis_reply_error(reply, &err);
-		fprintf(stderr, "%s: ", line);
-		stop(&err);
-	}
-	return reply;
-}
-
 static const char *
 word_of(const struct redis_reply *reply, size_t at)
 {
@@ -99,14 +54,6 @@ static void
 keep(char *out, size_t size, const char *text)
 {
 	snprintf(out, size, "%s", text != NULL ? text : "");
-}
-
-void
-clock_move(int64_t ms)
-{
-	*shift_us += ms * 1000;
-	world.now_ms += ms;
-	trace("time +%lld ms", (long long)ms);
 }
 
 /* ---- the database ---- */
@@ -449,16 +396,7 @@ do_again(void)
 	}
 }
 
-/* ---- what happens to the cache ---- */
-
-static void
-do_evict(void)
-{
-	if (!world.family->evicts)
-		return;
-	trace("evicted");
-	ask("DEL %s", world.key);
-}
+/* ---- schedules ---- */
 
 static void
 do_time(void)
@@ -469,76 +407,14 @@ do_time(void)
 	clock_move(steps_ms[below(chance(60) ? 5 : 10)]);
 }
 
-static void
-do_snapshot(void)
-{
-	const struct redis_reply *reply;
-
-	if (!world.family->failover || world.lost)
-		return;
-	world.snapshot_ttl = ask("PTTL %s", world.key)->integer;
-	reply = ask("DUMP %s", world.key);
-	world.snapshot_len = reply->text.data == NULL ? 0 : reply->text.len;
-	CHECK(world.snapshot_len < sizeof(world.snapshot));
-	memcpy(world.snapshot, reply->text.data != NULL ? reply->text.data : "",
-	    world.snapshot_len);
-	world.snapshot_ms = world.now_ms;
-	for (unsigned l = 0; l < LOGS; l++)
-		world.snapshot_done[l] = world.logs[l].done;
-	world.has_snapshot = true;
-	trace("replicated so far");
-}
-
-/* Everything that was told since is told again: until then old values may be read. */
-static void
-do_failover(void)
-{
-	int64_t ttl_ms = world.snapshot_ttl - (world.now_ms - world.snapshot_ms);
-	struct str words[5];
-	struct redis_reply *reply;
-	struct err err = { 0 };
-	char digits[32];
-
-	if (!world.has_snapshot)
-		return;
-	trace("the cache fails over");
-	ask("DEL %s", world.key);
-	if (world.snapshot_len > 0 && (world.snapshot_ttl < 0 || ttl_ms > 0)) {
-		snprintf(digits, sizeof(digits), "%lld",
-		    world.snapshot_ttl < 0 ? 0LL : (long long)ttl_ms);
-		words[0] = STR("RESTORE"), words[1] = str_of(world.key), words[2] = str_of(digits);
-		words[3] = (struct str){ world.snapshot, world.snapshot_len };
-		redis_queue(redis, 4, words);
-		if (redis_flush(redis, &err) != 0 ||
-		    redis_receive(redis, &answers, 60000, &reply, &err) != 1 ||
-		    reply->type == REDIS_ERROR)
-			stop(&err);
-	}
-	world.has_snapshot = false;
-	for (unsigned l = 0; l < LOGS; l++) {
-		if (world.replay_to[l] < world.logs[l].done)
-			world.replay_to[l] = world.logs[l].done;
-		world.logs[l].done = world.snapshot_done[l];
-		world.lost |= world.logs[l].done < world.replay_to[l];
-	}
-}
-
-static void
-see_replayed(void)
-{
-	world.lost = world.lost &&
-	    (world.logs[0].done < world.replay_to[0] || world.logs[1].done < world.replay_to[1]);
-}
-
-/* ---- schedules ---- */
-
 static const struct {
 	void (*act)(void);
 	unsigned weight;
 } actions[] = { { do_act, 40 }, { do_look, 12 }, { do_write, 8 }, { do_ask, 5 },
 	{ do_app_reads, 9 }, { do_put, 9 }, { do_commit, 8 }, { do_tell, 10 }, { do_sleep, 4 },
-	{ do_again, 7 }, { do_evict, 3 }, { do_time, 6 }, { do_stretch, 2 }, { do_snapshot, 3 },
-	{ do_failover, 2 }, { do_new_log, 1 } /* the last of `places` alone */ };
+	{ do_again, 7 }, { cache_evict, 3 }, { do_time, 6 }, { do_stretch, 2 },
+	{ cache_snapshot, 3 }, { cache_failover, 2 },
+	{ do_new_log, 1 } /* the last of `places` alone */ };
 #define ACTIONS (sizeof(actions) / sizeof(actions[0]))
 
 static void
@@ -555,7 +431,7 @@ step(void)
 			break;
 		}
 	}
-	see_replayed();
+	cache_see_replayed();
 }
 
 void
@@ -580,22 +456,7 @@ play(const struct family *family, uint64_t seed, bool plain, bool traced)
 void
 play_open(int port, const char *file)
 {
-	static struct redis_options options;
-	struct library library;
-	struct err err = { 0 };
-	int fd = open(file, O_RDWR);
-
-	options = (struct redis_options){
-		.host = "127.0.0.1", .port = port, .connect_timeout_ms = 5000, .timeout_ms = 60000
-	};
-	shift_us = fd < 0 ?
-	    MAP_FAILED :
-	    mmap(NULL, sizeof(*shift_us), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	CHECK(shift_us != MAP_FAILED);
-	redis = redis_new(&options);
-	arena_init(&answers, 1 << 16);
-	if (redis_open(redis, &err) != 0 || library_load(redis, &library, &answers, &err) != 0)
-		stop(&err);
+	cache_open(port, file);
 	worker_open(port);
 }
 
@@ -603,6 +464,5 @@ void
 play_close(void)
 {
 	worker_close();
-	redis_free(&redis);
-	arena_deinit(&answers);
+	cache_close();
 }

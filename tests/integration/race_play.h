@@ -120,12 +120,21 @@ extern struct world world;
 unsigned below(unsigned n);
 void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- race_play.c: the cache as an application sees it ---- */
+/* ---- race_cache.c: the cache as an application sees it ---- */
 struct redis_reply *ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void clock_move(int64_t ms);
+void cache_evict(void);
+/* What a replica has; a failover goes back to that, until what was told since is told again. */
+void cache_snapshot(void);
+void cache_failover(void);
+void cache_see_replayed(void);
+/* file holds the shift of the server's clock. */
+void cache_open(int port, const char *file);
+void cache_close(void);
+
+/* ---- race_play.c ---- */
 /* One schedule, into `world`.  plain: DEL and SET instead of the functions. */
 void play(const struct family *family, uint64_t seed, bool plain, bool traced);
-/* file holds the shift of the server's clock. */
 void play_open(int port, const char *file);
 void play_close(void);
 

@@ -515,7 +515,7 @@ def test_random_interleavings_show_no_old_value(t):
     """race_families.c, which says what is played.  N= plays more of each family."""
     server, shift = moved_server(t)
     count = int(os.environ.get("N") or 1000)
-    program = build_program("race_families", "race_play", "race_worker", "race_oracle")
+    program = build_program("race_families", "race_play", "race_cache", "race_worker", "race_oracle")
     done = subprocess.run([program, str(server.port), shift, "1", str(count)], capture_output=True, text=True, check=False)
     equal(done.returncode, 0, done.stdout[-2000:] + done.stderr[-2000:])
     print(done.stdout, file=open(os.path.join(t.dir, "families"), "w"))
