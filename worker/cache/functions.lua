@@ -364,6 +364,11 @@ local function is_absent(key, marker_absent)
 	return call('PTTL', key) <= marker_absent
 end
 
+-- The key outlives the quarantine.
+local function beyond(q, marker)
+	return q and max(marker, number(q) - floor(now_us() / 1000)) or marker
+end
+
 -- A value that was filled with a floor is never above the marker.
 local function invalidate_place(key, version, m, w, t, q, g, marker, marker_absent)
 	if m and m >= version then return m == version and SAME or OLD end
@@ -374,8 +379,7 @@ local function invalidate_place(key, version, m, w, t, q, g, marker, marker_abse
 	local absent = not (w or t or q) and (not m or is_absent(key, marker_absent))
 	if not remember(key, 'm', version, 'g', g) then return NEW end
 	if w or t then remove(key, w, t) end
-	if q then marker = max(marker, number(q) - floor(now_us() / 1000)) end
-	lasts(key, absent and marker_absent or marker)
+	lasts(key, absent and marker_absent or beyond(q, marker))
 	return NEW
 end
 
@@ -434,10 +438,7 @@ local function invalidate(key, args)
 		return KEPT
 	end
 	if w or t then remove(key, w, t, b) end
-	if q then
-		marker = max(marker, number(q) - floor(now_us() / 1000))
-	end
-	lasts(key, marker)
+	lasts(key, beyond(q, marker))
 	return NEW
 end
 
