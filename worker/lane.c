@@ -292,7 +292,9 @@ lane_recordable(const struct lane *lane)
 void
 lane_rewind(struct lane *lane)
 {
-	struct position noted = position_is_none(lane->noted) ? lane->done : lane->noted;
+	/* an order may have passed over what follows the note; what the note was is still told by it */
+	bool tells = !position_is_none(lane->noted) && !lane->note_anew;
+	struct position noted = tells ? lane->noted : lane->done;
 
 	if (lane->again.on) {
 		lane->again.at = lane->noted;

@@ -60,7 +60,6 @@ move_lane(struct worker *w, struct lane *lane, struct position to, struct err *e
 		    checkpoints_hash_at(&before, lane->position));
 	checkpoints_add(&lane->checkpoints, to, hash_standing_at(w, lane, to));
 	if (w->store->ops->move(w->store, lane, to, err) == 0) {
-		lane->noted = (struct position){ 0, 0 };
 		lane->note_anew = true;
 		return 0;
 	}
