@@ -318,6 +318,11 @@ def rule_places_and_versions_are_never_compared(c):
     c.forget("k")
     place(c, 5, 1000)
     equal((c.populate("k", 2**40, "v", HOUR, "", "", "", 1), list(c.hash("k"))), ("BUSY", ["q"]))
+    assert 0 < c.client.pttl("k") <= 5000
+    c.forget("k")
+    place(c, 5, 1000)
+    equal(c.populate("k", 2**40, "v", HOUR, "", "", "", 1, "", "", HOUR), "BUSY")
+    assert HOUR / 2 < c.client.pttl("k") <= HOUR, "the quarantine that was asked for"
 
 
 def rule_a_place_on_an_absent_key_lives_as_long_as_a_version_s(c):

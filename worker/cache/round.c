@@ -213,8 +213,9 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	add_number(&call, (uint64_t)t->marker_ms);
 	add_number(&call, t->populate_always);
 	add_number(&call, (uint64_t)t->marker_absent_ms);
-	if (r->clock.known)
-		add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
+	add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
+	if (t->quarantine_ms != QUARANTINE_MS)
+		add_number(&call, (uint64_t)t->quarantine_ms);
 	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }
