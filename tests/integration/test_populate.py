@@ -4,7 +4,7 @@ from cache_functions import HOUR, Cache, deleted, reader, row, start, user
 from row_keys import commit_without_cache, outbox
 from support import Redis, equal, limit, wait_for
 
-POPULATE = {"key": "user:{id}", "mode": "populate", "ttl": "1h", "marker": "10m", "marker_absent": "1m"}
+POPULATE = {"key": "user:{id}", "mode": "populate", "ttl": "1h", "marker": "10m", "marker_absent": "1m", "quarantine": "1m"}
 ALWAYS = {**POPULATE, "populate": "always"}
 
 
