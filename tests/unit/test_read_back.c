@@ -101,14 +101,15 @@ a_row_that_was_read_is_told_and_another_invalidated(void **state)
 	(void)state;
 	cache_rig_open_mode(&f, MODE_POPULATE, templates, 1);
 	f.written[0].ttl_ms = 1000;
+	f.written[0].quarantine_ms = 7000;
 	cache_rig_add(cache_rig_touch(&f, "8"), &other, &entry);
 	row = cache_rig_touch(&f, "7");
 	cache_rig_add(row, &one, &entry);
 	row->now = &now;
 	assert_int_equal(cache_rig_round(&f, &err), 1);
 	assert_string_equal(f.server.seen.data,
-	    "sluice_populate 1 user:7 58 {\"id\":7} 1000   60000 0 2000\n"
-	    "sluice_invalidate 1 user:8 9 row\n");
+	    "sluice_populate 1 user:7 58 {\"id\":7} 1000   60000 0 2000 0 7000\n"
+	    "sluice_invalidate 1 user:8 9 row 60000 2000 7000\n");
 	cache_rig_close(&f);
 }
 

@@ -144,6 +144,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	const struct config_template *t = expected->template;
 	struct expected told_key = *expected;
 	bool by_place = !told->unversioned && told->log.len > 0;
+	bool tells_before = !told->unversioned && !by_place && told->before > 0;
 	struct call call = { 0 };
 
 	if (r->cache->reloads != NULL && expected->table->refresh.on_invalidate &&
@@ -156,7 +157,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_number(&call, told->version);
 	add_word(&call, told->deleted ? STR("deleted") : STR("row"));
 	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
-	    t->quarantine_ms != QUARANTINE_MS || told->before > 0 || by_place) {
+	    t->quarantine_ms != QUARANTINE_MS || tells_before || by_place) {
 		add_number(&call, (uint64_t)t->marker_ms);
 		add_number(&call, (uint64_t)t->marker_absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
@@ -166,7 +167,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_word(&call, STR(""));
 		add_word(&call, told->log);
 		add_number(&call, told->at_ms);
-	} else if (told->before > 0) {
+	} else if (tells_before) {
 		add_number(&call, told->before);
 		if (told->lower > 1)
 			add_number(&call, told->lower);
@@ -213,8 +214,9 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	add_number(&call, (uint64_t)t->marker_ms);
 	add_number(&call, t->populate_always);
 	add_number(&call, (uint64_t)t->marker_absent_ms);
-	if (r->clock.known)
-		add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
+	add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
+	if (t->quarantine_ms != QUARANTINE_MS)
+		add_number(&call, (uint64_t)t->quarantine_ms);
 	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }
