@@ -68,6 +68,9 @@ struct worker {
 		int64_t looked_ms;
 	} notes; /* what the cache keeps (tend_notes.c) */
 	struct {
+		int64_t begun_us, due_us; /* of the last step; of the next where others wait */
+	} again;			  /* what it lost (tend_again.c) */
+	struct {
 		struct lane *lanes
 		    [WORKER_LANES_MAX]; /* assigned, but another worker of ours still has them */
 		size_t count;
