@@ -507,6 +507,22 @@ def rule_a_put_from_an_old_value_or_behind_a_backlog_does_nothing(c):
         equal(c.get("k")[2], row(58))
 
 
+def rule_what_a_put_value_leaves_goes_in_time(c):
+    """However long the value itself was to live."""
+    forever = lambda version, base: equal(c.put("k", "s", version, base, "v", 0, 100, "id", 1)[0], "OK")
+    c.filled("k", 50, "v", 0)
+    equal(c.invalidate("k", 50), "KEPT")
+    forever(58, 50)
+    equal((c.client.pttl("k"), c.invalidate("k", 58, "refused")), (-1, "NEW"))
+    equal((c.hash("k"), 0 < c.client.pttl("k") <= 60000), ({"m": row(50)}, True))
+    c.forget("k")
+    c.filled("k", 50, "v", 0)
+    forever(58, 50)
+    equal((c.invalidate("k", 58), c.client.pttl("k")), ("KEPT", -1))
+    equal(c.invalidate("k", 55), "NEW", "someone else's, told late")
+    equal((c.hash("k"), 0 < c.client.pttl("k") <= 60000), ({"m": row(58)}, True))
+
+
 def rule_a_put_whose_write_is_refused_goes(c):
     put(c, 58, 57)
     equal(c.invalidate("k", 57, "refused"), "SAME")

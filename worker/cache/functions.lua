@@ -336,37 +336,40 @@ local function settle(key, version, m, before, lower, marker)
 	return rest and KEPT or NEW
 end
 
+-- The key outlives the quarantine.
+local function beyond(q, marker)
+	return q and max(marker, number(q) - floor(now_us() / 1000)) or marker
+end
+
+-- A value that was put is gone; what it leaves doesn't live for ever, as it may have.
+local function remove_put(key, marker)
+	remove(key, true, true, true)
+	if call('PTTL', key) == -1 then lasts(key, beyond(call('HMGET', key, 'q')[1], marker)) end
+	return NEW
+end
+
 -- Of several that are refused together the highest is told; a value that was put later was computed
 -- from one that is refused.
-local function refuse_put(key, version)
+local function refuse_put(key, version, marker)
 	local b = call('HMGET', key, 'b')[1]
-	if b and b <= version then
-		remove(key, true, true, true)
-		return NEW
-	end
+	if b and b <= version then return remove_put(key, marker) end
 	if b then call('HSET', key, 'c', '') end
 	return SAME
 end
 
 -- Someone else's write that is told behind a newer one: a value that was put from an older one lacks it.
-local function is_late(key, version, b, o)
+local function is_late(key, version, b, o, marker)
 	if not o or version <= o then return OLD end
 	if b then
 		call('HSET', key, 'c', '')
 		return OLD
 	end
-	remove(key, true, true, true)
-	return NEW
+	return remove_put(key, marker)
 end
 
 -- Is the marker that is there one of a key that wasn't?  Those live shorter.
 local function is_absent(key, marker_absent)
 	return call('PTTL', key) <= marker_absent
-end
-
--- The key outlives the quarantine.
-local function beyond(q, marker)
-	return q and max(marker, number(q) - floor(now_us() / 1000)) or marker
 end
 
 -- A value that was filled with a floor is never above the marker.
@@ -404,7 +407,7 @@ local function invalidate(key, args)
 	local version = version_of(text, kind)
 	local before = args[6] and args[6] ~= '' and version_of(args[6], '1') or nil
 	local lower = whole(args[7], 1, 1e9, 'lower')
-	if args[2] == 'refused' then return refuse_put(key, version) end
+	if args[2] == 'refused' then return refuse_put(key, version, marker) end
 	local log = args[8] or ''
 	local known = call('HMGET', key, 'm', 'w', 't', 'q', 'r', 'b', 'g')
 	local m, w, t, q, r, b, g = known[1], known[2], known[3], known[4], known[5], known[6], known[7]
@@ -417,7 +420,7 @@ local function invalidate(key, args)
 	if g then return invalidate_unversioned(key, quarantine) end
 	if m then
 		if m == version then return SAME end
-		if m > version then return is_late(key, version, b, call('HMGET', key, 'o')[1]) end
+		if m > version then return is_late(key, version, b, call('HMGET', key, 'o')[1], marker) end
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
@@ -468,7 +471,7 @@ local function populate(key, args)
 		invalidate(key, { text, 'row', args[6] or '', args[8] or '' })
 		return { ok = busy and 'BUSY' or late and 'LATE' or 'ABSENT' }
 	end
-	if version < higher(r, m) then return is_late(key, version, b, o) end
+	if version < higher(r, m) then return is_late(key, version, b, o, marker) end
 	call('HSET', key, 'm', version)
 	lasts(key, max(1, marker))
 	return store(key, version, payload, life, w, us)

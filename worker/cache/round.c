@@ -1,7 +1,6 @@
 #include "worker/cache/round.h"
 
 #include "common/log.h"
-#include "worker/cache/refresh_ring.h"
 #include "worker/cache/tag.h"
 #include "worker/read_back.h"
 
@@ -147,8 +146,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	bool tells_before = !told->unversioned && !by_place && told->before > 0;
 	struct call call = { 0 };
 
-	if (r->cache->reloads != NULL && expected->table->refresh.on_invalidate &&
-	    expected->table->refresh.template == t)
+	if (round_reloads(r, expected))
 		told_key.member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
 	if (told->unversioned)
@@ -503,13 +501,6 @@ count_answer(struct round *r, struct str answer)
 			COUNT(counters->invalidation_answers[i], 1);
 }
 
-static void
-wake_refresh(struct round *r, const struct expected *e, struct str answered)
-{
-	if (e->member.len > 0 && !str_equal(answered, STR("KEPT")))
-		refresh_ring_put(r->cache->reloads, e->table, e->member);
-}
-
 static int
 fail(const struct redis_reply *reply, struct err *err)
 {
@@ -546,6 +537,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		}
 		if (r->cache->counters != NULL)
 			COUNT(r->cache->counters->populated, str_equal(reply->text, STR("OK")));
+		round_reload(r, e, reply->text);
 		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_REFUSED:
@@ -562,7 +554,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		if (!mode_is_versioned(e->template->mode))
 			return round_announce_all(r, e, err);
 		count_answer(r, reply->text);
-		wake_refresh(r, e, reply->text);
+		round_reload(r, e, reply->text);
 		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_TIME:
