@@ -197,7 +197,9 @@ rows_flattened_are_rows(void **state)
 	assert_int_equal(event->op, EVENT_UPDATE);
 	assert_text(event->db, "shop");
 	assert_text(event->table, "t");
-	assert_int_equal(event->after.count, 2);
+	/* whether the others are columns is the table's to say */
+	assert_int_equal(event->after.count, 5);
+	assert_true(event->after.flattened);
 	assert_int_equal(event_rig_take("debezium", "{\"id\":1,\"__deleted\":true}", NO_KEY), 0);
 	assert_int_equal(event_rig_event()->op, EVENT_DELETE);
 	assert_true(event_rig_event()->before.there);
@@ -213,6 +215,69 @@ rows_flattened_are_rows(void **state)
 		NO_KEY),
 	    0);
 	assert_field(&event_rig_event()->after, "d", VALUE_TEXT, "1970-01-01");
+}
+
+static void
+columns_named_like_an_envelope_are_a_flattened_row(void **state)
+{
+	(void)state;
+	assert_int_equal(event_rig_take("debezium",
+			     "{\"id\":1,\"op\":\"c\",\"source\":\"web\",\"before\":null}", NO_KEY),
+	    0);
+	assert_int_equal(event_rig_event()->kind, EVENT_ROW);
+	assert_int_equal(event_rig_event()->after.count, 4);
+}
+
+static void
+a_value_that_the_log_does_not_repeat_is_missing(void **state)
+{
+#define GONE "__debezium_unavailable_value"
+	static const char *const values[] = { "\"" GONE "\"",
+		"\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"",
+		"\"5f5f646562657a69756d5f756e617661696c61626c655f76616c7565\"", "[\"" GONE "\"]" };
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		snprintf(text, sizeof(text),
+		    "{\"op\":\"u\",\"source\":{},\"after\":{\"a\":1,\"b\":%s,\"c\":\"x\"}}",
+		    values[i]);
+		assert_int_equal(event_rig_take("debezium", text, NO_KEY), 0);
+		assert_int_equal(event_rig_event()->after.count, 2);
+		assert_true(str_equal(event_rig_event()->after.fields[1].name, STR("c")));
+	}
+	assert_int_equal(
+	    event_rig_take("debezium",
+		"{\"schema\":{\"type\":\"struct\",\"fields\":[{\"field\":\"after\",\"fields\":[{"
+		"\"field\":\"b\",\"type\":\"bytes\"}]}]},\"payload\":{\"op\":\"u\",\"source\":{},"
+		"\"after\":{\"b\":\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"}}}",
+		NO_KEY),
+	    0);
+	assert_int_equal(event_rig_event()->after.count, 0);
+}
+
+static void
+what_a_router_adds_to_a_key_is_no_column(void **state)
+{
+	(void)state;
+	assert_int_equal(event_rig_take("debezium", "default",
+			     "{\"id\":7,\"__dbz__physicalTableIdentifier\":\"s.d.t_1\"}"),
+	    0);
+	assert_int_equal(event_rig_event()->key.count, 1);
+}
+
+static void
+a_byte_order_mark_is_ignored(void **state)
+{
+	static const char *const formats[] = { "debezium", "maxwell", "canal", "dms" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		assert_int_equal(event_rig_take(formats[i], "\xef\xbb\xbf{}", NO_KEY), -1);
+		assert_string_equal(event_rig.entry.refusal.reason, REASON_BAD_EVENT);
+	}
+	assert_int_equal(event_rig_take("debezium", "\xef\xbb\xbf{\"id\":1}", NO_KEY), 0);
+	assert_int_equal(event_rig_event()->after.count, 1);
 }
 
 static void
@@ -405,6 +470,7 @@ a_broken_event_is_refused_without_its_values(void **state)
 		{ "debezium", "{\"op\":\"d\",\"source\":{}}", "neither a row before nor a key" },
 		{ "debezium", "{\"op\":\"secret\",\"source\":{}}", "op is not one of" },
 		{ "debezium", "{\"op\":\"c\",\"after\":[],\"source\":{}}", "not an object" },
+		{ "debezium", "{\"op\":\"c\",\"after\":\"{}\",\"source\":{}}", "MongoDB" },
 		{ "debezium", "[1]", "not an object" },
 		{ "debezium", "\"secret\"", "not an object" },
 		{ "debezium", "{}", "without columns" },
@@ -565,6 +631,10 @@ main(void)
 		cmocka_unit_test(
 		    a_value_that_contradicts_its_schema_leaves_the_types_to_the_columns),
 		cmocka_unit_test(rows_flattened_are_rows),
+		cmocka_unit_test(columns_named_like_an_envelope_are_a_flattened_row),
+		cmocka_unit_test(a_value_that_the_log_does_not_repeat_is_missing),
+		cmocka_unit_test(what_a_router_adds_to_a_key_is_no_column),
+		cmocka_unit_test(a_byte_order_mark_is_ignored),
 		cmocka_unit_test(a_tombstone_has_many_spellings),
 		cmocka_unit_test(what_is_no_row_is_recognised),
 		cmocka_unit_test(a_dropped_table_or_database_is_the_one_that_is_named),
