@@ -424,6 +424,17 @@ an_incremental_snapshot_is_a_snapshot(void **state)
 		"{\"op\":\"u\",\"after\":{\"id\":1},\"source\":{\"snapshot\":\"false\"}}", NO_KEY),
 	    0);
 	assert_false(event_rig_event()->snapshot);
+	/* an update or deletion is none, whatever mark it carries */
+	assert_int_equal(
+	    event_rig_take("debezium",
+		"{\"op\":\"u\",\"after\":{\"id\":1},\"source\":{\"snapshot\":\"last\"}}", NO_KEY),
+	    0);
+	assert_false(event_rig_event()->snapshot);
+	assert_int_equal(event_rig_take("debezium",
+			     "{\"op\":\"c\",\"after\":{\"id\":1},\"source\":{\"snapshot\":true}}",
+			     NO_KEY),
+	    0);
+	assert_true(event_rig_event()->snapshot);
 }
 
 static void

@@ -317,7 +317,8 @@ decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e
 
 	event->kind = EVENT_ROW;
 	event->op = op;
-	event->snapshot |= op == EVENT_READ;
+	/* some connectors leave the mark of a snapshot's last row on the change behind it */
+	event->snapshot = op == EVENT_READ || (event->snapshot && op == EVENT_CREATE);
 	if (take_member(d, w, "before", e->before, &event->before) < 0 ||
 	    take_member(d, w, "after", e->after, &event->after) < 0)
 		return -1;
@@ -344,6 +345,7 @@ decode_envelope(struct decoding *d, const struct wrapped *w, const struct envelo
 		return decode_row(d, w, e, EVENT_READ);
 	if (str_equal(op, STR("t"))) {
 		d->event->kind = EVENT_TRUNCATE;
+		d->event->snapshot = false;
 		return 0;
 	}
 	if (str_equal(op, STR("m"))) {
