@@ -126,6 +126,10 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 			break;
 		case CONNECT_OTHER:
 			return 1;
+		case CONNECT_RANGE:
+			return entry_refuse(d->entry, d->arena, REASON_BAD_VALUE,
+			    "%s has a time outside the range of its type",
+			    name_shown(d->arena, field->name));
 		case CONNECT_TOO_DEEP:
 			return entry_refuse(d->entry, d->arena, REASON_BAD_JSON,
 			    "%s is nested deeper than %d", name_shown(d->arena, field->name),
