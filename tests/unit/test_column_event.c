@@ -160,7 +160,10 @@ binary_comes_in_all_encodings(void **state)
 	assert_read("b", ORIGIN_TYPED, VALUE_TEXT, "_-8", VALUE_BINARY, "\xff\xef");
 	assert_read("b", ORIGIN_TYPED, VALUE_BINARY, "YWI=", VALUE_BINARY, "YWI=");
 	assert_unreadable("b", ORIGIN_TYPED, VALUE_TEXT, "no base64", "base64");
+	assert_unreadable("b", ORIGIN_DMS, VALUE_TEXT, "0x61Ff", "`binary: hex`");
+	assert_read("b", ORIGIN_DMS, VALUE_TEXT, "0xyz", VALUE_BINARY, "\xd3\x1c\xb3");
 	source.binary = BINARY_HEX;
+	assert_read("b", ORIGIN_DMS, VALUE_TEXT, "0x61Ff", VALUE_BINARY, "a\xff");
 	assert_read("b", ORIGIN_TYPED, VALUE_TEXT, "61Ff", VALUE_BINARY, "a\xff");
 	assert_unreadable("b", ORIGIN_TYPED, VALUE_TEXT, "61f", "hexadecimal");
 	source.binary = BINARY_BASE64;

@@ -72,11 +72,28 @@ hex_decode(struct str s, struct arena *arena, struct str *out)
 	return s.len % 2 == 0;
 }
 
-static bool
-read_binary(struct reading *r, struct str text)
+/* 0x4142, as DMS writes some sources' bytes: without the prefix. */
+static struct str
+without_0x(struct str text)
 {
-	struct str bytes;
+	if (text.len < 2 || text.data[0] != '0' || (text.data[1] | 0x20) != 'x')
+		return text;
+	return (struct str){ text.data + 2, text.len - 2 };
+}
 
+static bool
+read_binary(struct reading *r, struct str text, enum change_origin origin)
+{
+	struct str plain = without_0x(text), bytes;
+
+	if (r->source->binary == BINARY_HEX)
+		text = plain;
+	else if (origin == ORIGIN_DMS && plain.len < text.len &&
+	    hex_decode(plain, r->arena, &bytes))
+		return refuse(r,
+		    "is binary and has a text that looks like hexadecimal; set `binary: hex` at "
+		    "its "
+		    "source");
 	if (r->source->binary == BINARY_HEX)
 		return hex_decode(text, r->arena, &bytes) ?
 		    become(r, VALUE_BINARY, bytes) :
@@ -336,7 +353,7 @@ column_event_value(const struct column *column, const struct value *given,
 		return true;
 	if (column->kind == COLUMN_BINARY && given->kind == VALUE_TEXT)
 		return origin == ORIGIN_CANAL ? read_latin1(&r, given->text) :
-						read_binary(&r, given->text);
+						read_binary(&r, given->text, origin);
 	if (given->kind == VALUE_BINARY && column->kind == COLUMN_BIT)
 		return read_bits(&r, given->text);
 	if (given->kind == VALUE_BOOL && (column->kind == COLUMN_INT || column->kind == COLUMN_BIT))
