@@ -192,6 +192,8 @@ a_set_and_a_json_text_of_maxwell_are_what_they_were(void **state)
 	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\",\"b\"]", VALUE_TEXT, "a,b");
 	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[]", VALUE_TEXT, "");
 	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[1]", VALUE_JSON, "[1]");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[1e400]", VALUE_JSON, "[1e400]");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "{\"a\":1}", VALUE_JSON, "{\"a\":1}");
 	assert_read("s", ORIGIN_MAXWELL, VALUE_TEXT, "a", VALUE_TEXT, "a");
 	assert_read("t", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\"]", VALUE_JSON, "[\"a\"]");
 	assert_read("j", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\"]", VALUE_JSON, "[\"a\"]");

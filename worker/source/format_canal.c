@@ -82,6 +82,8 @@ types_to_look_up(yyjson_val *root)
 	yyjson_val *types = yyjson_obj_get(root, "mysqlType"), *name, *type;
 	size_t i, count;
 
+	if (!yyjson_is_obj(types))
+		return NULL;
 	yyjson_obj_foreach(types, i, count, name, type)
 	{
 		if (enum_is_type(json_tree_as_text(type)))

@@ -240,18 +240,17 @@ read_set(struct reading *r, struct str json)
 	yyjson_doc *doc = yyjson_read(json.data, json.len, YYJSON_READ_NOFLAG);
 	yyjson_val *root = yyjson_doc_get_root(doc), *member;
 	char *text = arena_alloc(r->arena, json.len + 1);
-	size_t i, count, len = 0;
+	size_t len = 0;
+	yyjson_arr_iter members;
 
-	yyjson_arr_foreach(root, i, count, member)
-	{
-		if (!yyjson_is_str(member))
-			break;
-		if (i > 0)
+	yyjson_arr_iter_init(root, &members);
+	while ((member = yyjson_arr_iter_next(&members)) != NULL && yyjson_is_str(member)) {
+		if (len > 0)
 			text[len++] = ',';
 		memcpy(text + len, yyjson_get_str(member), yyjson_get_len(member));
 		len += yyjson_get_len(member);
 	}
-	if (!yyjson_is_arr(root) || i < count) {
+	if (!yyjson_is_arr(root) || member != NULL) {
 		yyjson_doc_free(doc);
 		return become(r, VALUE_JSON, json);
 	}
