@@ -50,6 +50,7 @@ struct image {
 	struct field *fields;
 	size_t count;
 	bool there;
+	bool flattened; /* names beginning with __ may be Debezium's, or columns */
 	enum change_origin origin;
 };
 

@@ -64,6 +64,40 @@ open_wrapped(struct decoding *d, struct str text, const char *what, struct wrapp
 	return w->doc != NULL;
 }
 
+static bool
+begins_with(struct str name, const char *text)
+{
+	return name.len >= strlen(text) && memcmp(name.data, text, strlen(text)) == 0;
+}
+
+/* Debezium's own: the sign of a deleted row that was flattened, and what ByLogicalTableRouter adds to
+ * keys. */
+static bool
+is_no_column(struct str name, bool flat)
+{
+	return (flat && str_equal(name, STR("__deleted"))) || begins_with(name, "__dbz__");
+}
+
+/* What stands for a large value that a database's log doesn't repeat: plain, in base64, hexadecimal, a
+ * list.  The column is as good as missing. */
+static bool
+is_unavailable(const struct value *value)
+{
+#define UNAVAILABLE "__debezium_unavailable_value"
+	static const struct str texts[] = { { UNAVAILABLE, sizeof(UNAVAILABLE) - 1 },
+		{ "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==", 40 },
+		{ "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565", 56 },
+		{ "[\"" UNAVAILABLE "\"]", sizeof(UNAVAILABLE) + 3 } };
+
+	if (value->text.len < texts[0].len || value->text.len > texts[2].len)
+		return false;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (str_equal(value->text, texts[i]))
+			return true;
+	}
+	return false;
+}
+
 /* One pass over the columns.  1: a value is not one of its type, and nothing of the schema holds. */
 static int
 take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
@@ -83,7 +117,7 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 
 		field->name = json_tree_text(name);
 		type = connect_types_find(&types, field->name);
-		if (flat && field->name.len > 2 && memcmp(field->name.data, "__", 2) == 0)
+		if (is_no_column(field->name, flat))
 			continue;
 		if (types.there && type == NULL)
 			return 1;
@@ -92,12 +126,16 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 			break;
 		case CONNECT_OTHER:
 			return 1;
+		case CONNECT_RANGE:
+			return entry_refuse(d->entry, d->arena, REASON_BAD_VALUE,
+			    "%s has a time outside the range of its type",
+			    name_shown(d->arena, field->name));
 		case CONNECT_TOO_DEEP:
 			return entry_refuse(d->entry, d->arena, REASON_BAD_JSON,
 			    "%s is nested deeper than %d", name_shown(d->arena, field->name),
 			    JSON_NESTING_MAX);
 		}
-		image->count++;
+		image->count += !is_unavailable(&field->value);
 	}
 	return 0;
 }
@@ -112,6 +150,7 @@ take_image(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat, s
 	int status;
 
 	image->there = true;
+	image->flattened = flat;
 	image->fields = arena_alloc(d->arena, yyjson_obj_size(row) * sizeof(*image->fields) + 1);
 	status = take_columns(d, row, schema, flat, image);
 	return status == 1 ? take_columns(d, row, NULL, flat, image) : status;
@@ -283,6 +322,10 @@ take_member(struct decoding *d, const struct wrapped *w, const char *name, yyjso
 {
 	if (row == NULL || yyjson_is_null(row))
 		return 0;
+	if (yyjson_is_str(row))
+		return bad_event(d,
+		    "before or after is a text, as of Debezium's connector for MongoDB; rows are "
+		    "read");
 	if (!yyjson_is_obj(row))
 		return bad_event(d, "before or after is not an object");
 	return take_image(d, row, schema_of_member(w->schema, name), false, image);
@@ -295,7 +338,8 @@ decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e
 
 	event->kind = EVENT_ROW;
 	event->op = op;
-	event->snapshot |= op == EVENT_READ;
+	/* some connectors leave the mark of a snapshot's last row on the change behind it */
+	event->snapshot = op == EVENT_READ || (event->snapshot && op == EVENT_CREATE);
 	if (take_member(d, w, "before", e->before, &event->before) < 0 ||
 	    take_member(d, w, "after", e->after, &event->after) < 0)
 		return -1;
@@ -320,6 +364,7 @@ decode_envelope(struct decoding *d, const struct wrapped *w, const struct envelo
 		return decode_row(d, w, e, EVENT_READ);
 	if (str_equal(op, STR("t"))) {
 		d->event->kind = EVENT_TRUNCATE;
+		d->event->snapshot = false;
 		return 0;
 	}
 	if (str_equal(op, STR("m"))) {
@@ -389,7 +434,11 @@ decode_flat(struct decoding *d, const struct wrapped *w)
 	event->origin.gtid = added_field(row, "__gtid", "__source_gtid");
 	if (take_image(d, row, w->schema, true, image) < 0)
 		return -1;
-	return image->count > 0 ? 0 : bad_event(d, "a row without columns");
+	for (size_t i = 0; i < image->count; i++) {
+		if (!begins_with(image->fields[i].name, "__"))
+			return 0;
+	}
+	return bad_event(d, "a row without columns");
 }
 
 /* {"ts_ms": …} and nothing but times */
@@ -427,7 +476,9 @@ is_envelope(yyjson_val *payload, struct envelope *e)
 		if (member != NULL && *member == NULL)
 			*member = given;
 	}
-	return yyjson_is_str(e->op) && (e->source != NULL || e->before != NULL || e->after != NULL);
+	/* a table may have columns of these names */
+	return yyjson_is_str(e->op) &&
+	    (yyjson_is_obj(e->source) || yyjson_is_obj(e->before) || yyjson_is_obj(e->after));
 }
 
 static int

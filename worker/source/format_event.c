@@ -193,6 +193,7 @@ take_fields(struct change *change, const struct image *image)
 	change->fields = image->fields;
 	change->field_count = image->count;
 	change->origin = image->origin;
+	change->flattened = image->flattened;
 }
 
 /* The key says which row; a nameless one that it is the source's own affair. */
