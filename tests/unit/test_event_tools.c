@@ -35,6 +35,30 @@ columns_named_like_an_envelope_are_a_flattened_row(void **state)
 	assert_int_equal(event_rig_event()->after.count, 4);
 }
 
+/* add.headers instead of add.fields; Debezium Server's Redis sink writes their names in capitals. */
+static void
+headers_say_what_a_flattened_row_is(void **state)
+{
+	static const struct field headers[] = { { STR("__TABLE"), { STR("\"t\""), VALUE_TEXT } },
+		{ STR("__source_db"), { STR("shop"), VALUE_TEXT } },
+		{ STR("__op"), { STR("r"), VALUE_TEXT } } };
+
+	(void)state;
+	event_rig_start();
+	event_rig.message.value = STR("{\"id\":1}");
+	event_rig.message.headers = headers;
+	event_rig.message.header_count = 3;
+	assert_int_equal(event_rig_decode("debezium"), 0);
+	assert_text(event_rig_event()->db, "shop");
+	assert_text(event_rig_event()->table, "t");
+	assert_int_equal(event_rig_event()->op, EVENT_READ);
+	/* the row's own come first */
+	event_rig.message.value = STR("{\"id\":1,\"__table\":\"u\",\"__op\":\"d\"}");
+	assert_int_equal(event_rig_decode("debezium"), 0);
+	assert_text(event_rig_event()->table, "u");
+	assert_int_equal(event_rig_event()->op, EVENT_DELETE);
+}
+
 static void
 a_value_that_the_log_does_not_repeat_is_missing(void **state)
 {
@@ -209,6 +233,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(columns_named_like_an_envelope_are_a_flattened_row),
+		cmocka_unit_test(headers_say_what_a_flattened_row_is),
 		cmocka_unit_test(a_value_that_the_log_does_not_repeat_is_missing),
 		cmocka_unit_test(what_a_router_adds_to_a_key_is_no_column),
 		cmocka_unit_test(a_byte_order_mark_is_ignored),
