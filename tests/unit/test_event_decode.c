@@ -526,6 +526,82 @@ dms_may_bring_the_row_before(void **state)
 	assert_field(&event_rig_event()->after, "id", VALUE_NUMBER, "2");
 }
 
+static int
+take_alone(const char *value, const char *key)
+{
+	event_rig_start();
+	event_rig.message.value = str_of(value);
+	event_rig.message.key = str_of(key);
+	event_rig.message.rows_alone = true;
+	event_rig.message.no_origin = true;
+	return event_rig_decode("debezium");
+}
+
+static void
+a_key_is_taken_where_the_rows_do_not_say_it(void **state)
+{
+	static const struct {
+		const char *value;
+		bool taken;
+	} table[] = {
+		{ "{\"op\":\"c\",\"source\":{},\"before\":null,\"after\":{\"id\":7}}", false },
+		{ "{\"op\":\"r\",\"source\":{},\"before\":null,\"after\":{\"id\":7}}", false },
+		{ "{\"op\":\"u\",\"source\":{},\"before\":{\"id\":7},\"after\":{\"id\":7}}",
+		    false },
+		{ "{\"op\":\"u\",\"source\":{},\"before\":null,\"after\":{\"id\":7}}", true },
+		{ "{\"op\":\"d\",\"source\":{},\"before\":{\"id\":7},\"after\":null}", false },
+		{ "{\"op\":\"d\",\"source\":{},\"before\":null,\"after\":null}", true },
+		{ "{\"id\":7,\"a\":1}", true },
+		{ "null", true },
+		{ "", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		assert_int_equal(take_alone(table[i].value, "{\"id\":7}"), 0);
+		assert_int_equal(event_rig_event()->key.there, table[i].taken);
+	}
+	assert_refused(take_alone(table[5].value, ""), REASON_BAD_EVENT, "nor a key");
+}
+
+static void
+halves_of_a_move_are_known_though_their_rows_are_there(void **state)
+{
+	struct field header = { STR("__debezium.newkey"), { STR("{\"id\":8}"), VALUE_TEXT } };
+
+	(void)state;
+	event_rig_start();
+	event_rig.message.value =
+	    STR("{\"op\":\"d\",\"source\":{},\"before\":{\"id\":7},\"after\":null}");
+	event_rig.message.key = STR("{\"id\":7}");
+	event_rig.message.rows_alone = true;
+	event_rig.message.headers = &header;
+	event_rig.message.header_count = 1;
+	assert_int_equal(event_rig_decode("debezium"), 0);
+	assert_false(event_rig_event()->key.there);
+	assert_field(&event_rig_event()->new_key, "id", VALUE_NUMBER, "8");
+}
+
+static void
+an_origin_that_nobody_asks_for_leaves_table_and_snapshot(void **state)
+{
+	static const char value[] =
+	    "{\"op\":\"c\",\"after\":{\"id\":7},\"source\":{\"db\":\"shop\",\"table\":\"t\","
+	    "\"snapshot\":\"true\",\"file\":\"b.1\",\"pos\":77,\"server_id\":5,\"ts_ms\":9}}";
+
+	(void)state;
+	assert_int_equal(event_rig_take("debezium", value, NO_KEY), 0);
+	assert_text(event_rig_event()->origin.file, "b.1");
+	assert_int_equal(event_rig_event()->origin.pos, 77);
+	assert_int_equal(event_rig_event()->origin.at_ms, 9);
+	assert_int_equal(take_alone(value, NO_KEY), 0);
+	assert_text(event_rig_event()->db, "shop");
+	assert_text(event_rig_event()->table, "t");
+	assert_true(event_rig_event()->snapshot);
+	assert_int_equal(event_rig_event()->origin.file.len, 0);
+	assert_int_equal(event_rig_event()->origin.pos, 0);
+}
+
 int
 main(void)
 {
@@ -547,6 +623,9 @@ main(void)
 		cmocka_unit_test(a_list_of_many_values_is_exact),
 		cmocka_unit_test(maxwells_old_holds_only_what_changed),
 		cmocka_unit_test(dms_may_bring_the_row_before),
+		cmocka_unit_test(a_key_is_taken_where_the_rows_do_not_say_it),
+		cmocka_unit_test(halves_of_a_move_are_known_though_their_rows_are_there),
+		cmocka_unit_test(an_origin_that_nobody_asks_for_leaves_table_and_snapshot),
 	};
 
 	return cmocka_run_group_tests(tests, event_rig_open, event_rig_close);

@@ -197,12 +197,10 @@ header(const struct message *message, const char *name)
 
 /* A change of the primary key is a delete, a tombstone and a create; only these headers tie them. */
 static int
-take_keys(struct decoding *d)
+take_moves(struct decoding *d)
 {
 	const struct field *other;
 
-	if (take_key(d, d->message->key, &d->event->key) < 0)
-		return -1;
 	other = header(d->message, "__debezium.newkey");
 	if (other != NULL && take_key(d, other->value.text, &d->event->new_key) < 0)
 		return -1;
@@ -222,6 +220,19 @@ source_member(struct source_members *of, struct str name)
 	switch (name.len) {
 	case 2:
 		return str_equal(name, STR("db")) ? &of->db : NULL;
+	case 5:
+		return str_equal(name, STR("table")) ? &of->table : NULL;
+	case 8:
+		return str_equal(name, STR("snapshot")) ? &of->snapshot : NULL;
+	default:
+		return NULL;
+	}
+}
+
+static yyjson_val **
+origin_member(struct source_members *of, struct str name)
+{
+	switch (name.len) {
 	case 3:
 		return str_equal(name, STR("pos")) ? &of->pos :
 		    str_equal(name, STR("row"))	   ? &of->row :
@@ -232,11 +243,7 @@ source_member(struct source_members *of, struct str name)
 		    str_equal(name, STR("gtid"))    ? &of->gtid :
 						      NULL;
 	case 5:
-		return str_equal(name, STR("table")) ? &of->table :
-		    str_equal(name, STR("ts_ms"))    ? &of->ts_ms :
-						       NULL;
-	case 8:
-		return str_equal(name, STR("snapshot")) ? &of->snapshot : NULL;
+		return str_equal(name, STR("ts_ms")) ? &of->ts_ms : NULL;
 	case 9:
 		return str_equal(name, STR("server_id")) ? &of->server_id : NULL;
 	case 10:
@@ -247,9 +254,25 @@ source_member(struct source_members *of, struct str name)
 }
 
 static void
-take_source(struct event *event, yyjson_val *source)
+take_origin(struct origin *origin, const struct source_members *of)
+{
+	origin->file = json_tree_as_text(of->file);
+	if (origin->file.len == 0)
+		origin->file = json_tree_as_text(of->change_lsn);
+	if (origin->file.len == 0)
+		origin->file = json_tree_as_text(of->lsn);
+	origin->pos = json_tree_as_number(of->pos);
+	origin->row = json_tree_as_number(of->row);
+	origin->gtid = json_tree_as_text(of->gtid);
+	origin->server_id = json_tree_as_number(of->server_id);
+	origin->at_ms = json_tree_as_number(of->ts_ms);
+}
+
+static void
+take_source(struct decoding *d, yyjson_val *source)
 {
 	struct source_members of = { 0 };
+	struct event *event = d->event;
 	size_t i, count;
 	yyjson_val *name, *given;
 
@@ -259,6 +282,8 @@ take_source(struct event *event, yyjson_val *source)
 	{
 		yyjson_val **member = source_member(&of, json_tree_text(name));
 
+		if (member == NULL && !d->message->no_origin)
+			member = origin_member(&of, json_tree_text(name));
 		if (member != NULL && *member == NULL)
 			*member = given;
 	}
@@ -266,16 +291,8 @@ take_source(struct event *event, yyjson_val *source)
 	event->table = json_tree_as_text(of.table);
 	event->snapshot = yyjson_is_true(of.snapshot) ||
 	    (yyjson_is_str(of.snapshot) && !json_tree_is(of.snapshot, "false"));
-	event->origin.file = json_tree_as_text(of.file);
-	if (event->origin.file.len == 0)
-		event->origin.file = json_tree_as_text(of.change_lsn);
-	if (event->origin.file.len == 0)
-		event->origin.file = json_tree_as_text(of.lsn);
-	event->origin.pos = json_tree_as_number(of.pos);
-	event->origin.row = json_tree_as_number(of.row);
-	event->origin.gtid = json_tree_as_text(of.gtid);
-	event->origin.server_id = json_tree_as_number(of.server_id);
-	event->origin.at_ms = json_tree_as_number(of.ts_ms);
+	if (!d->message->no_origin)
+		take_origin(&event->origin, &of);
 }
 
 static yyjson_val *
@@ -326,8 +343,6 @@ decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e
 	if (take_member(d, w, "before", e->before, &event->before) < 0 ||
 	    take_member(d, w, "after", e->after, &event->after) < 0)
 		return -1;
-	if (op == EVENT_DELETE && !event->before.there && !event->key.there)
-		return bad_event(d, "a delete has neither a row before nor a key");
 	if (op != EVENT_DELETE && !event->after.there)
 		return bad_event(d, "a change that is no delete has no row after");
 	return 0;
@@ -338,7 +353,7 @@ decode_envelope(struct decoding *d, const struct wrapped *w, const struct envelo
 {
 	struct str op = json_tree_text(e->op);
 
-	take_source(d->event, e->source);
+	take_source(d, e->source);
 	if (str_equal(op, STR("c")))
 		return decode_row(d, w, e, EVENT_CREATE);
 	if (str_equal(op, STR("u")))
@@ -371,7 +386,7 @@ decode_schema_change(struct decoding *d, yyjson_val *payload)
 	yyjson_val *first = yyjson_arr_get_first(yyjson_obj_get(payload, "tableChanges"));
 	struct str id = json_tree_member(first, "id");
 
-	take_source(event, yyjson_obj_get(payload, "source"));
+	take_source(d, yyjson_obj_get(payload, "source"));
 	event->detail = json_tree_member(first, "type");
 	event->kind = EVENT_SCHEMA;
 	if (event->db.len == 0)
@@ -522,6 +537,33 @@ is_nothing(struct str value)
 	return value.data == NULL || value.len == 0 || str_equal(value, STR("default"));
 }
 
+/* A row that is there says its key itself. */
+static bool
+asks_for_key(const struct decoding *d)
+{
+	const struct event *event = d->event;
+
+	if (!d->message->rows_alone || event->kind == EVENT_TOMBSTONE)
+		return true;
+	if (event->kind != EVENT_ROW || event->op == EVENT_CREATE || event->op == EVENT_READ)
+		return false;
+	return !event->before.there ||
+	    (event->op == EVENT_UPDATE && event->before.origin != event->after.origin);
+}
+
+static int
+take_keys(struct decoding *d)
+{
+	const struct event *event = d->event;
+
+	if (asks_for_key(d) && take_key(d, d->message->key, &d->event->key) < 0)
+		return -1;
+	if (event->kind == EVENT_ROW && event->op == EVENT_DELETE && !event->before.there &&
+	    !event->key.there)
+		return bad_event(d, "a delete has neither a row before nor a key");
+	return take_moves(d);
+}
+
 int
 debezium_decode(struct entry *entry, struct arena *arena, const struct message *message,
     struct events *events)
@@ -533,14 +575,13 @@ debezium_decode(struct entry *entry, struct arena *arena, const struct message *
 
 	*events = (struct events){ event, 1 };
 	event->kind = EVENT_TOMBSTONE;
-	if (looks_like_binary(entry, arena, message->value, LOOKS_DEBEZIUM) < 0 ||
-	    take_keys(&d) < 0)
+	if (looks_like_binary(entry, arena, message->value, LOOKS_DEBEZIUM) < 0)
 		return -1;
 	if (is_nothing(message->value))
-		return 0;
+		return take_keys(&d);
 	if (!open_wrapped(&d, message->value, "the event", &wrapped))
 		return -1;
 	status = decode_payload(&d, &wrapped);
 	json_tree_close(wrapped.doc);
-	return status;
+	return status == 0 ? take_keys(&d) : status;
 }
