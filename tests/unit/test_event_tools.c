@@ -98,6 +98,22 @@ what_a_router_adds_to_a_key_is_no_column(void **state)
 }
 
 static void
+a_key_that_maxwell_did_not_write_harms_no_row(void **state)
+{
+	static const char *const keys[] = { "{oops", "7", "[\"a\",\"b\",[{\"id\":1}]]", "{}" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		assert_int_equal(event_rig_take("maxwell",
+				     "{\"database\":\"a\",\"table\":\"b\",\"type\":\"insert\","
+				     "\"data\":{\"id\":1}}",
+				     keys[i]),
+		    0);
+		assert_false(event_rig_event()->key.there);
+	}
+}
+
+static void
 a_byte_order_mark_is_ignored(void **state)
 {
 	static const char *const formats[] = { "debezium", "maxwell", "canal", "dms" };
@@ -236,6 +252,7 @@ main(void)
 		cmocka_unit_test(headers_say_what_a_flattened_row_is),
 		cmocka_unit_test(a_value_that_the_log_does_not_repeat_is_missing),
 		cmocka_unit_test(what_a_router_adds_to_a_key_is_no_column),
+		cmocka_unit_test(a_key_that_maxwell_did_not_write_harms_no_row),
 		cmocka_unit_test(a_byte_order_mark_is_ignored),
 		cmocka_unit_test(definitions_drop_nothing_unless_they_say_so),
 		cmocka_unit_test(a_dropped_table_or_database_is_the_one_that_is_named),
