@@ -244,6 +244,45 @@ canals_numbers_of_members_are_their_names(void **state)
 	assert_field(&event_rig_event()->after, "s", VALUE_TEXT, "2");
 }
 
+static void
+dms_may_bring_the_row_before(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    event_rig_take("dms",
+		"{\"data\":{\"id\":2},\"before-image\":{\"id\":1},\"metadata\":{\"record-"
+		"type\":\"data\",\"operation\":\"update\",\"schema-name\":\"a\",\"table-"
+		"name\":\"b\"}}",
+		NO_KEY),
+	    0);
+	assert_field(&event_rig_event()->before, "id", VALUE_NUMBER, "1");
+	assert_field(&event_rig_event()->after, "id", VALUE_NUMBER, "2");
+}
+
+static void
+maxwells_old_holds_only_what_changed(void **state)
+{
+	const struct event *event;
+
+	(void)state;
+	assert_int_equal(
+	    event_rig_take("maxwell",
+		"{\"database\":\"a\",\"table\":\"b\",\"type\":\"update\",\"data\":{\"id\":2,"
+		"\"n\":9007199254740993,\"d\":1.10},\"old\":{\"id\":1},\"primary_key_columns\":"
+		"[\"id\"],\"position\":\"m.1:77\",\"xid\":5}",
+		NO_KEY),
+	    0);
+	event = event_rig_event();
+	assert_true(event->before_is_partial);
+	assert_int_equal(event->before.count, 1);
+	assert_field(&event->before, "id", VALUE_NUMBER, "1");
+	assert_field(&event->after, "n", VALUE_NUMBER, "9007199254740993");
+	assert_field(&event->after, "d", VALUE_NUMBER, "1.10");
+	assert_field(&event->key, "id", VALUE_NUMBER, "2");
+	assert_text(event->origin.file, "m.1");
+	assert_int_equal(event->origin.pos, 77);
+}
+
 int
 main(void)
 {
@@ -257,6 +296,8 @@ main(void)
 		cmocka_unit_test(definitions_drop_nothing_unless_they_say_so),
 		cmocka_unit_test(a_dropped_table_or_database_is_the_one_that_is_named),
 		cmocka_unit_test(canals_numbers_of_members_are_their_names),
+		cmocka_unit_test(maxwells_old_holds_only_what_changed),
+		cmocka_unit_test(dms_may_bring_the_row_before),
 	};
 
 	return cmocka_run_group_tests(tests, event_rig_open, event_rig_close);
