@@ -63,21 +63,30 @@ log_dead(struct worker *w, const struct entry *e)
 	    e->refusal.text != NULL ? e->refusal.text : "", NULL);
 }
 
-/* What had a key of its own can't be named any more. */
+/* What had a key of its own can't be named any more; keys without a {column} went with the rows. */
+static const char *
+emptied_next(const struct table *table)
+{
+	bool raised = false, stay = false, some = false;
+
+	for (size_t i = 0; i < table->template_count; i++) {
+		const struct key_template *template = &table->templates[i];
+
+		raised |= template->config->mode == MODE_TABLE;
+		some |= template->config->mode != MODE_NONE;
+		stay |= template->config->mode != MODE_NONE && template->part_count > 1;
+	}
+	return raised ? "the table's generation is raised" :
+	    stay      ? "keys of its rows stay in the cache: none has mode table" :
+	    some      ? "its keys name no row and are invalidated" :
+			"no cache key is of it";
+}
+
 static void
 log_emptied(const struct worker *w, const struct entry *e, const struct table *table)
 {
-	bool raised = false;
-
-	for (size_t i = 0; i < table->template_count; i++)
-		raised |= table->templates[i].config->mode == MODE_TABLE;
 	log_event(LOG_WARN, "table_emptied", "worker", "%d", w->index, "lane", "%s", e->lane->name,
-	    "table", "%s", table->name, "next", "%s",
-	    raised ? "the table's generation is raised" :
-		table->template_count > 0 ?
-		     "keys of its rows stay in the cache: none has mode table" :
-		     "no cache key is of it",
-	    NULL);
+	    "table", "%s", table->name, "next", "%s", emptied_next(table), NULL);
 }
 
 void

@@ -290,6 +290,28 @@ def test_a_truncated_table_is_emptied_in_its_place_where_that_is_allowed(t):
     t.sluices[-1].logged("event=table_emptied", "table=items", "generation is raised")
 
 
+def test_a_dropped_database_empties_the_tables_listed_in_it_and_no_other(t):
+    """Maxwell tells it of every database; keys without a column go with the rows."""
+    t.sql(ITEMS), t.sql("CREATE TABLE notes (id INT PRIMARY KEY)")
+    stream = events(t, "maxwell", "shop.items", "shop.notes", truncate="allow", config={
+        "tables": {"items": {"invalidate": ["items:list"]}, "notes": {"invalidate": ["note:{id}"]}}})
+    drop = lambda db: t.redis.xadd(stream, {"message": json.dumps({"database": db, "type": "database-drop", "ts": 1, "sql": "x"})})
+    t.redis.set("items:list", "old")
+    drop("scratch")
+    t.redis.xadd(stream, {"message": maxwell("items", "insert", {"id": 1, "n": 1})})
+    t.redis.xadd(stream, {"message": maxwell("notes", "insert", {"id": 1})})
+    drop("shop2")
+    t.settle()
+    equal((t.reasons(), t.sql("SELECT id FROM items"), t.sql("SELECT id FROM notes")), ([], ((1,),), ((1,),)))
+    t.redis.set("items:list", "old")
+    drop("shop")
+    t.redis.xadd(stream, {"message": maxwell("notes", "insert", {"id": 2})})
+    t.settle()
+    equal((t.reasons(), t.sql("SELECT id FROM items"), t.sql("SELECT id FROM notes"), t.redis.exists("items:list")), ([], (), ((2,),), 0))
+    t.sluices[-1].logged("event=table_emptied", "table=items", "its keys name no row")
+    t.sluices[-1].logged("event=table_emptied", "table=notes", "keys of its rows stay")
+
+
 def test_a_table_of_two_lanes_is_not_emptied(t):
     t.sql(ITEMS)
     streams = [f"{t.prefix}:l:0", f"{t.prefix}:l:1"]

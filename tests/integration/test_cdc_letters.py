@@ -54,6 +54,18 @@ def test_a_truncate_holds_its_table_until_it_is_dropped(t):
     equal(t.row("SELECT COUNT(*) FROM sluice_parked"), (0,))
 
 
+def test_a_dropped_database_holds_all_its_tables(t):
+    t.sql(ITEMS), t.sql("CREATE TABLE notes (id INT PRIMARY KEY)")
+    stream = events(t, "maxwell", "shop.items", "shop.notes", config={"tables": {"items": {"on_poison": "park"}, "notes": {"on_poison": "park"}}})
+    t.redis.xadd(stream, {"message": json.dumps({"database": "shop", "type": "database-drop", "ts": 1})})
+    t.redis.xadd(stream, {"message": maxwell("items", "insert", {"id": 1, "n": 1})})
+    t.redis.xadd(stream, {"message": maxwell("notes", "insert", {"id": 1})})
+    t.settle()
+    equal(t.reasons(), ["parked", "parked", "truncate"])
+    dead(t, "drop", "--reason", "truncate")
+    wait_for("both tables go on", lambda: (t.sql("SELECT id FROM items"), t.sql("SELECT id FROM notes")) == (((1,),), ((1,),)))
+
+
 def test_letters_of_every_format_are_applied_again(t):
     t.sql(ITEMS)
     streams = {name: f"{t.prefix}:{name}" for name in ("debezium", "maxwell", "canal", "dms")}

@@ -487,45 +487,6 @@ a_list_of_many_values_is_exact(void **state)
 	free(list);
 }
 
-static void
-maxwells_old_holds_only_what_changed(void **state)
-{
-	const struct event *event;
-
-	(void)state;
-	assert_int_equal(
-	    event_rig_take("maxwell",
-		"{\"database\":\"a\",\"table\":\"b\",\"type\":\"update\",\"data\":{\"id\":2,"
-		"\"n\":9007199254740993,\"d\":1.10},\"old\":{\"id\":1},\"primary_key_columns\":"
-		"[\"id\"],\"position\":\"m.1:77\",\"xid\":5}",
-		NO_KEY),
-	    0);
-	event = event_rig_event();
-	assert_true(event->before_is_partial);
-	assert_int_equal(event->before.count, 1);
-	assert_field(&event->before, "id", VALUE_NUMBER, "1");
-	assert_field(&event->after, "n", VALUE_NUMBER, "9007199254740993");
-	assert_field(&event->after, "d", VALUE_NUMBER, "1.10");
-	assert_field(&event->key, "id", VALUE_NUMBER, "2");
-	assert_text(event->origin.file, "m.1");
-	assert_int_equal(event->origin.pos, 77);
-}
-
-static void
-dms_may_bring_the_row_before(void **state)
-{
-	(void)state;
-	assert_int_equal(
-	    event_rig_take("dms",
-		"{\"data\":{\"id\":2},\"before-image\":{\"id\":1},\"metadata\":{\"record-"
-		"type\":\"data\",\"operation\":\"update\",\"schema-name\":\"a\",\"table-"
-		"name\":\"b\"}}",
-		NO_KEY),
-	    0);
-	assert_field(&event_rig_event()->before, "id", VALUE_NUMBER, "1");
-	assert_field(&event_rig_event()->after, "id", VALUE_NUMBER, "2");
-}
-
 static int
 take_alone(const char *value, const char *key)
 {
@@ -621,8 +582,6 @@ main(void)
 		cmocka_unit_test(hostile_json_is_refused),
 		cmocka_unit_test(a_blob_of_a_megabyte_is_exact),
 		cmocka_unit_test(a_list_of_many_values_is_exact),
-		cmocka_unit_test(maxwells_old_holds_only_what_changed),
-		cmocka_unit_test(dms_may_bring_the_row_before),
 		cmocka_unit_test(a_key_is_taken_where_the_rows_do_not_say_it),
 		cmocka_unit_test(halves_of_a_move_are_known_though_their_rows_are_there),
 		cmocka_unit_test(an_origin_that_nobody_asks_for_leaves_table_and_snapshot),

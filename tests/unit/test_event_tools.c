@@ -35,6 +35,30 @@ columns_named_like_an_envelope_are_a_flattened_row(void **state)
 	assert_int_equal(event_rig_event()->after.count, 4);
 }
 
+/* add.headers instead of add.fields; Debezium Server's Redis sink writes their names in capitals. */
+static void
+headers_say_what_a_flattened_row_is(void **state)
+{
+	static const struct field headers[] = { { STR("__TABLE"), { STR("\"t\""), VALUE_TEXT } },
+		{ STR("__source_db"), { STR("shop"), VALUE_TEXT } },
+		{ STR("__op"), { STR("r"), VALUE_TEXT } } };
+
+	(void)state;
+	event_rig_start();
+	event_rig.message.value = STR("{\"id\":1}");
+	event_rig.message.headers = headers;
+	event_rig.message.header_count = 3;
+	assert_int_equal(event_rig_decode("debezium"), 0);
+	assert_text(event_rig_event()->db, "shop");
+	assert_text(event_rig_event()->table, "t");
+	assert_int_equal(event_rig_event()->op, EVENT_READ);
+	/* the row's own come first */
+	event_rig.message.value = STR("{\"id\":1,\"__table\":\"u\",\"__op\":\"d\"}");
+	assert_int_equal(event_rig_decode("debezium"), 0);
+	assert_text(event_rig_event()->table, "u");
+	assert_int_equal(event_rig_event()->op, EVENT_DELETE);
+}
+
 static void
 a_value_that_the_log_does_not_repeat_is_missing(void **state)
 {
@@ -71,6 +95,22 @@ what_a_router_adds_to_a_key_is_no_column(void **state)
 			     "{\"id\":7,\"__dbz__physicalTableIdentifier\":\"s.d.t_1\"}"),
 	    0);
 	assert_int_equal(event_rig_event()->key.count, 1);
+}
+
+static void
+a_key_that_maxwell_did_not_write_harms_no_row(void **state)
+{
+	static const char *const keys[] = { "{oops", "7", "[\"a\",\"b\",[{\"id\":1}]]", "{}" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		assert_int_equal(event_rig_take("maxwell",
+				     "{\"database\":\"a\",\"table\":\"b\",\"type\":\"insert\","
+				     "\"data\":{\"id\":1}}",
+				     keys[i]),
+		    0);
+		assert_false(event_rig_event()->key.there);
+	}
 }
 
 static void
@@ -204,17 +244,60 @@ canals_numbers_of_members_are_their_names(void **state)
 	assert_field(&event_rig_event()->after, "s", VALUE_TEXT, "2");
 }
 
+static void
+dms_may_bring_the_row_before(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    event_rig_take("dms",
+		"{\"data\":{\"id\":2},\"before-image\":{\"id\":1},\"metadata\":{\"record-"
+		"type\":\"data\",\"operation\":\"update\",\"schema-name\":\"a\",\"table-"
+		"name\":\"b\"}}",
+		NO_KEY),
+	    0);
+	assert_field(&event_rig_event()->before, "id", VALUE_NUMBER, "1");
+	assert_field(&event_rig_event()->after, "id", VALUE_NUMBER, "2");
+}
+
+static void
+maxwells_old_holds_only_what_changed(void **state)
+{
+	const struct event *event;
+
+	(void)state;
+	assert_int_equal(
+	    event_rig_take("maxwell",
+		"{\"database\":\"a\",\"table\":\"b\",\"type\":\"update\",\"data\":{\"id\":2,"
+		"\"n\":9007199254740993,\"d\":1.10},\"old\":{\"id\":1},\"primary_key_columns\":"
+		"[\"id\"],\"position\":\"m.1:77\",\"xid\":5}",
+		NO_KEY),
+	    0);
+	event = event_rig_event();
+	assert_true(event->before_is_partial);
+	assert_int_equal(event->before.count, 1);
+	assert_field(&event->before, "id", VALUE_NUMBER, "1");
+	assert_field(&event->after, "n", VALUE_NUMBER, "9007199254740993");
+	assert_field(&event->after, "d", VALUE_NUMBER, "1.10");
+	assert_field(&event->key, "id", VALUE_NUMBER, "2");
+	assert_text(event->origin.file, "m.1");
+	assert_int_equal(event->origin.pos, 77);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(columns_named_like_an_envelope_are_a_flattened_row),
+		cmocka_unit_test(headers_say_what_a_flattened_row_is),
 		cmocka_unit_test(a_value_that_the_log_does_not_repeat_is_missing),
 		cmocka_unit_test(what_a_router_adds_to_a_key_is_no_column),
+		cmocka_unit_test(a_key_that_maxwell_did_not_write_harms_no_row),
 		cmocka_unit_test(a_byte_order_mark_is_ignored),
 		cmocka_unit_test(definitions_drop_nothing_unless_they_say_so),
 		cmocka_unit_test(a_dropped_table_or_database_is_the_one_that_is_named),
 		cmocka_unit_test(canals_numbers_of_members_are_their_names),
+		cmocka_unit_test(maxwells_old_holds_only_what_changed),
+		cmocka_unit_test(dms_may_bring_the_row_before),
 	};
 
 	return cmocka_run_group_tests(tests, event_rig_open, event_rig_close);

@@ -27,8 +27,11 @@ next_member(struct str type, size_t *at, char *out, size_t *len)
 	if (*at == type.len)
 		return false;
 	for ((*at)++; *at < type.len; (*at)++) {
-		if (type.data[*at] == '\'' && (++(*at) == type.len || type.data[*at] != '\''))
-			return true;
+		if (type.data[*at] == '\'') {
+			(*at)++;
+			if (*at == type.len || type.data[*at] != '\'')
+				return true;
+		}
 		out[(*len)++] = type.data[*at];
 	}
 	return false;

@@ -39,8 +39,11 @@ take_quoted(struct str *text, struct arena *arena, struct str *name)
 	if (text->len == 0 || text->data[0] != '"')
 		return false;
 	for (; at < text->len; at++) {
-		if (text->data[at] == '"' && (++at == text->len || text->data[at] != '"'))
-			break;
+		if (text->data[at] == '"') {
+			at++;
+			if (at == text->len || text->data[at] != '"')
+				break;
+		}
 		plain[len++] = text->data[at];
 	}
 	if (text->data[at - 1] != '"')

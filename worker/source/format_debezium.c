@@ -402,36 +402,52 @@ decode_schema_change(struct decoding *d, yyjson_val *payload)
 	return 0;
 }
 
-/* What ExtractNewRecordState adds by add.fields: __db or __source_db. */
+/* A header's text; Connect's JsonConverter quotes it. */
 static struct str
-added_field(yyjson_val *row, const char *plain, const char *of_source)
+header_text(const struct message *message, const char *name)
+{
+	const struct field *found = header(message, name);
+	struct str text = found != NULL ? found->value.text : (struct str){ NULL, 0 };
+
+	if (text.len < 2 || text.data[0] != '"' || text.data[text.len - 1] != '"')
+		return text;
+	return (struct str){ text.data + 1, text.len - 2 };
+}
+
+/* What ExtractNewRecordState adds by add.fields or add.headers: __db or __source_db. */
+static struct str
+added_field(const struct decoding *d, yyjson_val *row, const char *plain, const char *of_source)
 {
 	struct str text = json_tree_member(row, plain);
 
-	return text.len > 0 ? text : json_tree_member(row, of_source);
+	if (text.len == 0)
+		text = json_tree_member(row, of_source);
+	if (text.len == 0)
+		text = header_text(d->message, plain);
+	return text.len > 0 ? text : header_text(d->message, of_source);
 }
 
 static int
 decode_flat(struct decoding *d, const struct wrapped *w)
 {
 	yyjson_val *row = w->payload, *deleted = yyjson_obj_get(row, "__deleted");
-	struct str op = json_tree_member(row, "__op");
+	struct str op = added_field(d, row, "__op", "__op");
 	struct event *event = d->event;
 	bool is_delete =
 	    yyjson_is_true(deleted) || json_tree_is(deleted, "true") || str_equal(op, STR("d"));
 	struct image *image = is_delete ? &event->before : &event->after;
 
 	event->kind = EVENT_ROW;
-	event->db = added_field(row, "__db", "__source_db");
-	event->table = added_field(row, "__table", "__source_table");
+	event->db = added_field(d, row, "__db", "__source_db");
+	event->table = added_field(d, row, "__table", "__source_table");
 	event->snapshot = str_equal(op, STR("r"));
 	/* without __op it may be either: an update claims less */
 	event->op = is_delete	    ? EVENT_DELETE :
 	    event->snapshot	    ? EVENT_READ :
 	    str_equal(op, STR("c")) ? EVENT_CREATE :
 				      EVENT_UPDATE;
-	event->origin.file = added_field(row, "__file", "__source_file");
-	event->origin.gtid = added_field(row, "__gtid", "__source_gtid");
+	event->origin.file = added_field(d, row, "__file", "__source_file");
+	event->origin.gtid = added_field(d, row, "__gtid", "__source_gtid");
 	if (take_image(d, row, w->schema, true, image) < 0)
 		return -1;
 	for (size_t i = 0; i < image->count; i++) {

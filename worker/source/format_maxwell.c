@@ -53,8 +53,11 @@ take_message_key(struct maxwell *m, struct str text)
 	if (text.data == NULL || text.len == 0 || text.data[0] != '{')
 		return 0;
 	doc = event_open(m->entry, m->arena, text);
-	if (doc == NULL)
-		return -1;
+	if (doc == NULL) {
+		/* a key of somebody else's making says nothing that we need */
+		m->entry->refusal = (struct refusal){ 0 };
+		return 0;
+	}
 	status = event_row(m->entry, m->arena, yyjson_doc_get_root(doc), ORIGIN_MAXWELL, &all);
 	json_tree_close(doc);
 	if (status < 0)
