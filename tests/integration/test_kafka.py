@@ -330,6 +330,26 @@ def test_members_join_leave_die_and_stand_still_and_each_change_counts_once(t):
     equal(len(rows), 50)
 
 
+@limit(90)
+def test_a_trickle_is_whole_though_members_come_and_go(t):
+    """Its readers stand at the ends of their partitions when these move."""
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 4)
+    first = count(t, topic)
+    second = t.sluice(first.config)
+
+    def owned():
+        return [sum(lane["state"] != "free" for lane in p.status()["lanes"]) for p in t.sluices if p.alive()]
+    load = Load(kafka, topic, 4, each=4)
+    wait_for("two each", lambda: owned() == [2, 2], 30)
+    equal(second.stop(), 0)
+    wait_for("all of them", lambda: owned() == [4], 30)
+    sent = load.stop()
+    wait_for("all of it", lambda: counted(t) >= sent, 30)
+    equal(counted(t), sent)
+
+
 @limit(60)
 def test_a_killed_process_applies_nothing_twice(t):
     t.sql(COUNTERS)

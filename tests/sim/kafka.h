@@ -66,8 +66,9 @@ struct kafka_assigned {
 	bool there, paused;
 	bool given_up; /* it can't be sought any more */
 	int64_t position;
-	int leader;	  /* epoch of what was fetched since the last seek; -1: nothing */
-	int64_t told_end; /* the end that was told; -1: none */
+	int64_t handed_out; /* where a pause lets it go on; OFFSET_INVALID: where it was sought */
+	int leader;	    /* epoch of what was fetched since the last seek; -1: nothing */
+	int64_t told_end;   /* the end that was told; -1: none */
 	int64_t ready_us;
 	/* A place that has a name is asked for.  An answer that a seek has overtaken is asked for once more,
 	 * and goes over what the seek said. */

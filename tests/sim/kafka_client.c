@@ -85,7 +85,7 @@ has_news(const rd_kafka_t *c, unsigned l)
 	const struct kafka_assigned *a = &c->at[l];
 	const struct kafka_log *log = &sim_kafka.logs[l];
 
-	if (!a->there || a->paused || a->given_up || world.now_us < a->ready_us ||
+	if (!a->there || a->paused || c->asked || a->given_up || world.now_us < a->ready_us ||
 	    is_down(world.source_down_us))
 		return false;
 	return is_outside(a, log) || log_next(l, a->position) != NULL || a->told_end != log->end;
@@ -176,11 +176,21 @@ fetch_from(struct kafka_assigned *a, unsigned l)
 
 /* ---- what is told while it is polled ---- */
 
+/* A pause, also of the client itself: it goes on behind what it believes to have handed out. */
+static void
+stand_at_handed_out(struct kafka_assigned *a)
+{
+	if (a->handed_out != RD_KAFKA_OFFSET_INVALID)
+		a->position = a->handed_out;
+}
+
 static void
 hear_group(rd_kafka_t *c, unsigned mask, bool revoked, bool lost)
 {
 	rd_kafka_topic_partition_list_t *list = kafka_list_of(mask);
 
+	for (unsigned l = 0; l < world.lanes; l++)
+		stand_at_handed_out(&c->at[l]);
 	c->told = false;
 	c->asked = true;
 	c->mask = mask;
@@ -247,12 +257,11 @@ hear(rd_kafka_t *c)
 }
 
 /* Nobody crashes here: what the caller has taken in hand would be lost with it. */
-rd_kafka_message_t *
-rd_kafka_consumer_poll(rd_kafka_t *c, int timeout_ms)
+static rd_kafka_message_t *
+poll_one(rd_kafka_t *c)
 {
 	unsigned first = below(world.lanes);
 
-	CHECK(timeout_ms == 0);
 	c->polled_us = world.now_us;
 	c->silent_us = 0;
 	hear(c);
@@ -272,6 +281,57 @@ rd_kafka_consumer_poll(rd_kafka_t *c, int timeout_ms)
 	return NULL;
 }
 
+rd_kafka_message_t *
+rd_kafka_consumer_poll(rd_kafka_t *c, int timeout_ms)
+{
+	rd_kafka_message_t *m = poll_one(c);
+
+	CHECK(timeout_ms == 0);
+	if (m != NULL && m->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		c->at[m->partition].handed_out = m->offset + 1;
+	return m;
+}
+
+/* Those that a rebalance has overtaken: they come again. */
+static size_t
+drop_overtaken(rd_kafka_message_t **messages, size_t count)
+{
+	while (count > 0)
+		rd_kafka_message_destroy(messages[--count]);
+	return 0;
+}
+
+/*
+ * Callbacks come between its messages, and it may end before there are no more.  What is said of a
+ * partition counts as handed out like a record of its offset (rd_kafka_q_serve_rkmessages, 2.8).
+ */
+ssize_t
+rd_kafka_consume_batch_queue(rd_kafka_queue_t *queue, int timeout_ms, rd_kafka_message_t **messages,
+    size_t size)
+{
+	rd_kafka_t *c = (rd_kafka_t *)queue;
+	size_t count = 0;
+
+	CHECK(timeout_ms == 0);
+	while (count < size && (count == 0 || below(16) != 0)) {
+		bool asked = c->asked;
+		rd_kafka_message_t *m = poll_one(c);
+
+		if (c->asked && !asked && below(2) == 0)
+			count = drop_overtaken(messages, count);
+		if (m == NULL)
+			break;
+		messages[count++] = m;
+	}
+	for (size_t i = 0; i < count; i++) {
+		int64_t *handed_out = &c->at[messages[i]->partition].handed_out;
+
+		if (*handed_out < messages[i]->offset + 1)
+			*handed_out = messages[i]->offset + 1;
+	}
+	return (ssize_t)count;
+}
+
 /* ---- the assignment ---- */
 
 rd_kafka_error_t *
@@ -282,6 +342,7 @@ rd_kafka_incremental_assign(rd_kafka_t *c, const rd_kafka_topic_partition_list_t
 
 		c->at[l] = (struct kafka_assigned){ .there = true,
 			.position = place_of(l, list->elems[i].offset),
+			.handed_out = RD_KAFKA_OFFSET_INVALID,
 			.leader = -1,
 			.told_end = -1,
 			.ready_us = world.now_us + below(5000),
@@ -331,8 +392,10 @@ rd_kafka_assignment_lost(rd_kafka_t *c)
 rd_kafka_resp_err_t
 rd_kafka_pause_partitions(rd_kafka_t *c, rd_kafka_topic_partition_list_t *list)
 {
-	for (int i = 0; i < list->cnt; i++)
+	for (int i = 0; i < list->cnt; i++) {
 		c->at[list->elems[i].partition].paused = true;
+		stand_at_handed_out(&c->at[list->elems[i].partition]);
+	}
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -382,6 +445,7 @@ rd_kafka_seek_partitions(rd_kafka_t *c, rd_kafka_topic_partition_list_t *list, i
 		trace("p%d seeks %d to %lld", c->process->index, one->partition,
 		    (long long)one->offset);
 		a->position = place_of((unsigned)one->partition, one->offset);
+		a->handed_out = RD_KAFKA_OFFSET_INVALID;
 		a->leader = -1;
 		a->told_end = -1;
 		if (world.now_us < a->asked_us)

@@ -183,11 +183,18 @@ drop_news(struct kafka *k)
 	free(news);
 }
 
+/*
+ * What flows is sought anew.  For the time of a rebalance the client pauses all partitions by itself, and
+ * would go on behind what it believes to have handed out: where many messages are consumed in a call, it
+ * counts an end of partition for a record, too, and the next record would be skipped.
+ */
 static void
 source_obeyed(struct source *source)
 {
 	struct kafka *k = kafka_of(source);
 
+	if (k->client != NULL)
+		kafka_pause_all(k);
 	kafka_board_write(k);
 	if (!k->news->revoked)
 		kafka_topics_forget_all(k);

@@ -37,6 +37,18 @@ struct kafka_lane {
 	int64_t read_ms; /* when the oldest record of the last delivery was written */
 };
 
+/*
+ * Messages that were consumed and not yet looked at: many are consumed in one call, which costs as much
+ * as one.  All are of lanes that flow, or say something: those of a lane that is paused are dropped,
+ * since they come again after its seek.
+ */
+enum { KAFKA_HAND = 64 };
+struct kafka_hand {
+	rd_kafka_message_t *list[KAFKA_HAND]; /* NULL: dropped */
+	size_t next, count;		      /* next: had no room, or may have had none */
+	size_t largest;			      /* bytes, of those consumed last */
+};
+
 struct kafka_topic; /* what is known of a topic, kafka_look.c */
 struct kafka_news;  /* what the group said and nobody obeyed yet */
 
@@ -65,7 +77,7 @@ struct kafka {
 	unsigned max_rows;
 	int64_t asked_until_ms; /* then it is asked anew, for the lanes that are open by then */
 	size_t max_bytes;
-	rd_kafka_message_t *kept; /* had no room, or may have had none */
+	struct kafka_hand hand;
 
 	struct delivery_pool pool;
 	rd_kafka_topic_partition_list_t *board; /* to be committed; NULL: nothing */
@@ -92,6 +104,8 @@ void kafka_read_free(struct kafka *k);
 void kafka_stand_still(struct kafka *k);
 /* Pause one that flows. */
 void kafka_pause(struct kafka *k, struct kafka_lane *kl);
+/* All that flow: they are sought anew when they are asked for next. */
+void kafka_pause_all(struct kafka *k);
 
 int kafka_look(struct source *source, struct lane *lane, const struct ledger_row *row,
     struct source_look *look, struct err *err);

@@ -14,6 +14,54 @@ enum {
 };
 #define HEADER "header:"
 
+/* ---- what is in hand ---- */
+
+static struct kafka_lane *
+lane_of_message(struct kafka *k, const rd_kafka_message_t *m)
+{
+	struct kafka_lane *kl = k->recent < k->lane_count ? k->lanes[k->recent] : NULL;
+
+	if (m->rkt == NULL)
+		return NULL;
+	if (kl != NULL && kl->topic == m->rkt && kl->lane->partition == m->partition)
+		return kl;
+	for (size_t i = 0; i < k->lane_count; i++) {
+		kl = k->lanes[i];
+		if (kl->lane->partition != m->partition ||
+		    strcmp(kl->lane->stream, rd_kafka_topic_name(m->rkt)) != 0)
+			continue;
+		kl->topic = m->rkt;
+		k->recent = i;
+		return kl;
+	}
+	return NULL;
+}
+
+/* NULL: none is left. */
+static rd_kafka_message_t *
+next_in_hand(struct kafka *k)
+{
+	struct kafka_hand *hand = &k->hand;
+
+	while (hand->next < hand->count && hand->list[hand->next] == NULL)
+		hand->next++;
+	return hand->next < hand->count ? hand->list[hand->next] : NULL;
+}
+
+/* Those of this lane, or all. */
+static void
+drop_in_hand(struct kafka *k, const struct kafka_lane *kl)
+{
+	for (size_t i = k->hand.next; i < k->hand.count; i++) {
+		rd_kafka_message_t **m = &k->hand.list[i];
+
+		if (*m == NULL || (kl != NULL && lane_of_message(k, *m) != kl))
+			continue;
+		rd_kafka_message_destroy(*m);
+		*m = NULL;
+	}
+}
+
 /* ---- deliveries ---- */
 
 void
@@ -22,18 +70,10 @@ kafka_recycle(struct source *source, struct delivery **delivery)
 	delivery_pool_put(&kafka_of(source)->pool, delivery);
 }
 
-static void
-forget_kept(struct kafka *k)
-{
-	if (k->kept != NULL)
-		rd_kafka_message_destroy(k->kept);
-	k->kept = NULL;
-}
-
 void
 kafka_read_free(struct kafka *k)
 {
-	forget_kept(k);
+	drop_in_hand(k, NULL);
 	delivery_pool_empty(&k->pool);
 }
 
@@ -57,6 +97,15 @@ kafka_pause(struct kafka *k, struct kafka_lane *kl)
 	kl->flows = false;
 	rd_kafka_pause_partitions(k->client, list);
 	rd_kafka_topic_partition_list_destroy(list);
+	drop_in_hand(k, kl);
+}
+
+void
+kafka_pause_all(struct kafka *k)
+{
+	for (size_t i = 0; i < k->lane_count; i++)
+		if (k->lanes[i]->flows)
+			kafka_pause(k, k->lanes[i]);
 }
 
 static rd_kafka_resp_err_t
@@ -133,39 +182,19 @@ let_flow(struct kafka *k, struct kafka_lane *kl)
 	kl->flows = code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static struct kafka_lane *
-lane_of_message(struct kafka *k, const rd_kafka_message_t *m)
-{
-	struct kafka_lane *kl = k->recent < k->lane_count ? k->lanes[k->recent] : NULL;
-
-	if (m->rkt == NULL)
-		return NULL;
-	if (kl != NULL && kl->topic == m->rkt && kl->lane->partition == m->partition)
-		return kl;
-	for (size_t i = 0; i < k->lane_count; i++) {
-		kl = k->lanes[i];
-		if (kl->lane->partition != m->partition ||
-		    strcmp(kl->lane->stream, rd_kafka_topic_name(m->rkt)) != 0)
-			continue;
-		kl->topic = m->rkt;
-		k->recent = i;
-		return kl;
-	}
-	return NULL;
-}
-
-/* The message that was offered last: did the batch take it? */
+/* The message that was offered last: did the batch take it?  If not it is the next. */
 static void
-settle_kept(struct kafka *k)
+settle_offered(struct kafka *k)
 {
-	struct kafka_lane *kl = k->kept != NULL ? lane_of_message(k, k->kept) : NULL;
+	rd_kafka_message_t *m = next_in_hand(k);
+	struct kafka_lane *kl = m != NULL ? lane_of_message(k, m) : NULL;
 
-	if (kl != NULL && kl->flows && position_compare(kl->at, kl->lane->cursor) == 0)
-		return; /* it is the next */
-	if (kl != NULL &&
-	    position_compare(kl->lane->cursor, position_of_offset(k->kept->offset)) == 0)
-		kl->at = kl->lane->cursor;
-	forget_kept(k);
+	if (kl == NULL || m->err != 0 ||
+	    position_compare(kl->lane->cursor, position_of_offset(m->offset)) != 0)
+		return;
+	kl->at = kl->lane->cursor;
+	k->hand.next++;
+	rd_kafka_message_destroy(m);
 }
 
 int
@@ -175,7 +204,7 @@ kafka_request(struct source *source, struct lane **lanes, size_t count, unsigned
 	struct kafka *k = kafka_of(source);
 
 	(void)err;
-	settle_kept(k);
+	settle_offered(k);
 	for (size_t i = 0; i < k->lane_count; i++)
 		k->lanes[i]->wanted = false;
 	for (size_t i = 0; i < count; i++)
@@ -331,13 +360,26 @@ wanted(struct kafka *k, const rd_kafka_message_t *m)
 	return NULL;
 }
 
-static rd_kafka_message_t *
-next_message(struct kafka *k)
+/* No more than are likely to have room: what is in hand the client doesn't count. */
+static void
+consume(struct kafka *k, size_t rows, size_t bytes)
 {
-	rd_kafka_message_t *m = k->kept;
+	struct kafka_hand *hand = &k->hand;
+	size_t likely = hand->largest > 0 ? 1 + bytes / hand->largest : 1;
+	ssize_t count;
 
-	k->kept = NULL;
-	return m != NULL ? m : rd_kafka_consumer_poll(k->client, 0);
+	if (rows > likely)
+		rows = likely;
+	if (rows > KAFKA_HAND)
+		rows = KAFKA_HAND;
+	count = rd_kafka_consume_batch_queue(k->queue, 0, hand->list, rows);
+	hand->next = 0;
+	hand->count = count > 0 ? (size_t)count : 0;
+	if (hand->count > 0)
+		hand->largest = 0;
+	for (size_t i = 0; i < hand->count; i++)
+		if (bytes_of(hand->list[i]) > hand->largest)
+			hand->largest = bytes_of(hand->list[i]);
 }
 
 static void
@@ -380,12 +422,14 @@ struct taking {
 	size_t bytes;
 };
 
-/* False: there is no room for more. */
+/* The next in hand, m.  False: there is no room for more. */
 static bool
 take_message(struct kafka *k, struct taking *t, rd_kafka_message_t *m)
 {
-	struct kafka_lane *kl = m->err == 0 ? wanted(k, m) : NULL;
+	struct kafka_lane *kl;
 
+	k->hand.next++;
+	kl = m->err == 0 ? wanted(k, m) : NULL;
 	if (m->err != 0)
 		hear(k, m);
 	if (kl != NULL && kl->unproved && is_proof(k, kl, &t->d->arena, m))
@@ -400,7 +444,7 @@ take_message(struct kafka *k, struct taking *t, rd_kafka_message_t *m)
 	}
 	if (t->bytes + bytes_of(m) > k->max_bytes) {
 		/* alone it is offered all the same: so the batch learns that it is full */
-		k->kept = m;
+		k->hand.next--;
 		if (t->d->count == 0)
 			take(t->d, &t->tail, kl, m);
 		return false;
@@ -438,7 +482,11 @@ kafka_receive(struct source *source, struct delivery **delivery, struct err *err
 	eventfd_read(k->event, &unheard);
 	k->polled_ms = clock_ms();
 	for (int i = 0; room && i < DROPS_MAX && t.d->count < k->max_rows; i++) {
-		m = next_message(k);
+		m = next_in_hand(k);
+		if (m == NULL) {
+			consume(k, k->max_rows - t.d->count, k->max_bytes - t.bytes);
+			m = next_in_hand(k);
+		}
 		if (m == NULL)
 			break;
 		room = take_message(k, &t, m);
@@ -465,10 +513,8 @@ kafka_stand_still(struct kafka *k)
 	rd_kafka_message_t *m;
 	eventfd_t unheard;
 
-	for (size_t i = 0; i < k->lane_count; i++)
-		if (k->lanes[i]->flows)
-			kafka_pause(k, k->lanes[i]);
-	forget_kept(k);
+	kafka_pause_all(k);
+	drop_in_hand(k, NULL);
 	k->requested = false;
 	k->polled_ms = clock_ms();
 	eventfd_read(k->event, &unheard);
