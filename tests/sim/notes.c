@@ -5,6 +5,16 @@
 
 #include <string.h>
 
+/* When the cache goes back, which is looked for; nobody waits until it is there again. */
+static void
+table_goes(void)
+{
+	world.broken_table = world.tables_used[STOCK] ? STOCK : CHECKED;
+	world.config.foreign_key_wait_ms = 500;
+	world.broken_us[0] = world.notes.back_us;
+	world.broken_us[1] = world.notes.back_us + 1000000 + below(5000000);
+}
+
 /*
  * The cache's own notes, and a cache that goes back to an older state as one restored from a snapshot
  * does: values and notes of then, together.  Streams keep what was written since, so in the end no
@@ -26,6 +36,16 @@ notes_choose(void)
 	world.notes.snap_us = world.now_us + below(span_us);
 	world.notes.back_us =
 	    world.notes.snap_us + below((unsigned)(world.calm_us - world.notes.snap_us) + 1);
+	world.notes.impatient = dice % 2 == 0;
+	if (world.notes.impatient)
+		table_goes();
+}
+
+bool
+notes_lose(unsigned table, unsigned row)
+{
+	return world.notes.impatient && (int)table == world.broken_table &&
+	    world.told_cache_lost[lane_of(table, row)];
 }
 
 static bool
@@ -48,8 +68,10 @@ go_back(void)
 {
 	memcpy(world.notes.noted, world.notes.noted_then, sizeof(world.notes.noted));
 	memcpy(world.cached, world.notes.cached, sizeof(world.cached));
-	for (unsigned i = 0; i < world.processes; i++)
+	for (unsigned i = 0; i < world.processes; i++) {
 		world.process[i].cache.gone_away = true;
+		world.process[i].worker.schema_stale |= world.notes.impatient;
+	}
 	world.notes.went_back = true;
 	trace("the cache went back");
 }
