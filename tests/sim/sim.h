@@ -333,6 +333,7 @@ struct world {
 	struct {
 		bool on, taken, went_back, impatient;
 		int64_t snap_us, back_us; /* 0: it doesn't go back */
+		int64_t denied_us[2];	  /* it lets nobody at them between these */
 		struct position noted[LANES_MAX], noted_then[LANES_MAX];
 		struct cached cached[TABLES][KEYS_MAX];
 	} notes; /* what the cache keeps, and what it goes back to */
