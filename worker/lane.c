@@ -177,6 +177,7 @@ lane_free(struct lane *lane)
 	parked_clear(&lane->replay_blocked);
 	lane->replay_due = lane->replaying = false;
 	lane_end_again(lane);
+	lane->cache_lost = false;
 	lane->look_again = lane->recall = lane->doubtful = lane->interrupted = false;
 	lane->lost_to = (struct position){ 0, 0 };
 	SHOW(lane->alarm, NULL);

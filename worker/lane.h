@@ -92,6 +92,7 @@ struct lane_again {
 	bool checked;	  /* whether the lane still holds all of it */
 	bool misses;	  /* something of it can't be invalidated again */
 	int64_t not_before_ms;
+	int64_t give_up_ms; /* clock_ms until which a table is waited for; 0: none is missing */
 };
 
 struct lane {
@@ -119,6 +120,7 @@ struct lane {
 	bool note_anew;	       /* its place was moved: what the cache keeps may be of before */
 	struct position noted; /* as we know that the cache has it; 0-0: not read yet */
 	struct lane_again again;
+	bool cache_lost; /* that alarm is to be raised, when another one is acknowledged */
 	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */
 	struct position lost_from, lost_to; /* the store lost these commits; lost_to 0-0: none that
 					       an alarm doesn't tell of */

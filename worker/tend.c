@@ -127,9 +127,7 @@ obey_order(struct worker *w, struct lane *lane, const struct lane_order *order, 
 	case ORDER_NOT_OURS: /* an idle lane might not learn it otherwise */
 		return tend_read_place(w, lane, &ours, err);
 	case ORDER_ACK:
-		atomic_store(&lane->alarm, NULL);
-		tend_mark(w, lane);
-		tend_log(w, LOG_INFO, "lane_acknowledged", lane, "by order", "");
+		tend_acknowledge(w, lane);
 		return 0;
 	case ORDER_RESUME:
 	case ORDER_SKIP:

@@ -126,6 +126,11 @@ int tend_take(struct worker *w, struct lane **lanes, size_t count, struct err *e
  */
 bool tend_wait_for_parents(struct worker *w, struct lane *lane, struct position orphan);
 void tend_count_owned(struct worker *w);
+/* Not all that the cache lost can be had again: the alarm, now or when the one that stands is
+ * acknowledged. */
+void tend_cache_lost(struct worker *w, struct lane *lane);
+/* What stands is acknowledged. */
+void tend_acknowledge(struct worker *w, struct lane *lane);
 /* An alarm that lets the lane go on. */
 void tend_alarm(struct worker *w, struct lane *lane, const char *why, const char *text);
 /*

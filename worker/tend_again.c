@@ -17,8 +17,8 @@ enum { PAGES = 8, REST_MS = 1000, SHARE = 5 };
  * answer, is followed by four times as long without one.  It needs a moment when nothing is being
  * invalidated, which a busy worker never has by itself: so it waits for the answers, as the next batch would.
  *
- * What can't be had again is an alarm: entries trimmed already, and keys named after columns that the
- * entry doesn't hold.
+ * What can't be had again is an alarm: entries trimmed already, keys named after columns that the
+ * entry doesn't hold, and those of a table that is still gone or out of reach when it was waited for.
  */
 static bool
 is_through(const struct lane *lane)
@@ -41,6 +41,14 @@ next_lane(const struct worker *w)
 	return NULL;
 }
 
+/* Said before the note goes on behind it: whoever owns the lane then doesn't learn of it. */
+static void
+lose(struct worker *w, struct lane *lane)
+{
+	lane->again.misses = true;
+	tend_cache_lost(w, lane);
+}
+
 /* Is something at or before the place where it begins still there?  Then so is all behind that. */
 static int
 check(struct worker *w, struct lane *lane, struct err *err)
@@ -53,9 +61,10 @@ check(struct worker *w, struct lane *lane, struct err *err)
 	    w->source->ops->range(w->source, lane, (struct position){ 0, 0 }, lane->again.at, &page,
 		err) != 0)
 		return -1;
-	lane->again.misses = page == NULL;
 	lane->again.checked = true;
-	if (page != NULL)
+	if (page == NULL)
+		lose(w, lane);
+	else
 		w->source->ops->recycle(w->source, &page);
 	return 0;
 }
@@ -71,13 +80,6 @@ finish(struct worker *w, struct lane *lane)
 	    "%llu", (unsigned long long)lane->again.entries, "all", "%s", misses ? "no" : "yes",
 	    NULL);
 	lane_end_again(lane);
-	if (!misses)
-		return;
-	if (SEE(lane->alarm) == NULL)
-		tend_alarm(w, lane, LANE_WHY_CACHE_LOST,
-		    "the cache went back, and not all that it lost could be invalidated again "
-		    "(entries that were trimmed, or keys that only rows tell): what it holds of "
-		    "them is old until its TTL");
 }
 
 /* -1: the source failed. */
@@ -101,30 +103,96 @@ read_pages(struct worker *w, struct batch *b, struct lane *lane, struct err *err
 	return 0;
 }
 
+/* Of a table that is gone or out of reach nobody knows which columns are its key. */
+static bool
+lacks_table(const struct batch *b)
+{
+	for (const struct entry *e = b->first; e != NULL && b->has_problem; e = e->next_kept) {
+		for (size_t i = 0; i < e->change_count && e->refusal.reason == NULL; i++) {
+			const struct table *table = e->changes[i].table;
+
+			if (table->problem != NULL && table->config->template_count > 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Its table may come back, but isn't waited for longer than a parent row is: the lane isn't trimmed
+ * meanwhile.  What was given up is not waited for in later steps. */
+static bool
+waits_for_table(struct worker *w, struct lane *lane, const struct batch *b)
+{
+	struct lane_again *again = &lane->again;
+
+	if (!lacks_table(b)) {
+		if (clock_ms() < again->give_up_ms)
+			again->give_up_ms = 0;
+		return false;
+	}
+	if (again->give_up_ms == 0) {
+		again->give_up_ms = clock_ms() + w->config->foreign_key_wait_ms;
+		log_event(LOG_WARN, "cache_not_invalidated_again", "worker", "%d", w->index, "lane",
+		    "%s", lane->name, "why", "%s", "a table of its entries is gone or out of reach",
+		    "give_up_ms", "%d", w->config->foreign_key_wait_ms, "next", "%s",
+		    "tries each second, trims nothing behind that meanwhile, then passes them",
+		    NULL);
+	}
+	if (clock_ms() >= again->give_up_ms) {
+		lose(w, lane);
+		return false;
+	}
+	again->not_before_ms = clock_ms() + REST_MS;
+	return true;
+}
+
+/* Its changes stand there with an empty key. */
+static void
+pass_lacking(struct batch *b)
+{
+	struct touched **t = &b->touched;
+
+	while (*t != NULL) {
+		if ((*t)->table->problem != NULL)
+			*t = (*t)->next;
+		else
+			t = &(*t)->next;
+	}
+}
+
+/* -1: source or store failed. */
+static int
+take(struct worker *w, struct lane *lane, struct batch *b)
+{
+	struct err err = { 0 };
+
+	if (w->schema_stale || clock_ms() < lane->again.give_up_ms) {
+		if (worker_load_schema(w, &err) != 0) {
+			lane->again.not_before_ms = clock_ms() + REST_MS;
+			return -1;
+		}
+		w->schema_stale = false;
+	}
+	batch_reset(b, w->store->ops->schema(w->store));
+	if (check(w, lane, &err) == 0 && read_pages(w, b, lane, &err) == 0)
+		return 0;
+	worker_source_failed(w, &err);
+	return -1;
+}
+
 static bool
 step(struct worker *w, struct lane *lane)
 {
 	struct batch *b = worker_spare(w);
-	struct err err = { 0 };
 
-	batch_reset(b, w->store->ops->schema(w->store));
-	if (check(w, lane, &err) != 0 || read_pages(w, b, lane, &err) != 0) {
+	if (take(w, lane, b) != 0 || waits_for_table(w, lane, b)) {
 		worker_empty(w, b);
-		worker_source_failed(w, &err);
-		return false;
-	}
-	if (b->has_problem) { /* its table is gone or out of reach: the keys are derived when it is back */
-		worker_empty(w, b);
-		if (lane->again.not_before_ms == 0)
-			log_event(LOG_WARN, "cache_not_invalidated_again", "worker", "%d", w->index,
-			    "lane", "%s", lane->name, "why", "%s",
-			    "a table of its entries is gone or out of reach", "next", "%s",
-			    "tries each second, and trims nothing behind that meanwhile", NULL);
-		lane->again.not_before_ms = clock_ms() + REST_MS;
 		return false;
 	}
 	b->again = lane;
-	lane->again.misses |= batch_misses_keys(b);
+	pass_lacking(b);
+	if (batch_misses_keys(b))
+		lose(w, lane);
 	batch_seal(b);
 	batch_mark_written(b);
 	w->invalidating = b;

@@ -8,16 +8,49 @@
 
 #define HOLD_MS 5000 /* a key of the wrong type */
 
+/* A row has room for one alarm; what the cache lost can wait, since nothing of the log depends on it. */
+static void
+show_alarm(struct lane *lane, const char *why)
+{
+	lane->cache_lost |= SEE(lane->alarm) == lane_why_of(LANE_WHY_CACHE_LOST);
+	atomic_store(&lane->alarm, why);
+}
+
 void
 tend_alarm(struct worker *w, struct lane *lane, const char *why, const char *text)
 {
 	if (atomic_load(&lane->alarm) == why)
 		return;
-	atomic_store(&lane->alarm, why);
+	show_alarm(lane, why);
 	tend_mark(w, lane);
 	log_event(LOG_ERROR, "lane_alarm", "worker", "%d", w->index, "lane", "%s", lane->name,
 	    "why", "%s", why, "error", "%s", text, "next", "%s",
 	    "goes on; `sluice lane ack` clears it", NULL);
+}
+
+void
+tend_cache_lost(struct worker *w, struct lane *lane)
+{
+	lane->cache_lost =
+	    SEE(lane->alarm) != NULL && SEE(lane->alarm) != lane_why_of(LANE_WHY_CACHE_LOST);
+	if (!lane->cache_lost)
+		tend_alarm(w, lane, lane_why_of(LANE_WHY_CACHE_LOST),
+		    "the cache went back, and not all that it lost can be invalidated again "
+		    "(entries that were trimmed, a table that is gone, or keys that only rows "
+		    "tell): what it holds of them is old until its TTL");
+}
+
+void
+tend_acknowledge(struct worker *w, struct lane *lane)
+{
+	bool lost = lane->cache_lost;
+
+	lane->cache_lost = false;
+	atomic_store(&lane->alarm, NULL);
+	tend_mark(w, lane);
+	tend_log(w, LOG_INFO, "lane_acknowledged", lane, "by order", "");
+	if (lost)
+		tend_cache_lost(w, lane);
 }
 
 /* Entries are lost; whoever said on_gap: halt wants to hear of it first. */
@@ -26,7 +59,7 @@ alarm_loss(struct worker *w, struct lane *lane, const char *why, const struct so
     bool loses)
 {
 	if (look->cannot_lift || (loses && lane->source->on_gap == ON_GAP_HALT)) {
-		atomic_store(&lane->alarm, why);
+		show_alarm(lane, why);
 		tend_halt(w, lane, why, look->text);
 	} else {
 		tend_alarm(w, lane, why, look->text);

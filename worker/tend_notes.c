@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { LOOK_MS = 2000 };
+enum { LOOK_MS = 2000, DENIED_MS = 60000 };
 
 /*
  * The cache's own note of how far a lane's keys are answered (worker/cache/notes.h).
@@ -27,12 +27,18 @@ enum { LOOK_MS = 2000 };
  * One owner writes a lane's field; an earlier one, stopped between its last word with MySQL and its note,
  * can at worst set it back, which is seen and costs a repetition.
  */
-bool
-tend_is_noted(const struct worker *w, const struct lane *lane)
+static bool
+has_note(const struct worker *w, const struct lane *lane)
 {
 	/* entries that any consumer of a group reads have no common place */
 	return lane->source->has_keys && w->cache != NULL && w->cache->ops->note != NULL &&
-	    !w->notes.denied && (!w->invalidates || lane->is_partition);
+	    (!w->invalidates || lane->is_partition);
+}
+
+bool
+tend_is_noted(const struct worker *w, const struct lane *lane)
+{
+	return has_note(w, lane) && !w->notes.denied;
 }
 
 /* Where the note is to stand. */
@@ -52,7 +58,7 @@ noted_lanes(struct worker *w, struct lane **lanes, bool *news)
 	for (size_t i = 0; i < w->lane_count && count < WORKER_LANES_MAX; i++) {
 		struct lane *lane = w->lanes[i];
 
-		if (lane->state == LANE_FREE || !tend_is_noted(w, lane))
+		if (lane->state == LANE_FREE || !has_note(w, lane))
 			continue;
 		*news |= position_compare(target(w, lane), lane->noted) != 0;
 		lanes[count++] = lane;
@@ -123,8 +129,8 @@ judge(struct worker *w, struct lane **lanes, const struct position *at, size_t c
 
 /* ---- asking it ---- */
 
-/* Rights that are missing stay so; without room the next try may find some.  Till then `done` follows
- * the answers alone. */
+/* Rights may be granted without a restart of ours; without room the next try may find some.  Till then
+ * `done` follows the answers alone, and what stands there says nothing. */
 static void
 refused(struct worker *w, struct lane **lanes, size_t count, const struct err *err)
 {
@@ -132,11 +138,24 @@ refused(struct worker *w, struct lane **lanes, size_t count, const struct err *e
 		lanes[i]->noting = false;
 	if (err->class == ERR_RETRY)
 		return;
+	w->notes.retry_ms = clock_ms() + DENIED_MS;
+	if (w->notes.denied)
+		return;
 	w->notes.denied = true;
 	log_event(LOG_WARN, "cache_notes_denied", "worker", "%d", w->index, "error", "%s",
 	    err->text, "next", "%s",
-	    "that the cache went back to an older state is not seen; grant +hmget +hset ~sluice:*",
+	    "that the cache went back to an older state is not seen; grant +hmget +hset ~sluice:*, "
+	    "tried each minute",
 	    NULL);
+}
+
+static void
+allowed(struct worker *w)
+{
+	w->notes.looked_ms = clock_ms();
+	if (w->notes.denied)
+		log_event(LOG_INFO, "cache_notes_allowed", "worker", "%d", w->index, NULL);
+	w->notes.denied = false;
 }
 
 static void
@@ -194,7 +213,8 @@ tend_notes(struct worker *w)
 	bool news = false;
 	size_t count = noted_lanes(w, lanes, &news);
 
-	if (w->rewind || count == 0 || (!news && clock_ms() - w->notes.looked_ms < LOOK_MS))
+	if (w->rewind || count == 0 || (!news && clock_ms() - w->notes.looked_ms < LOOK_MS) ||
+	    (w->notes.denied && clock_ms() < w->notes.retry_ms))
 		return;
 	if (!w->cache->ops->is_open(w->cache) && !breaker_ready(&w->counters.cache))
 		return;
@@ -205,6 +225,6 @@ tend_notes(struct worker *w)
 		failed(w, lanes, count, &err);
 		return;
 	}
-	w->notes.looked_ms = clock_ms();
+	allowed(w);
 	worker_cache_worked(w);
 }

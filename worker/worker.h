@@ -64,8 +64,8 @@ struct worker {
 	struct cache_scan scan; /* as last seen */
 	bool rewind;		/* the cache was away: read again from done */
 	struct {
-		bool denied; /* not allowed */
-		int64_t looked_ms;
+		bool denied; /* not allowed: tried again at retry_ms */
+		int64_t looked_ms, retry_ms;
 	} notes; /* what the cache keeps (tend_notes.c) */
 	struct {
 		int64_t begun_us, due_us; /* of the last step; of the next where others wait */

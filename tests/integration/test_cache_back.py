@@ -291,3 +291,72 @@ def test_a_worker_that_always_has_something_to_write_invalidates_again(t):
     wait_for("it is through, a page a step", is_through)
     equal(app_keys(cache), [])
     proxy.stop()
+
+
+def test_a_table_that_stays_gone_is_passed_and_said(t):
+    t.users()
+    t.sql("CREATE TABLE items (id BIGINT PRIMARY KEY, name VARCHAR(20))")
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    cache, stream = server.client(), t.prefix + ":both"
+    process = t.sluice(cache={"url": server.url}, keep="1h", foreign_key_wait="1s", sources=[{"streams": stream, "tables": ["users", "items"]}],
+                       tables={"users": {"invalidate": ["user:{id}"]}, "items": {"invalidate": ["item:{id}"]}})
+    write = lambda table, n: t.redis.xadd(stream, {"_table": table, "id": n, "name": "a"})
+    write("users", 0)
+    t.settle(streams=[stream])
+    old = cache.dump(KEY)
+    for n in range(100):  # more than a page of them
+        write("items", n), write("users", n)
+    t.settle(streams=[stream])
+    process.kill()
+    t.sql("RENAME TABLE items TO items_gone")
+    cache.mset({f"user:{n}": "old" for n in range(100)} | {"item:1": "old"})
+    cache.restore(KEY, 0, old, replace=True)
+    process.start()
+    wait_for("it is through", lambda: process.events("cache_invalidated_again"))
+    equal(app_keys(cache), ["item:1"])
+    equal(len(process.events("cache_not_invalidated_again")), 1)
+    assert "all=no" in process.events("cache_invalidated_again")[0]
+    wait_for("the alarm", lambda: t.lane_status(stream)["alarm"] == "cache_lost")
+
+
+def test_a_table_that_comes_back_is_waited_for(t):
+    process, server = start(t, keep="1h")
+    cache = server.client()
+    old = cache.dump(KEY)
+    change_all(t, "new")
+    process.kill()
+    stale(server)
+    cache.restore(KEY, 0, old, replace=True)
+    t.sql("RENAME TABLE users TO users_gone")
+    process.start()
+    process.logged("cache_not_invalidated_again")
+    t.sql("RENAME TABLE users_gone TO users")
+    wait_for("no stale key", lambda: app_keys(cache) == ["user:never"])
+    wait_for("both lanes are through", lambda: len(process.events("cache_invalidated_again")) == 2)
+    assert all("all=yes" in line for line in process.events("cache_invalidated_again"))
+
+
+def test_what_the_cache_lost_is_shown_behind_another_alarm(t):
+    process, server = start(t)
+    cache = server.client()
+    old = cache.hgetall(KEY)
+    cache = back_to_snapshot(t, server)
+    for stream in t.streams():
+        wait_for("the alarm", lambda s=stream: t.lane_status(s)["alarm"] == "cache_lost")
+    wait_for("noted anew", lambda: noted(t, cache) == done(t))
+    equal(t.lane("ack", t.streams()[1])[0], 0)
+    wait_for("it is acknowledged", lambda: t.lane_status(t.streams()[1])["alarm"] is None)
+    process.kill()
+    lane = f"default/redis/{t.streams()[1]}"
+    cache.hset(KEY, lane, old[lane.encode()])  # there it is lost once more, while the other alarm stands
+    for n, stream in enumerate(t.streams()):
+        lost = t.redis.xadd(stream, {"id": lanes_key(t, n), "name": "lost"})
+        t.redis.xadd(stream, {"id": lanes_key(t, n), "name": "kept"})
+        t.redis.xdel(stream, lost)
+    process.start()
+    wait_for("it is through", lambda: any(lane in line for line in process.events("cache_invalidated_again")))
+    for stream in t.streams():
+        wait_for("another alarm", lambda s=stream: t.lane_status(s)["alarm"] == "gap")
+        equal(t.lane("ack", stream)[0], 0)
+        wait_for("the one before", lambda s=stream: t.lane_status(s)["alarm"] == "cache_lost")

@@ -294,6 +294,7 @@ hear_alarms(const struct process *p)
 		world.told_fork[l] |=
 		    strcmp(alarm, LANE_WHY_FORK) == 0 || strcmp(alarm, LANE_WHY_ROLLBACK) == 0;
 		world.told_gap[l] |= strcmp(alarm, LANE_WHY_GAP) == 0;
+		world.told_cache_lost[l] |= strcmp(alarm, LANE_WHY_CACHE_LOST) == 0;
 		sim_kafka.told_growth |= strcmp(alarm, LANE_WHY_PARTITIONS) == 0;
 	}
 }

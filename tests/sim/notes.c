@@ -5,11 +5,21 @@
 
 #include <string.h>
 
+/* When the cache goes back, which is looked for; nobody waits until it is there again. */
+static void
+table_goes(void)
+{
+	world.broken_table = world.tables_used[STOCK] ? STOCK : CHECKED;
+	world.config.foreign_key_wait_ms = 500;
+	world.broken_us[0] = world.notes.back_us;
+	world.broken_us[1] = world.notes.back_us + 1000000 + below(5000000);
+}
+
 /*
  * The cache's own notes, and a cache that goes back to an older state as one restored from a snapshot
  * does: values and notes of then, together.  Streams keep what was written since, so in the end no
  * value of the past may be left.  (What MySQL alone told, and dead letters applied again, aren't had
- * from a stream: seeds with either don't go back.)
+ * from a stream, and who isn't let at the notes sees nothing: seeds with any of that don't go back.)
  */
 void
 notes_choose(void)
@@ -18,14 +28,28 @@ notes_choose(void)
 	unsigned span_us = (unsigned)(world.calm_us - world.now_us);
 
 	world.notes.on = dice % 3 == 0 && !world.invalidates;
-	if (!world.notes.on || logs_lose_ends() || world.images || world.snap_us != 0 ||
-	    world.fork_us != 0)
+	if (world.notes.on && dice % 5 == 0) {
+		world.notes.denied_us[0] = world.now_us + below(span_us);
+		world.notes.denied_us[1] = world.notes.denied_us[0] + below(6000000);
+	}
+	if (!world.notes.on || world.notes.denied_us[1] != 0 || logs_lose_ends() || world.images ||
+	    world.snap_us != 0 || world.fork_us != 0)
 		return;
 	world.config.keep_ms = 3600 * 1000;
 	world.odds.mark = world.odds.order = 0;
 	world.notes.snap_us = world.now_us + below(span_us);
 	world.notes.back_us =
 	    world.notes.snap_us + below((unsigned)(world.calm_us - world.notes.snap_us) + 1);
+	world.notes.impatient = dice % 2 == 0;
+	if (world.notes.impatient)
+		table_goes();
+}
+
+bool
+notes_lose(unsigned table, unsigned row)
+{
+	return world.notes.impatient && (int)table == world.broken_table &&
+	    world.told_cache_lost[lane_of(table, row)];
 }
 
 static bool
@@ -48,8 +72,10 @@ go_back(void)
 {
 	memcpy(world.notes.noted, world.notes.noted_then, sizeof(world.notes.noted));
 	memcpy(world.cached, world.notes.cached, sizeof(world.cached));
-	for (unsigned i = 0; i < world.processes; i++)
+	for (unsigned i = 0; i < world.processes; i++) {
 		world.process[i].cache.gone_away = true;
+		world.process[i].worker.schema_stale |= world.notes.impatient;
+	}
 	world.notes.went_back = true;
 	trace("the cache went back");
 }
@@ -111,6 +137,8 @@ fake_noted(struct cache *cache, struct lane *const *lanes, size_t count, struct 
 	check_no_transaction(c);
 	if (cache_reach(c, "cache.noted", err) != 0)
 		return -1;
+	if (is_down(world.notes.denied_us))
+		return err_set(err, ERR_FATAL, 0, "NOPERM");
 	*found = NOTES_ABSENT;
 	for (size_t i = 0; i < count; i++) {
 		at[i] = world.notes.noted[lanes[i]->index];

@@ -331,8 +331,9 @@ struct world {
 	 * at fork_us.  0: never. */
 	int64_t snap_us, back_us, cut_us, fork_us;
 	struct {
-		bool on, taken, went_back;
+		bool on, taken, went_back, impatient;
 		int64_t snap_us, back_us; /* 0: it doesn't go back */
+		int64_t denied_us[2];	  /* it lets nobody at them between these */
 		struct position noted[LANES_MAX], noted_then[LANES_MAX];
 		struct cached cached[TABLES][KEYS_MAX];
 	} notes; /* what the cache keeps, and what it goes back to */
@@ -342,7 +343,7 @@ struct world {
 	bool excused[LANES_MAX]; /* keys of entries that are gone can't be derived */
 	bool tell_rollback[LANES_MAX], tell_fork[LANES_MAX]; /* an alarm must be raised */
 	bool told_rollback[LANES_MAX], told_fork[LANES_MAX]; /* it was */
-	bool told_gap[LANES_MAX];
+	bool told_gap[LANES_MAX], told_cache_lost[LANES_MAX];
 };
 
 extern struct world world;
@@ -488,6 +489,8 @@ void notes_choose(void);
 void notes_pass(void);
 /* It went back where it was to, and what is noted says that all is invalidated again. */
 bool notes_rest(void);
+/* Need the key of this row not be gone?  It was said that not all can be had again. */
+bool notes_lose(unsigned table, unsigned row);
 int fake_noted(struct cache *cache, struct lane *const *lanes, size_t count, struct position *at,
     enum cache_notes *found, struct err *err);
 int fake_note(struct cache *cache, struct lane *const *lanes, size_t count,
