@@ -120,10 +120,10 @@ trace_note(const char *what, const struct lane *lane, struct position at)
 static void
 check_no_transaction(const struct fake_cache *c)
 {
-	int session = c->process->store.session;
+	const struct fake_store *s = &c->process->store;
 
 	CHECK(!c->sent);
-	if (session >= 0 && world.sessions[session].tx.open)
+	if (s->session >= 0 && store_has(s, s->session) && world.sessions[s->session].tx.open)
 		sim_fail("p%d asks the cache for its notes while its transaction is open",
 		    c->process->index);
 }

@@ -439,6 +439,8 @@ void fake_cache_init(struct process *p);
 enum write_result fake_write(struct store *store, struct batch *batch, struct write_report *report,
     struct err *err);
 /* Is the server still there for this call?  -1 with err; may cut the connection. */
+/* Is the session still the one that it opened? */
+bool store_has(const struct fake_store *s, int session);
 int store_reach(struct fake_store *s, const char *what, struct err *err);
 int store_cut(struct fake_store *s, struct err *err, const char *why);
 /* COMMIT, with all that may happen to it. */

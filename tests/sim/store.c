@@ -41,9 +41,8 @@ store_cut(struct fake_store *s, struct err *err, const char *why)
 	return err_set(err, ERR_RETRY, ER_GONE, "gone away: %s", why);
 }
 
-/* Is the session still the one that we opened? */
-static bool
-is_ours(const struct fake_store *s, int session)
+bool
+store_has(const struct fake_store *s, int session)
 {
 	const struct session *at = &world.sessions[session];
 
@@ -56,7 +55,7 @@ store_reach(struct fake_store *s, const char *what, struct err *err)
 	call_begins(s->process, what);
 	if (s->session < 0)
 		return err_set(err, ERR_RETRY, ER_GONE, "not connected");
-	if (is_down(world.store_down_us) || !is_ours(s, s->session))
+	if (is_down(world.store_down_us) || !store_has(s, s->session))
 		return store_cut(s, err, "the server ended it");
 	world.sessions[s->session].heard_us = world.now_us;
 	if (chance(world.odds.cut))
@@ -71,7 +70,7 @@ store_reach(struct fake_store *s, const char *what, struct err *err)
 int
 store_still(struct fake_store *s, struct err *err)
 {
-	if (is_down(world.store_down_us) || !is_ours(s, s->session))
+	if (is_down(world.store_down_us) || !store_has(s, s->session))
 		return store_cut(s, err, "the server ended it meanwhile");
 	world.sessions[s->session].heard_us = world.now_us;
 	return 0;
@@ -113,7 +112,7 @@ store_commit(struct fake_store *s, struct err *err)
 	session->committing = true;
 	check_assigned(s);
 	call_begins(s->process, "COMMIT");
-	if (is_down(world.store_down_us) || !is_ours(s, s->session))
+	if (is_down(world.store_down_us) || !store_has(s, s->session))
 		return store_cut(s, err, "before COMMIT");
 	if (chance(world.odds.cut_commit)) {
 		switch (below(3)) {
@@ -140,7 +139,7 @@ settle(struct fake_store *s)
 	int session = s->settled;
 
 	s->settled = -1;
-	if (session < 0 || !is_ours(s, session))
+	if (session < 0 || !store_has(s, session))
 		return;
 	if (world.sessions[session].in_doubt && below(2) == 0)
 		session_commit_now(session);
@@ -537,7 +536,7 @@ fake_free(struct store **store)
 	struct fake_store *s = fake_of(*store);
 
 	*store = NULL;
-	if (s->session >= 0 && is_ours(s, s->session)) {
+	if (s->session >= 0 && store_has(s, s->session)) {
 		struct session *session = &world.sessions[s->session];
 
 		session->in_doubt = session->committing && below(2) == 0;
