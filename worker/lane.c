@@ -23,23 +23,22 @@ lane_state_name(enum lane_state state)
 	return "unknown";
 }
 
+const char *const lane_whys[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY, LANE_WHY_TABLE,
+	LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_MAX_PARKED, LANE_WHY_REPLAY,
+	LANE_WHY_ENTRY_TOO_LARGE, LANE_WHY_LEDGER_LOST, LANE_WHY_GAP, LANE_WHY_IDENTITY,
+	LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE, LANE_WHY_REFUSED, LANE_WHY_STORE_ROLLBACK,
+	LANE_WHY_ROLLBACK, LANE_WHY_FORK, LANE_WHY_PARTITIONS, LANE_WHY_CACHE_LOST,
+	LANE_WHY_UNKNOWN, NULL };
+
 const char *
 lane_why_of(const char *text)
 {
-	static const char *const words[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY,
-		LANE_WHY_TABLE, LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_MAX_PARKED,
-		LANE_WHY_REPLAY, LANE_WHY_ENTRY_TOO_LARGE, LANE_WHY_LEDGER_LOST, LANE_WHY_GAP,
-		LANE_WHY_IDENTITY, LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE,
-		LANE_WHY_STORE_ROLLBACK, LANE_WHY_ROLLBACK, LANE_WHY_FORK, LANE_WHY_PARTITIONS,
-		LANE_WHY_CACHE_LOST };
-
 	if (text[0] == '\0')
 		return NULL;
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(words[i], text) == 0)
-			return words[i];
-	/* a word of a newer sluice, whose ledger row we read during an upgrade */
-	return "unknown";
+	for (size_t i = 0; lane_whys[i] != NULL; i++)
+		if (strcmp(lane_whys[i], text) == 0)
+			return lane_whys[i];
+	return LANE_WHY_UNKNOWN;
 }
 
 void

@@ -48,6 +48,7 @@ const char *lane_state_name(enum lane_state state);
 #define LANE_WHY_IDENTITY "identity"
 #define LANE_WHY_LANES_CHANGED "lanes_changed"
 #define LANE_WHY_WRONG_TYPE "wrong_type"
+#define LANE_WHY_REFUSED "refused" /* the server doesn't let us read it */
 #define LANE_WHY_STORE_ROLLBACK "store_rollback"
 #define LANE_WHY_ROLLBACK "rollback"
 #define LANE_WHY_FORK "fork"
@@ -55,6 +56,9 @@ const char *lane_state_name(enum lane_state state);
 #define LANE_WHY_CACHE_LOST \
 	"cache_lost" /* the cache went back, and not all is known that it lost */
 #define LANE_WHY_PARTITIONS "partitions" /* its topic has more of them than before */
+#define LANE_WHY_UNKNOWN "unknown" /* a newer sluice's, whose ledger row we read in an upgrade */
+/* All of them, up to a NULL. */
+extern const char *const lane_whys[];
 
 #define LANE_NAME_MAX 255
 #define TOPIC_NAME_MAX 249

@@ -45,6 +45,18 @@ def test_each_reason_has_its_name(t):
         assert got in reason.split("|") or (got, reason) == ("bad_value", "out_of_range"), f"{fields}: {got}, not {reason}"
 
 
+def test_what_is_not_utf8_is_never_taken_for_text_of_another_character_set(t):
+    t.sql("""CREATE TABLE users (id BIGINT PRIMARY KEY, name VARCHAR(9), wide VARCHAR(9) CHARACTER SET utf16,
+        kind ENUM('a','b'), kinds SET('a','b')) CHARACTER SET latin1""")
+    t.sluice()
+    bad = [{"id": 3, column: value} for column in ("name", "wide", "kind", "kinds") for value in (b"\xff", b"\xc3", b"a\xfe\xfd")]
+    equal(reasons_of(t, bad), ["bad_value"] * len(bad))
+    equal(t.sql("SELECT id FROM users ORDER BY id"), ((1,), (2,)))
+    t.user(3, name="é")
+    t.settle()
+    equal(t.row("SELECT HEX(name) FROM users WHERE id = 3"), ("E9",))
+
+
 def test_only_allowed_operations_pass(t):
     t.users()
     t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users", "operations": ["upsert"]}])

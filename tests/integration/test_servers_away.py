@@ -241,6 +241,18 @@ def test_on_gap_halt_waits_for_an_order(t):
     wait_for("it goes on", lambda: names(t) == {1: "b"})
 
 
+def test_streams_that_may_not_be_read_are_held_by_that_name(t):
+    server = t.own_redis()
+    t.users()
+    sluice = t.sluice()
+    t.user(1, name="before")
+    t.settle()
+    server.client().execute_command("ACL", "SETUSER", "sluice", "-xread")
+    wait_for("it is named", lambda: t.lane_status(t.stream(1))["why"] == "refused")
+    assert "NOPERM" in sluice.logged("event=lane_held", "why=refused")
+    wait_for("and shown", lambda: "is held: refused" in sluice.get("/healthz")[1])
+
+
 def test_a_key_of_the_wrong_type_stops_only_its_lane(t):
     t.users()
     one, other = t.prefix + ":users:0", t.prefix + ":users:1"

@@ -150,7 +150,10 @@ texts_are_utf8_of_at_most_the_length(void **state)
 	IS("varchar(3)", "\xe2\x98\x83\xe2\x98\x83\xe2\x98\x83",
 	    "t \xe2\x98\x83\xe2\x98\x83\xe2\x98\x83");
 	IS("varchar(3)", "four", "alone t four");
-	IS("varchar(3)", "\xff", "alone b \xff");
+	IS("varchar(3)", "\xff", "refused");
+	IS("text", "a\xc3", "refused");
+	IS("enum('a','b')", "\xc3", "refused");
+	IS("set('a','b')", "\xc3", "refused");
 	assert_string_equal(check("varchar(3)", VALUE_NUMBER, "1.0"), "t 1.0");
 	assert_string_equal(check("varchar(9)", VALUE_JSON, "{\"a\":1}"), "t {\"a\":1}");
 	assert_int_equal(column_check(&latin, &given, false, &arena, &out, &why), COLUMN_ALONE);

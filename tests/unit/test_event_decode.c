@@ -251,6 +251,21 @@ what_is_no_row_is_recognised(void **state)
 		    "{\"databaseName\":\"a\",\"ddl\":\"DROP TABLE b\",\"tableChanges\":[{\"type\":"
 		    "\"DROP\"}],\"source\":{\"table\":\"b\"}}",
 		    EVENT_DROP },
+		/* a snapshot drops nothing */
+		{ "debezium",
+		    "{\"databaseName\":\"a\",\"ddl\":\"DROP TABLE IF EXISTS b\",\"tableChanges\":"
+		    "[{\"type\":\"DROP\",\"id\":\"\\\"a\\\".\\\"b\\\"\"}],"
+		    "\"source\":{\"table\":\"b\",\"snapshot\":\"true\"}}",
+		    EVENT_SCHEMA },
+		{ "debezium",
+		    "{\"databaseName\":\"a\",\"ddl\":\"DROP DATABASE IF EXISTS "
+		    "a\",\"tableChanges\":"
+		    "[],\"source\":{\"table\":null,\"snapshot\":\"true\"}}",
+		    EVENT_SCHEMA },
+		{ "debezium",
+		    "{\"databaseName\":\"a\",\"ddl\":\"TRUNCATE TABLE b\",\"tableChanges\":[{"
+		    "\"type\":\"TRUNCATE\"}],\"source\":{\"table\":\"b\"}}",
+		    EVENT_SCHEMA },
 		{ "maxwell",
 		    "{\"type\":\"table-drop\",\"database\":\"a\",\"table\":\"b\",\"ts\":1}",
 		    EVENT_DROP },
@@ -270,6 +285,16 @@ what_is_no_row_is_recognised(void **state)
 		    "\"data\":"
 		    "null}",
 		    EVENT_DROP },
+		{ "canal",
+		    "{\"type\":\"QUERY\",\"isDdl\":true,\"database\":\"\",\"table\":\"\","
+		    "\"sql\":\"GRANT …\"}",
+		    EVENT_SCHEMA },
+		{ "canal", "{\"type\":\"CINDEX\",\"isDdl\":true,\"database\":\"a\"}",
+		    EVENT_SCHEMA },
+		{ "canal",
+		    "{\"type\":\"TIDB_WATERMARK\",\"isDdl\":false,\"database\":\"\","
+		    "\"table\":\"\",\"_tidb\":{\"watermarkTs\":1}}",
+		    EVENT_HEARTBEAT },
 		{ "dms",
 		    "{\"control\":{},\"metadata\":{\"record-type\":\"control\",\"operation\":"
 		    "\"drop-"
@@ -283,6 +308,39 @@ what_is_no_row_is_recognised(void **state)
 			fail_msg("%s: %s", table[i].value, event_rig.entry.refusal.text);
 		assert_int_equal(event_rig_event()->kind, table[i].kind);
 	}
+}
+
+static void
+assert_dropped(const char *format, const char *value, const char *db, const char *table)
+{
+	if (event_rig_take(format, value, NO_KEY) != 0)
+		fail_msg("%s: %s", value, event_rig.entry.refusal.text);
+	assert_int_equal(event_rig_event()->kind, EVENT_DROP);
+	assert_true(str_equal(event_rig_event()->db, str_of(db)));
+	assert_true(str_equal(event_rig_event()->table, str_of(table)));
+}
+
+static void
+a_dropped_table_or_database_is_the_one_that_is_named(void **state)
+{
+#define DROPPED(ddl, changes)                                                                    \
+	"{\"databaseName\":\"a\",\"ddl\":\"" ddl "\",\"tableChanges\":[" changes "],\"source\":" \
+	"{\"db\":\"a\",\"table\":\"b,c\",\"snapshot\":\"false\"}}"
+	(void)state;
+	assert_dropped("debezium",
+	    DROPPED("DROP TABLE b, c", "{\"type\":\"DROP\",\"id\":\"\\\"a\\\".\\\"c\\\"\"}"), "a",
+	    "c");
+	assert_dropped("debezium",
+	    DROPPED("DROP TABLE b, c",
+		"{\"type\":\"DROP\",\"id\":\"\\\"a.x\\\".\\\"q\\\"\\\"t\\\"\"}"),
+	    "a.x", "q\"t");
+	assert_dropped("debezium", DROPPED("drop  schema if exists a", ""), "a", "");
+	assert_dropped("maxwell", "{\"type\":\"database-drop\",\"database\":\"a\",\"ts\":1}", "a",
+	    "");
+	assert_dropped("canal",
+	    "{\"type\":\"QUERY\",\"isDdl\":true,\"database\":\"a\",\"table\":\"\",\"sql\":"
+	    "\"drop database a\"}",
+	    "a", "");
 }
 
 static void
@@ -355,6 +413,19 @@ a_broken_event_is_refused_without_its_values(void **state)
 		    "database or table" },
 		{ "maxwell", "{\"database\":\"a\",\"table\":\"b\",\"type\":\"secret\",\"data\":{}}",
 		    "type is none" },
+		{ "maxwell",
+		    "{\"database\":\"a\",\"table\":\"b\",\"type\":\"insert\",\"encrypted\":{"
+		    "\"bytes\":\"secret\"}}",
+		    "is encrypted" },
+		{ "maxwell", "{\"encrypted\":{\"bytes\":\"secret\"}}", "is encrypted" },
+		{ "canal",
+		    "{\"database\":\"a\",\"table\":\"b\",\"type\":\"insert\",\"data\":[{"
+		    "\"id\":\"1\"}]}",
+		    "type is none that Canal writes" },
+		{ "canal", "{\"database\":\"a\",\"type\":\"ERASE\",\"isDdl\":true}",
+		    "database or table" },
+		{ "canal", "{\"database\":\"a\",\"type\":\"INSERT\",\"data\":[{}]}",
+		    "database or table" },
 		{ "canal", "{\"database\":\"a\",\"table\":\"b\",\"type\":\"INSERT\",\"data\":null}",
 		    "not a list" },
 		{ "canal", "{\"database\":\"a\",\"table\":\"b\",\"type\":\"INSERT\",\"data\":[1]}",
@@ -496,6 +567,7 @@ main(void)
 		cmocka_unit_test(rows_flattened_are_rows),
 		cmocka_unit_test(a_tombstone_has_many_spellings),
 		cmocka_unit_test(what_is_no_row_is_recognised),
+		cmocka_unit_test(a_dropped_table_or_database_is_the_one_that_is_named),
 		cmocka_unit_test(an_incremental_snapshot_is_a_snapshot),
 		cmocka_unit_test(a_wrong_format_is_named),
 		cmocka_unit_test(a_broken_event_is_refused_without_its_values),

@@ -229,6 +229,8 @@ every_series_is_there_before_anything_happened(void **state)
 	has_line(text, "sluice_lane_lag_entries{lane=\"default/redis/lane:3\"} 0");
 	has_line(text, "sluice_lane_state{lane=\"default/redis/lane:0\",state=\"halted\"} 0");
 	has_line(text, "sluice_alarms{alarm=\"gap\"} 0");
+	has_line(text, "sluice_alarms{alarm=\"cache_lost\"} 0");
+	has_line(text, "sluice_alarms{alarm=\"partitions\"} 0");
 	has_line(text, "sluice_table_folded_total{table=\"users\"} 0");
 	has_line(text, "sluice_dependency_up{dependency=\"cache\"} 1");
 	has_line(text, "sluice_batch_seconds_bucket{le=\"+Inf\"} 0");
@@ -311,6 +313,18 @@ a_why_and_an_alarm_are_counted_by_their_words(void **state)
 	has_line(text, "sluice_lanes_waiting{why=\"entry_too_large\"} 1");
 	has_line(text, "sluice_alarms{alarm=\"gap\"} 1");
 	has_line(text, "sluice_lane_alarms{lane=\"default/redis/lane:2\"} 1");
+	for (size_t i = 0; lane_whys[i] != NULL; i++) {
+		char line[80];
+
+		process.lanes[1].why = process.lanes[2].alarm = lane_whys[i];
+		text = print(metrics_print);
+		snprintf(line, sizeof(line), "sluice_lanes_waiting{why=\"%s\"} 1", lane_whys[i]);
+		has_line(text, line);
+		snprintf(line, sizeof(line), "sluice_alarms{alarm=\"%s\"} 1", lane_whys[i]);
+		has_line(text, line);
+	}
+	assert_string_equal(lane_why_of("partitions"), LANE_WHY_PARTITIONS);
+	assert_string_equal(lane_why_of("cache_lost"), LANE_WHY_CACHE_LOST);
 }
 
 /* ---- health ---- */

@@ -6,12 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const whys[] = { LANE_WHY_ROW_LOCK, LANE_WHY_FOREIGN_KEY, LANE_WHY_TABLE,
-	LANE_WHY_POISON_RATE, LANE_WHY_ON_POISON, LANE_WHY_MAX_PARKED, LANE_WHY_REPLAY,
-	LANE_WHY_ENTRY_TOO_LARGE, LANE_WHY_LEDGER_LOST, LANE_WHY_GAP, LANE_WHY_IDENTITY,
-	LANE_WHY_LANES_CHANGED, LANE_WHY_WRONG_TYPE, LANE_WHY_STORE_ROLLBACK, LANE_WHY_ROLLBACK,
-	LANE_WHY_FORK };
-
 static void
 print_process(const struct snapshot *s, struct buf *out)
 {
@@ -414,25 +408,32 @@ print_lane_rows(const struct lane_row *rows, size_t count, struct buf *out)
 	print_lane_state(rows, count, out);
 }
 
+/* Lanes that wait, or with `alarms` those with an alarm, because of `why`. */
+static unsigned
+count_lanes(const struct snapshot *s, bool alarms, const char *why)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < s->lane_count; i++) {
+		const char *word = alarms ? s->lanes[i].alarm : s->lanes[i].why;
+
+		count += word != NULL && strcmp(word, why) == 0;
+	}
+	return count;
+}
+
 static void
 print_whys(const struct snapshot *s, struct buf *out)
 {
-	unsigned waiting[sizeof(whys) / sizeof(*whys)] = { 0 },
-					alarms[sizeof(whys) / sizeof(*whys)] = { 0 };
-
-	for (size_t i = 0; i < s->lane_count; i++)
-		for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++) {
-			const struct snapshot_lane *lane = &s->lanes[i];
-			waiting[j] += lane->why != NULL && strcmp(lane->why, whys[j]) == 0;
-			alarms[j] += lane->alarm != NULL && strcmp(lane->alarm, whys[j]) == 0;
-		}
 	series_head(out, "sluice_lanes_waiting", "gauge", "Lanes held or halted, by why.");
-	for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++)
-		series_value(out, "sluice_lanes_waiting", "why", whys[j], waiting[j]);
+	for (size_t j = 0; lane_whys[j] != NULL; j++)
+		series_value(out, "sluice_lanes_waiting", "why", lane_whys[j],
+		    count_lanes(s, false, lane_whys[j]));
 	series_head(out, "sluice_alarms", "gauge",
 	    "Lanes with an alarm not acknowledged, by alarm.");
-	for (size_t j = 0; j < sizeof(whys) / sizeof(*whys); j++)
-		series_value(out, "sluice_alarms", "alarm", whys[j], alarms[j]);
+	for (size_t j = 0; lane_whys[j] != NULL; j++)
+		series_value(out, "sluice_alarms", "alarm", lane_whys[j],
+		    count_lanes(s, true, lane_whys[j]));
 }
 
 static void

@@ -31,7 +31,7 @@ struct message {
 enum event_kind {
 	EVENT_ROW,
 	EVENT_TRUNCATE, /* the whole table was emptied */
-	EVENT_DROP,	/* the whole table is gone */
+	EVENT_DROP,	/* the whole table is gone; where none is named, all of the database */
 	EVENT_TOMBSTONE,
 	EVENT_HEARTBEAT,
 	EVENT_TRANSACTION,

@@ -1,3 +1,4 @@
+#include "worker/source/event_ddl.h"
 #include "worker/source/event_row.h"
 #include "worker/source/json_tree.h"
 #include "worker/source/looks_like.h"
@@ -32,16 +33,43 @@ take_op(struct str type, enum event_op *op)
 	return true;
 }
 
-/* TRUNCATE and ERASE (drop table) concern the whole table; the rest are definitions. */
+/* What is no row.  EVENT_ROW: no type that Canal (or TiCDC, which writes its format) has. */
+static enum event_kind
+kind_of(struct str type, bool is_ddl)
+{
+	static const struct {
+		const char *type;
+		enum event_kind kind;
+	} kinds[] = { { "TRUNCATE", EVENT_TRUNCATE }, { "ERASE", EVENT_DROP },
+		{ "CREATE", EVENT_SCHEMA }, { "ALTER", EVENT_SCHEMA }, { "RENAME", EVENT_SCHEMA },
+		{ "CINDEX", EVENT_SCHEMA }, { "DINDEX", EVENT_SCHEMA }, { "QUERY", EVENT_SCHEMA },
+		{ "GTID", EVENT_TRANSACTION }, { "XACOMMIT", EVENT_TRANSACTION },
+		{ "XAROLLBACK", EVENT_TRANSACTION }, { "MHEARTBEAT", EVENT_HEARTBEAT },
+		{ "TIDB_WATERMARK", EVENT_HEARTBEAT } };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (str_equal(type, str_of(kinds[i].type)))
+			return kinds[i].kind;
+	}
+	return is_ddl ? EVENT_SCHEMA : EVENT_ROW;
+}
+
+/* TRUNCATE and ERASE (drop table) concern the whole table; the other definitions need none. */
 static int
-decode_ddl(struct canal *c, struct str type)
+decode_other(struct canal *c, struct str type)
 {
 	struct event *event = c->events->list;
 
-	event->kind = str_equal(type, STR("TRUNCATE")) ? EVENT_TRUNCATE :
-	    str_equal(type, STR("ERASE"))	       ? EVENT_DROP :
-							 EVENT_SCHEMA;
+	event->kind = kind_of(type, yyjson_is_true(yyjson_obj_get(c->root, "isDdl")));
 	event->detail = type;
+	if (event->kind == EVENT_ROW)
+		return event_refuse(c->entry, c->arena, "type is none that Canal writes");
+	if (event->kind == EVENT_SCHEMA && ddl_drops_database(json_tree_member(c->root, "sql"))) {
+		event->kind = EVENT_DROP;
+		event->table = (struct str){ NULL, 0 };
+	} else if ((event->kind == EVENT_TRUNCATE || event->kind == EVENT_DROP) &&
+	    event->table.len == 0)
+		return event_refuse(c->entry, c->arena, "database or table is missing");
 	return 0;
 }
 
@@ -106,10 +134,10 @@ decode_root(struct canal *c)
 	event->db = json_tree_member(c->root, "database");
 	event->table = json_tree_member(c->root, "table");
 	event->origin.gtid = json_tree_member(c->root, "gtid");
+	if (yyjson_is_true(yyjson_obj_get(c->root, "isDdl")) || !take_op(type, &op))
+		return decode_other(c, type);
 	if (event->db.len == 0 || event->table.len == 0)
 		return event_refuse(c->entry, c->arena, "database or table is missing");
-	if (yyjson_is_true(yyjson_obj_get(c->root, "isDdl")) || !take_op(type, &op))
-		return decode_ddl(c, type);
 	return decode_rows(c, op);
 }
 

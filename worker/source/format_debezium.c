@@ -1,6 +1,7 @@
 #include "common/err.h"
 #include "worker/source/connect_value.h"
 #include "worker/source/event.h"
+#include "worker/source/event_ddl.h"
 #include "worker/source/json_tree.h"
 #include "worker/source/looks_like.h"
 #include "worker/source/schema_memory.h"
@@ -314,17 +315,30 @@ decode_envelope(struct decoding *d, const struct wrapped *w, const struct envelo
 	return bad_event(d, "op is not one of c, u, d, r, t, m");
 }
 
+/*
+ * DROP TABLE a, b is one record a table, and `source` names both in each.  What a snapshot tells is how
+ * its tables are made (DROP TABLE IF EXISTS, CREATE TABLE): nothing was dropped then.
+ */
 static int
 decode_schema_change(struct decoding *d, yyjson_val *payload)
 {
 	struct event *event = d->event;
 	yyjson_val *first = yyjson_arr_get_first(yyjson_obj_get(payload, "tableChanges"));
+	struct str id = json_tree_member(first, "id");
 
 	take_source(event, yyjson_obj_get(payload, "source"));
 	event->detail = json_tree_member(first, "type");
-	event->kind = str_equal(event->detail, STR("DROP")) ? EVENT_DROP : EVENT_SCHEMA;
+	event->kind = EVENT_SCHEMA;
 	if (event->db.len == 0)
 		event->db = json_tree_member(payload, "databaseName");
+	if (event->snapshot)
+		return 0;
+	if (first == NULL && ddl_drops_database(json_tree_member(payload, "ddl"))) {
+		event->kind = EVENT_DROP;
+		event->table = (struct str){ NULL, 0 };
+	} else if (str_equal(event->detail, STR("DROP")) &&
+	    (ddl_table_id(id, d->arena, &event->db, &event->table) || event->table.len > 0))
+		event->kind = EVENT_DROP;
 	return 0;
 }
 

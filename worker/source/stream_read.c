@@ -281,11 +281,14 @@ stream_read_error(struct redis_stream *s, const struct redis_reply *reply, struc
 void
 stream_hold_faulty(struct redis_stream *s, struct lane *lane, bool *faulty, const struct err *err)
 {
-	lane_hold(lane, LANE_WHY_WRONG_TYPE, clock_ms() + FAULT_HOLD_MS);
+	const char *why =
+	    strstr(err->text, "WRONGTYPE") != NULL ? LANE_WHY_WRONG_TYPE : LANE_WHY_REFUSED;
+
+	lane_hold(lane, why, clock_ms() + FAULT_HOLD_MS);
 	if (!*faulty)
 		log_event(LOG_ERROR, "lane_held", "worker", "%d", s->worker, "lane", "%s",
-		    lane->name, "why", "%s", LANE_WHY_WRONG_TYPE, "error", "%s", err->text, "next",
-		    "%s", "tried again every 5 s; the other lanes go on", NULL);
+		    lane->name, "why", "%s", why, "error", "%s", err->text, "next", "%s",
+		    "tried again every 5 s; the other lanes go on", NULL);
 	*faulty = true;
 }
 

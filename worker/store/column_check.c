@@ -111,13 +111,16 @@ check_float(const struct column *column, const struct value *given, struct value
 	return fine(out, VALUE_NUMBER, s);
 }
 
+/* Other bytes than UTF-8 would be taken for text of the column's own character set, where that has a
+ * character for each of them. */
 static enum column_verdict
-check_text(const struct column *column, const struct value *given, struct value *out)
+check_text(const struct column *column, const struct value *given, struct value *out,
+    const char **why)
 {
 	size_t characters;
 
 	if (!str_is_utf8(given->text, &characters))
-		return alone(out, given);
+		return refused(why, "is not UTF-8");
 	if ((column->length_in_bytes ? given->text.len : characters) > column->length ||
 	    !column_has_text(column, given->text))
 		return alone(out, given);
@@ -196,8 +199,11 @@ is_member(const char *type, struct str text)
 }
 
 static enum column_verdict
-check_enum(const struct column *column, const struct value *given, struct value *out)
+check_enum(const struct column *column, const struct value *given, struct value *out,
+    const char **why)
 {
+	if (!str_is_utf8(given->text, NULL))
+		return refused(why, "is not UTF-8");
 	if (given->kind == VALUE_TEXT && is_member(column->type, given->text) &&
 	    column_has_text(column, given->text))
 		return fine(out, VALUE_TEXT, given->text);
@@ -255,7 +261,7 @@ column_check(const struct column *column, const struct value *given, bool base64
 	case COLUMN_FLOAT:
 		return check_float(column, given, out);
 	case COLUMN_TEXT:
-		return check_text(column, given, out);
+		return check_text(column, given, out, why);
 	case COLUMN_BINARY:
 		return check_binary(column, given, base64, arena, out, why);
 	case COLUMN_DATE:
@@ -264,7 +270,7 @@ column_check(const struct column *column, const struct value *given, bool base64
 	case COLUMN_TIME:
 		return check_time(given, out);
 	case COLUMN_ENUM:
-		return check_enum(column, given, out);
+		return check_enum(column, given, out, why);
 	case COLUMN_BIT:
 		return check_bit(column, given, arena, out);
 	case COLUMN_JSON:
