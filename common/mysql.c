@@ -1,5 +1,6 @@
 #include "common/mysql.h"
 
+#include "common/arena.h"
 #include "common/clock.h"
 #include "common/mysql_error.h"
 
@@ -9,8 +10,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
-enum { CODE_GONE = 2006, CODE_LOST = 2013 };
+enum { CODE_GONE = 2006, CODE_LOST = 2013, LOOK_EVERY_MS = 50 };
 
 struct sql {
 	const struct sql_options *options;
@@ -28,10 +30,14 @@ struct sql {
 
 /* Buffered rows and the one that is being looked at. */
 struct rows {
-	MYSQL_RES *result;
+	MYSQL_RES *result; /* NULL: given up, there are no names of columns */
 	MYSQL_ROW row;
 	unsigned long *lengths;
 	size_t at; /* index of row */
+	struct str *
+	    *taken; /* the cells of sql_query_most, in `held`; NULL: all rows are in result */
+	size_t taken_max;
+	struct arena held;
 };
 
 void
@@ -289,8 +295,8 @@ drain(struct sql *s, struct err *err)
 
 		if (mysql_next_result(s->handle) > 0)
 			return fail_handle(s, err);
-		more = mysql_store_result(s->handle);
-		if (more != NULL)
+		more = mysql_use_result(s->handle);
+		if (more != NULL) /* unread, however many rows they are */
 			mysql_free_result(more);
 		else if (mysql_field_count(s->handle) > 0)
 			return fail_handle(s, err);
@@ -335,6 +341,90 @@ sql_query(struct sql *s, struct str statement, struct sql_result *result, struct
 	return 0;
 }
 
+/* The row just fetched. */
+static void
+rows_take(struct rows *rows, struct sql_result *result)
+{
+	const unsigned long *lengths = mysql_fetch_lengths(rows->result);
+	struct str *cells =
+	    arena_alloc(&rows->held, (result->columns + 1) * sizeof(*cells)); /* none is no size */
+
+	for (size_t c = 0; c < result->columns; c++)
+		cells[c] = rows->row[c] == NULL ?
+		    (struct str){ NULL, 0 } :
+		    (struct str){ arena_copy(&rows->held, rows->row[c], lengths[c]), lengths[c] };
+	if (result->rows == rows->taken_max) {
+		rows->taken_max = 2 * rows->taken_max + 64;
+		rows->taken = realloc(rows->taken, rows->taken_max * sizeof(*rows->taken));
+		CHECK(rows->taken != NULL);
+	}
+	rows->taken[result->rows++] = cells;
+}
+
+/* The rest of the answer stays where it is.  Without the socket's end the library would read it all. */
+static void
+rows_leave(struct sql *s, struct rows *rows)
+{
+	shutdown(handle_socket(s->handle), SHUT_RDWR);
+	mysql_free_result(rows->result);
+	rows->result = NULL;
+	sql_close(s);
+}
+
+/* -1: it didn't come in time, or nobody waits for it any more. */
+static int
+rows_take_most(struct sql *s, struct rows *rows, size_t max_bytes, struct sql_result *result)
+{
+	int64_t looked_ms = clock_ms(), end_ms = looked_ms + s->options->timeout_ms;
+
+	while (!result->cut && (rows->row = mysql_fetch_row(rows->result)) != NULL) {
+		int64_t now_ms = clock_ms();
+
+		rows_take(rows, result);
+		result->cut =
+		    arena_bytes(&rows->held) + rows->taken_max * sizeof(*rows->taken) > max_bytes;
+		if (now_ms - looked_ms < LOOK_EVERY_MS)
+			continue;
+		looked_ms = now_ms;
+		if (now_ms > end_ms ||
+		    (s->wait != NULL && s->wait(s->wait_arg, handle_socket(s->handle), 0) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+int
+sql_query_most(struct sql *s, struct str statement, size_t max_bytes, struct sql_result *result,
+    struct err *err)
+{
+	MYSQL_RES *answer;
+	struct rows *rows;
+	int status = 0;
+
+	*result = (struct sql_result){ 0 };
+	if (send_query(s, statement, err) != 0)
+		return -1;
+	answer = mysql_use_result(s->handle);
+	if (answer == NULL && mysql_field_count(s->handle) > 0)
+		return fail_handle(s, err);
+	result_take(s, answer, result);
+	if ((rows = result->handle) == NULL)
+		return drain(s, err);
+	result->rows = 0;
+	if (rows_take_most(s, rows, max_bytes, result) != 0) {
+		rows_leave(s, rows);
+		status = fail(s, err, CODE_LOST, "the rows were not all here in time");
+	} else if (result->cut)
+		rows_leave(s, rows);
+	else if (mysql_errno(s->handle) != 0)
+		status = fail_handle(s, err);
+	else
+		status = drain(s, err);
+	if (status != 0)
+		sql_result_free(result);
+	return status;
+}
+
 int
 sql_query_each(struct sql *s, struct str statement, sql_take *take, void *arg, struct err *err)
 {
@@ -375,8 +465,11 @@ sql_result_free(struct sql_result *result)
 {
 	struct rows *rows = result->handle;
 
-	if (rows != NULL)
+	if (rows != NULL) {
 		mysql_free_result(rows->result);
+		arena_deinit(&rows->held);
+		free(rows->taken);
+	}
 	free(rows);
 	*result = (struct sql_result){ 0 };
 }
@@ -401,6 +494,8 @@ sql_cell(const struct sql_result *result, size_t row, size_t column)
 	struct rows *rows = result->handle;
 
 	CHECK(row < result->rows && column < result->columns);
+	if (rows->taken != NULL)
+		return rows->taken[row][column];
 	rows_seek(rows, row);
 	if (rows->row[column] == NULL)
 		return (struct str){ NULL, 0 };
@@ -412,7 +507,7 @@ sql_column_name(const struct sql_result *result, size_t column)
 {
 	struct rows *rows = result->handle;
 
-	CHECK(column < result->columns);
+	CHECK(column < result->columns && rows->result != NULL);
 	return mysql_fetch_field_direct(rows->result, (unsigned)column)->name;
 }
 
@@ -451,85 +546,4 @@ sql_column_kind(const struct sql_result *result, size_t column)
 	    field->type == MYSQL_TYPE_NULL)
 		return SQL_TEXT;
 	return SQL_BYTES;
-}
-
-/* What must not stand for itself between quotes: the letter behind the backslash, else 0. */
-static const char escapes[256] = {
-	['\0'] = '0',
-	['\n'] = 'n',
-	['\r'] = 'r',
-	['\x1a'] = 'Z',
-	['\''] = '\'',
-	['\\'] = '\\',
-};
-
-/* Sixteen bytes at once, as GNU C's vectors; a machine without such registers does it in pieces. */
-typedef char bytes16 __attribute__((vector_size(16)));
-typedef uint64_t words2 __attribute__((vector_size(16)));
-
-/* Do all of the sixteen bytes stand for themselves? */
-static inline bool
-is_plain(const char *data)
-{
-	bytes16 b;
-	words2 odd;
-
-	memcpy(&b, data, sizeof(b));
-	odd = (words2)((b == '\0') | (b == '\n') | (b == '\r') | (b == '\x1a') | (b == '\'') |
-	    (b == '\\'));
-	return (odd[0] | odd[1]) == 0;
-}
-
-/* No byte of a UTF-8 character looks like one of these, so bytes may be looked at one by one. */
-static void
-add_quoted(struct buf *b, struct str value)
-{
-	char *to = buf_reserve(b, 2 * value.len + 2), *at = to;
-	size_t i = 0;
-
-	*at++ = '\'';
-	while (i < value.len) {
-		char escape;
-
-		if (value.len - i >= sizeof(bytes16) && is_plain(value.data + i)) {
-			memcpy(at, value.data + i, sizeof(bytes16));
-			at += sizeof(bytes16);
-			i += sizeof(bytes16);
-			continue;
-		}
-		escape = escapes[(unsigned char)value.data[i]];
-		if (escape != 0) {
-			*at++ = '\\';
-			*at++ = escape;
-		} else
-			*at++ = value.data[i];
-		i++;
-	}
-	*at++ = '\'';
-	buf_advance(b, (size_t)(at - to));
-}
-
-void
-sql_add_text(struct buf *b, struct str value)
-{
-	add_quoted(b, value);
-}
-
-void
-sql_add_binary(struct buf *b, struct str value)
-{
-	buf_add_str(b, "_binary");
-	add_quoted(b, value);
-}
-
-void
-sql_add_identifier(struct buf *b, struct str name)
-{
-	buf_add_char(b, '`');
-	for (size_t i = 0; i < name.len; i++) {
-		if (name.data[i] == '`')
-			buf_add_char(b, '`');
-		buf_add_char(b, name.data[i]);
-	}
-	buf_add_char(b, '`');
 }

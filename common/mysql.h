@@ -37,6 +37,7 @@ struct sql_result {
 	uint64_t records, duplicates; /* of a multi-row INSERT; 0 without mysql_info() */
 	unsigned warnings;
 	size_t rows, columns;
+	bool cut;     /* there were more rows (sql_query_most) */
 	void *handle; /* of the buffered rows; sql_result_free */
 };
 
@@ -71,6 +72,12 @@ const char *sql_server_text(const struct sql *s);
 int sql_query(struct sql *s, struct str statement, struct sql_result *result, struct err *err);
 int sql_queryf(struct sql *s, struct sql_result *result, struct err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5))); /* for statements of ours without foreign values */
+/* A SELECT that isn't ours, whose answer may be of any size and without an end.  The result holds its first
+ * rows, of max_bytes and one row at most; when it is cut it has cells but no names or kinds of columns, and
+ * the connection is closed: nobody reads the rest.  The hook that waits may give up between rows, and all of
+ * them must come within the time-out for one result. */
+int sql_query_most(struct sql *s, struct str statement, size_t max_bytes, struct sql_result *result,
+    struct err *err);
 /* A SELECT whose rows are not held: take sees each of them as the last of *result, which is valid until
  * it returns.  All are taken, or the answer is -1. */
 typedef void sql_take(void *arg, const struct sql_result *result);

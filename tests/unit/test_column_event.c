@@ -160,7 +160,10 @@ binary_comes_in_all_encodings(void **state)
 	assert_read("b", ORIGIN_TYPED, VALUE_TEXT, "_-8", VALUE_BINARY, "\xff\xef");
 	assert_read("b", ORIGIN_TYPED, VALUE_BINARY, "YWI=", VALUE_BINARY, "YWI=");
 	assert_unreadable("b", ORIGIN_TYPED, VALUE_TEXT, "no base64", "base64");
+	assert_unreadable("b", ORIGIN_DMS, VALUE_TEXT, "0x61Ff", "`binary: hex`");
+	assert_read("b", ORIGIN_DMS, VALUE_TEXT, "0xyz", VALUE_BINARY, "\xd3\x1c\xb3");
 	source.binary = BINARY_HEX;
+	assert_read("b", ORIGIN_DMS, VALUE_TEXT, "0x61Ff", VALUE_BINARY, "a\xff");
 	assert_read("b", ORIGIN_TYPED, VALUE_TEXT, "61Ff", VALUE_BINARY, "a\xff");
 	assert_unreadable("b", ORIGIN_TYPED, VALUE_TEXT, "61f", "hexadecimal");
 	source.binary = BINARY_BASE64;
@@ -189,6 +192,8 @@ a_set_and_a_json_text_of_maxwell_are_what_they_were(void **state)
 	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\",\"b\"]", VALUE_TEXT, "a,b");
 	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[]", VALUE_TEXT, "");
 	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[1]", VALUE_JSON, "[1]");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[1e400]", VALUE_JSON, "[1e400]");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "{\"a\":1}", VALUE_JSON, "{\"a\":1}");
 	assert_read("s", ORIGIN_MAXWELL, VALUE_TEXT, "a", VALUE_TEXT, "a");
 	assert_read("t", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\"]", VALUE_JSON, "[\"a\"]");
 	assert_read("j", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\"]", VALUE_JSON, "[\"a\"]");

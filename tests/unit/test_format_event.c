@@ -15,7 +15,8 @@
 static const struct made_column users[] = { { "id", "bigint(20)", NULL, false, true, NULL },
 	{ "name", "varchar(32)", "NULL", true, false, NULL },
 	{ "note", "varchar(32)", NULL, false, false, NULL },
-	{ "made", "date", "NULL", true, false, NULL }, { 0 } };
+	{ "made", "date", "NULL", true, false, NULL },
+	{ "__v", "int(11)", "NULL", true, false, NULL }, { 0 } };
 static const struct made_column items[] = { { "id", "bigint(20) unsigned", NULL, false, true,
 						NULL },
 	{ "n", "int(11)", "NULL", true, false, NULL },
@@ -255,6 +256,26 @@ a_truncate_is_refused_by_name(void **state)
 	assert_passed(PASSED_UNLISTED);
 }
 
+/* What the flattening adds is no column, unless the table has one of that name. */
+static void
+a_flattened_row_keeps_the_tables_columns(void **state)
+{
+	const struct change *change;
+
+	(void)state;
+	assert_int_equal(take("k", "{\"id\":1,\"name\":\"n\",\"__v\":7,\"__op\":\"u\",\"__lsn\":1}",
+			     NULL),
+	    0);
+	change = taken(1, 0);
+	assert_int_equal(change->shape->count, 2);
+	assert_value(change, "__v", VALUE_NUMBER, "7");
+	assert_refused(take("k",
+			   envelope("shop", "users", "c", "null",
+			       "{\"id\":1,\"name\":\"n\",\"__v\":7,\"__op\":\"u\",\"__lsn\":1}"),
+			   NULL),
+	    REASON_UNKNOWN_COLUMN, "__op");
+}
+
 static int
 take_drop(const char *db)
 {
@@ -400,8 +421,8 @@ what_dms_leaves_out_is_null_or_empty(void **state)
 	assert_int_equal(take("k", insert, NULL), 0);
 	assert_value(taken(1, 0), "name", VALUE_NULL, "");
 	assert_value(taken(1, 0), "note", VALUE_TEXT, "");
-	configs[0].ignore = (const char *[]){ "name", "note" };
-	configs[0].ignore_count = 2;
+	configs[0].ignore = (const char *[]){ "name", "note", "__v" };
+	configs[0].ignore_count = 3;
 	assert_int_equal(take("k", insert, NULL), 0);
 	assert_int_equal(taken(1, 0)->shape->count, 1);
 	configs[0].ignore_count = 0;
@@ -416,6 +437,7 @@ main(void)
 		    an_event_goes_to_the_table_listed_as_db_and_table_else_as_table, start),
 		cmocka_unit_test_setup(what_is_no_change_is_passed_over, start),
 		cmocka_unit_test_setup(a_truncate_is_refused_by_name, start),
+		cmocka_unit_test_setup(a_flattened_row_keeps_the_tables_columns, start),
 		cmocka_unit_test_setup(a_dropped_database_is_one_of_the_tables_listed_in_it, start),
 		cmocka_unit_test_setup(a_tombstone_deletes_where_it_is_the_only_sign, start),
 		cmocka_unit_test_setup(a_change_of_the_key_deletes_the_row_before, start),

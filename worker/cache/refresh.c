@@ -85,7 +85,7 @@ mysql_worked(struct refresh *r)
 		log_event(LOG_INFO, "refresh_goes_on", "dependency", "%s", "mysql_read", NULL);
 }
 
-/* Autocommit: nothing is written, and no snapshot outlives a statement. */
+/* Autocommit: no snapshot outlives a statement.  Read only: `load` and `warm` are anybody's text. */
 static int
 connect_mysql(struct refresh *r, struct err *err)
 {
@@ -99,6 +99,8 @@ connect_mysql(struct refresh *r, struct err *err)
 			    "SET SESSION autocommit = 1, time_zone = '+00:00',"
 			    " tx_isolation = 'READ-COMMITTED'");
 	}
+	if (sql_is_open(r->sql))
+		sql_queryf(r->sql, NULL, err, "SET SESSION TRANSACTION READ ONLY");
 	return sql_is_open(r->sql) ? 0 : -1;
 }
 
@@ -115,6 +117,12 @@ judge_suspects(struct refresh *r, bool it_was)
 			mysql_worked(r);
 		t->suspected = false;
 	}
+}
+
+size_t
+refresh_answer_max(const struct refresh *r)
+{
+	return (size_t)r->config->memory_bytes / 4;
 }
 
 bool

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEASE_MS = 5000 };
+enum { LEASE_MS = 5000, CODE_READ_ONLY = 1792 };
 
 /* ---- what is due ---- */
 
@@ -196,7 +196,8 @@ send_select(struct refresh_step *s, struct sql_result *result)
 	    &select);
 	int64_t from_us = clock_us();
 	s->r->loading = s;
-	status = sql_query(s->r->sql, (struct str){ select.data, select.len }, result, &s->err);
+	status = sql_query_most(s->r->sql, (struct str){ select.data, select.len },
+	    refresh_answer_max(s->r), result, &s->err);
 	s->r->loading = NULL;
 	s->took_us = clock_us() - from_us;
 	buf_deinit(&select);
@@ -254,13 +255,13 @@ write_row(struct refresh_step *s, struct refresh_item *i, const struct sql_resul
     size_t row, const struct refresh_columns *columns)
 {
 	const struct config_refresh *refresh = &s->t->table->refresh;
-	struct str version = i->version, ttl, stale = step_number(s, refresh->stale_for_ms);
+	struct str version, ttl, stale = step_number(s, refresh->stale_for_ms);
 	struct buf value = { 0 };
 
 	i->ttl_ms = ttl_of(s, i);
 	ttl = step_number(s, i->ttl_ms);
-	if (columns->version >= 0 && sql_cell(result, row, (size_t)columns->version).data != NULL)
-		version = sql_cell(result, row, (size_t)columns->version);
+	if (!refresh_table_row_version(result, row, columns, &version))
+		version = i->version;
 	if (refresh->format == VALUE_AS_HASH) {
 		write_hash(s, i, result, row);
 		return;
@@ -409,15 +410,31 @@ select_failed(struct refresh_step *s)
 {
 	struct refresh *r = s->r;
 	/* it waits in whole milliseconds */
-	bool answered = sql_is_open(r->sql),
+	bool answered = sql_is_open(r->sql), writes = s->err.code == CODE_READ_ONLY,
 	     late = s->took_us / 1000 + 1 >= r->own.mysql.timeout_ms;
 
-	if (answered && sql_is_statements_fault(s->err.code))
+	if (answered && (writes || sql_is_statements_fault(s->err.code)))
 		refresh_table_refused(r, s->t, &s->err);
 	else if ((answered || late) && s->t->table->refresh.load != NULL)
 		refresh_table_suspected(r, s->t, &s->err);
 	else
 		refresh_mysql_failed(r, &s->err);
+	give_up(s);
+}
+
+/* So many keys of the table are too many, or one is. */
+static void
+answer_cut(struct refresh_step *s)
+{
+	if (s->loads > 1)
+		s->t->at_once = s->loads / 2;
+	else {
+		err_set(&s->err, ERR_FATAL, 0,
+		    "tables.%s.refresh: what is loaded for one key takes more than %zu bytes, a"
+		    " quarter of memory",
+		    s->t->table->name, refresh_answer_max(s->r));
+		refresh_table_refused(s->r, s->t, &s->err);
+	}
 	give_up(s);
 }
 
@@ -432,7 +449,10 @@ load_rows(struct refresh_step *s)
 		select_failed(s);
 		return;
 	}
-	if (refresh_table_columns(s->t, &result, &columns, &s->err) != 0) {
+	if (result.cut)
+		answer_cut(s);
+	else if (refresh_table_columns(s->t, &result, &columns, &s->err) != 0 ||
+	    refresh_table_versions(s->t, &result, &columns, &s->err) != 0) {
 		refresh_table_refused(s->r, s->t, &s->err);
 		give_up(s);
 	} else if (!redis_is_open(s->r->redis)) {
@@ -440,6 +460,7 @@ load_rows(struct refresh_step *s)
 		give_up(s); /* it went while MySQL was waited for */
 	} else {
 		refresh_table_worked(s->r, s->t);
+		s->t->at_once += s->t->at_once < REFRESH_BATCH_MAX;
 		send_values(s, &result, &columns);
 		take_values(s);
 	}
@@ -450,8 +471,11 @@ load_rows(struct refresh_step *s)
 static void
 within_budget(struct refresh_step *s)
 {
-	size_t allowed = pace_take(&s->r->pace, s->count);
+	size_t allowed;
 
+	if (s->count > s->t->at_once)
+		s->count = s->t->at_once;
+	allowed = pace_take(&s->r->pace, s->count);
 	if (allowed < s->count)
 		COUNT(s->r->counters.over_budget, s->count - allowed);
 	s->count = allowed;

@@ -222,7 +222,8 @@ warm_table(struct refresh *r, struct refresh_table *t)
 	struct err err = { 0 };
 	size_t max = (size_t)t->table->refresh.top;
 
-	if (sql_query(r->sql, str_of(t->table->refresh.warm), &result, &err) != 0) {
+	if (sql_query_most(r->sql, str_of(t->table->refresh.warm), refresh_answer_max(r), &result,
+		&err) != 0) {
 		if (!sql_is_open(r->sql))
 			refresh_mysql_failed(r, &err);
 		log_event(LOG_WARN, "refresh_warm_failed", "table", "%s", t->table->name, "error",

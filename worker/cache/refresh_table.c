@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { COUNTERS_PER_KEY = 10, COUNTERS_MIN = 100 };
+enum { COUNTERS_PER_KEY = 10, COUNTERS_MIN = 100, VERSION_DIGITS_MAX = 20 };
 /* warm lists are told as they are: nothing is forgotten between two of them */
 enum { WARM_HALF_LIFE_MS = 24 * 3600 * 1000 };
 
@@ -18,7 +18,10 @@ refresh_table_init(struct refresh_table *t, const struct config *config, size_t 
 	size_t counters;
 
 	*t = (struct refresh_table){
-		.config = config, .table = &config->tables[index], .index = index
+		.config = config,
+		.table = &config->tables[index],
+		.index = index,
+		.at_once = SIZE_MAX,
 	};
 	counters = (size_t)t->table->refresh.top * COUNTERS_PER_KEY;
 	hot_keys_init(&t->read, counters > COUNTERS_MIN ? counters : COUNTERS_MIN,
@@ -245,6 +248,45 @@ refresh_table_columns(const struct refresh_table *t, const struct sql_result *re
 			    refresh->value[i]);
 	out->version =
 	    t->table->version_column != NULL ? find_column(result, t->table->version_column) : -1;
+	return 0;
+}
+
+/* As many digits as a version has, below 0 or not. */
+static bool
+is_whole(struct str text)
+{
+	size_t minus = text.len > 0 && text.data[0] == '-';
+
+	if (text.len == minus || text.len - minus > VERSION_DIGITS_MAX)
+		return false;
+	for (size_t i = minus; i < text.len; i++)
+		if (text.data[i] < '0' || text.data[i] > '9')
+			return false;
+	return true;
+}
+
+bool
+refresh_table_row_version(const struct sql_result *result, size_t row,
+    const struct refresh_columns *columns, struct str *version)
+{
+	if (columns->version < 0)
+		return false;
+	*version = sql_cell(result, row, (size_t)columns->version);
+	return version->data != NULL && is_whole(*version) && version->data[0] != '-';
+}
+
+int
+refresh_table_versions(const struct refresh_table *t, const struct sql_result *result,
+    const struct refresh_columns *columns, struct err *err)
+{
+	for (size_t row = 0; columns->version >= 0 && row < result->rows; row++) {
+		struct str cell = sql_cell(result, row, (size_t)columns->version);
+
+		if (cell.data != NULL && !is_whole(cell))
+			return err_set(err, ERR_FATAL, 0,
+			    "tables.%s.refresh: load returns a %s that is no whole number",
+			    t->table->name, t->table->version_column);
+	}
 	return 0;
 }
 

@@ -23,6 +23,7 @@ struct refresh_table {
 	int64_t warm_due_ms;
 	double load_us;	  /* what a load takes, smoothed */
 	int64_t least_ms; /* before its expiry a key is due, at the last look */
+	size_t at_once;	  /* keys of one SELECT: fewer where their rows are large */
 	bool suspected;	  /* its query failed, or was it MySQL? */
 	unsigned failed;  /* it was the query, so often in a row */
 	struct err why;
@@ -61,6 +62,12 @@ struct refresh_columns {
 /* -1: the result lacks a column of the key, or one of `value`; err says which. */
 int refresh_table_columns(const struct refresh_table *t, const struct sql_result *result,
     struct refresh_columns *out, struct err *err);
+/* Does the version of each row order changes (or is there none)?  -1: err says what else it is. */
+int refresh_table_versions(const struct refresh_table *t, const struct sql_result *result,
+    const struct refresh_columns *columns, struct err *err);
+/* That of one row; false: it has none, NULL or below 0. */
+bool refresh_table_row_version(const struct sql_result *result, size_t row,
+    const struct refresh_columns *columns, struct str *version);
 /* The cache key of a row; false: a NULL in it. */
 bool refresh_table_row_key(const struct refresh_table *t, const struct sql_result *result,
     size_t row, const struct refresh_columns *columns, struct buf *out);

@@ -75,6 +75,8 @@ void refresh_cache_failed(struct refresh *r, const struct err *err);
 /* Open, and with what it needs; false: not now. */
 bool refresh_cache_ready(struct refresh *r);
 bool refresh_mysql_ready(struct refresh *r);
+/* So many bytes of one answer of MySQL are held. */
+size_t refresh_answer_max(const struct refresh *r);
 void refresh_mysql_failed(struct refresh *r, const struct err *err);
 
 /* The table's own breaker: what is wrong is the table's or its query's. */

@@ -103,6 +103,8 @@ decode_message(struct entry *entry, struct arena *arena, struct schema_memory *s
 	if (take_message(entry, arena, &message) < 0)
 		return -1;
 	message.schemas = schemas;
+	message.rows_alone = true;
+	message.no_origin = !entry->lane->source->wants_places;
 	switch (entry->lane->source->format) {
 	case FORMAT_DEBEZIUM:
 		return debezium_decode(entry, arena, &message, events);
@@ -191,6 +193,7 @@ take_fields(struct change *change, const struct image *image)
 	change->fields = image->fields;
 	change->field_count = image->count;
 	change->origin = image->origin;
+	change->flattened = image->flattened;
 }
 
 /* The key says which row; a nameless one that it is the source's own affair. */

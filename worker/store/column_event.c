@@ -72,11 +72,28 @@ hex_decode(struct str s, struct arena *arena, struct str *out)
 	return s.len % 2 == 0;
 }
 
-static bool
-read_binary(struct reading *r, struct str text)
+/* 0x4142, as DMS writes some sources' bytes: without the prefix. */
+static struct str
+without_0x(struct str text)
 {
-	struct str bytes;
+	if (text.len < 2 || text.data[0] != '0' || (text.data[1] | 0x20) != 'x')
+		return text;
+	return (struct str){ text.data + 2, text.len - 2 };
+}
 
+static bool
+read_binary(struct reading *r, struct str text, enum change_origin origin)
+{
+	struct str plain = without_0x(text), bytes;
+
+	if (r->source->binary == BINARY_HEX)
+		text = plain;
+	else if (origin == ORIGIN_DMS && plain.len < text.len &&
+	    hex_decode(plain, r->arena, &bytes))
+		return refuse(r,
+		    "is binary and has a text that looks like hexadecimal; set `binary: hex` at "
+		    "its "
+		    "source");
 	if (r->source->binary == BINARY_HEX)
 		return hex_decode(text, r->arena, &bytes) ?
 		    become(r, VALUE_BINARY, bytes) :
@@ -223,18 +240,17 @@ read_set(struct reading *r, struct str json)
 	yyjson_doc *doc = yyjson_read(json.data, json.len, YYJSON_READ_NOFLAG);
 	yyjson_val *root = yyjson_doc_get_root(doc), *member;
 	char *text = arena_alloc(r->arena, json.len + 1);
-	size_t i, count, len = 0;
+	size_t len = 0;
+	yyjson_arr_iter members;
 
-	yyjson_arr_foreach(root, i, count, member)
-	{
-		if (!yyjson_is_str(member))
-			break;
-		if (i > 0)
+	yyjson_arr_iter_init(root, &members);
+	while ((member = yyjson_arr_iter_next(&members)) != NULL && yyjson_is_str(member)) {
+		if (len > 0)
 			text[len++] = ',';
 		memcpy(text + len, yyjson_get_str(member), yyjson_get_len(member));
 		len += yyjson_get_len(member);
 	}
-	if (!yyjson_is_arr(root) || i < count) {
+	if (!yyjson_is_arr(root) || member != NULL) {
 		yyjson_doc_free(doc);
 		return become(r, VALUE_JSON, json);
 	}
@@ -336,7 +352,7 @@ column_event_value(const struct column *column, const struct value *given,
 		return true;
 	if (column->kind == COLUMN_BINARY && given->kind == VALUE_TEXT)
 		return origin == ORIGIN_CANAL ? read_latin1(&r, given->text) :
-						read_binary(&r, given->text);
+						read_binary(&r, given->text, origin);
 	if (given->kind == VALUE_BINARY && column->kind == COLUMN_BIT)
 		return read_bits(&r, given->text);
 	if (given->kind == VALUE_BOOL && (column->kind == COLUMN_INT || column->kind == COLUMN_BIT))
