@@ -288,10 +288,11 @@ bytes_write(const char *data, size_t len)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN && real_ms() < until_ms)
-			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (n < 0 && errno == EAGAIN) {
+			if (real_ms() < until_ms)
+				continue;
 			break;
+		}
 		if (n <= 0)
 			return true;
 		done += (size_t)n;

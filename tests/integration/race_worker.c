@@ -133,10 +133,13 @@ worker_read(const struct event *events, unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		if (world.fates[events[i].version].row.version > read.row.version)
 			read.row = world.fates[events[i].version].row;
+	/* told much later it may be, but it was read before it was committed */
+	read.at_us = clock_us();
 	if (below(4) == 0)
 		read.row = world.row;
+	else if (world.family->puts)
+		read.at_us -= (world.now_ms - world.fates[read.row.version].at_ms) * 1000;
 	read.there = read.row.there && below(8) != 0;
-	read.at_us = clock_us();
 	return read;
 }
 

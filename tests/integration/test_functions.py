@@ -507,6 +507,16 @@ def rule_a_put_from_an_old_value_or_behind_a_backlog_does_nothing(c):
         equal(c.get("k")[2], row(58))
 
 
+def rule_a_put_behind_a_row_that_is_not_populated_is_settled_by_what_was_told_with_it(c):
+    for before, answer in (((), "KEPT"), ((55,), "NEW"), ((50,), "KEPT")):
+        c.forget("k")
+        c.filled("k", 50, "v50")
+        put(c, 58, 50), put(c, 59, 58)
+        equal(c.populate("k", 58, "row", HOUR, "", "", "", "", "", "", "", *before), "BUSY")
+        equal(c.get("k")[:2], ["HIT", "put"])
+        equal(c.invalidate("k", 59), answer, "the row had someone else's 55, and the value that was put hasn't")
+
+
 def rule_what_a_put_value_leaves_goes_in_time(c):
     """However long the value itself was to live."""
     forever = lambda version, base: equal(c.put("k", "s", version, base, "v", 0, 100, "id", 1)[0], "OK")

@@ -506,7 +506,7 @@ def test_every_race_is_lost_by_del_and_set_and_won_by_the_functions(t):
 
 # --- random interleavings
 
-FAMILIES = {"versioned", "replica", "put", "populate", "asleep", "unversioned", "places", "failover", "beyond", "places_replica"}
+FAMILIES = {"versioned", "replica", "put", "populate", "populate_put", "asleep", "unversioned", "places", "failover", "beyond", "places_replica"}
 BEYOND_A_BOUND = {"beyond", "places_replica"}  # what must show old values, or there is no such bound
 
 

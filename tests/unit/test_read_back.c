@@ -109,7 +109,7 @@ a_row_that_was_read_is_told_and_another_invalidated(void **state)
 	row->now = &now;
 	assert_int_equal(cache_rig_round(&f, &err), 1);
 	assert_string_equal(f.server.seen.data,
-	    "sluice_populate 1 user:7 58 {\"id\":7} 1000   60000 0 2000 0 7000\n"
+	    "sluice_populate 1 user:7 58 {\"id\":7} 1000   60000 0 2000 0 7000 57\n"
 	    "sluice_invalidate 1 user:8 9 row 60000 2000 7000\n");
 	cache_rig_close(&f);
 }
@@ -136,9 +136,36 @@ it_is_told_when_the_row_was_read_by_the_clock_of_the_cache(void **state)
 	clock_fake(5100000);
 	assert_int_equal(cache_rig_round(&f, &err), 1);
 	assert_string_equal(f.server.seen.data,
-	    "sluice_populate 1 user:7 58 {} 0   60000 0 2000 6023\n");
+	    "sluice_populate 1 user:7 58 {} 0   60000 0 2000 6023 5000 57\n");
 	cache_rig_close(&f);
 	clock_fake(-1);
+}
+
+/* For values that were put behind it. */
+static void
+what_is_told_together_with_a_row_goes_with_it(void **state)
+{
+	struct row_now now = { .value = STR("{}"), .version = 58 };
+	struct entry entry = { 0 };
+	struct change one = { .has_version = true, .version = 55 },
+		      two = { .has_version = true, .version = 57 };
+	struct cache_rig f;
+	struct touched *row;
+	struct err err;
+
+	(void)state;
+	cache_rig_open_mode(&f, MODE_POPULATE, templates, 1);
+	row = cache_rig_touch(&f, "7");
+	cache_rig_add(row, &one, &entry);
+	row->now = &now;
+	cache_rig_add(row, &two, &entry);
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	now.version = 57;
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_populate 1 user:7 58 {} 0   60000 0 2000 0 5000 57 2\n"
+	    "sluice_populate 1 user:7 57 {} 0   60000 0 2000 0 5000 55\n");
+	cache_rig_close(&f);
 }
 
 static bool
@@ -189,6 +216,7 @@ main(void)
 		cmocka_unit_test(the_row_that_stands_for_a_whole_table_is_none),
 		cmocka_unit_test(what_was_read_is_written_unless_it_is_older_than_what_is_told),
 		cmocka_unit_test(a_row_that_was_read_is_told_and_another_invalidated),
+		cmocka_unit_test(what_is_told_together_with_a_row_goes_with_it),
 		cmocka_unit_test(the_refresher_hears_of_a_row_that_was_not_written),
 		cmocka_unit_test(it_is_told_when_the_row_was_read_by_the_clock_of_the_cache),
 	};

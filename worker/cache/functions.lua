@@ -16,7 +16,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
 | `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before] [lower=1] [log] [at]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
 | `sluice_put` | `KEY STREAM version base payload ttl max_backlog group field value...` | `OK id` (the value is there, the write is in STREAM); `FULL lag` (nothing was done: more than max_backlog entries wait for group); `OLD version` (nothing was done: the entry knows of a version above base) |
-| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000] [read_at=0] [quarantine=5000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same); `LATE` (the row was read longer ago than the least of marker, marker_absent and quarantine, but at least 2 s: the same) |
+| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000] [read_at=0] [quarantine=5000] [before] [lower=1]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same); `LATE` (the row was read longer ago than the least of marker, marker_absent and quarantine, but at least 2 s: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
 | `sluice_release` | `KEY token` | `OK` (the lease is given back); `LEASE_LOST` |
@@ -468,7 +468,7 @@ local function populate(key, args)
 	-- where nothing is written a reader that loads must be told all the same
 	local known = w or (m and not is_absent(key, marker_absent))
 	if busy or late or not (known or always) then
-		invalidate(key, { text, 'row', args[6] or '', args[8] or '' })
+		invalidate(key, { text, 'row', args[6] or '', args[8] or '', '', args[11] or '', args[12] or '' })
 		return { ok = busy and 'BUSY' or late and 'LATE' or 'ABSENT' }
 	end
 	if version < higher(r, m) then return is_late(key, version, b, o, marker) end
@@ -647,7 +647,7 @@ offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
 offer('sluice_invalidate', invalidate, 9, 'allow-oom')
 offer('sluice_put', put, 1000, nil, 2)
-offer('sluice_populate', populate, 10)
+offer('sluice_populate', populate, 12)
 offer('sluice_refresh', refresh, 6)
 offer('sluice_lease', lease, 2)
 offer('sluice_release', release, 1)

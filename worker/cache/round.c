@@ -12,7 +12,7 @@ enum {
 	ARENA_KEEP = 256 * 1024,
 	KEY_COLUMNS = 16,
 	MAP_KEEP = 16 * 1024,
-	CALL_ARGUMENTS = 10,
+	CALL_ARGUMENTS = 12,
 	/* what sluice_invalidate takes when it isn't told */
 	MARKER_MS = 60000,
 	MARKER_ABSENT_MS = 2000,
@@ -189,6 +189,19 @@ send_refused(struct round *r, const struct expected *expected, struct str key, u
 	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
+/* What a value that was put later is told by, should this row not be written. */
+static void
+add_before(struct call *call, const struct told *told, uint64_t version)
+{
+	bool above = version > told->version;
+
+	if (!above && told->before == 0)
+		return;
+	add_number(call, above ? told->version : told->before);
+	if (told->lower + above > 1)
+		add_number(call, told->lower + above);
+}
+
 /* The row as it was read back; without that it is told as with mode versioned. */
 static int
 send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
@@ -213,8 +226,9 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	add_number(&call, t->populate_always);
 	add_number(&call, (uint64_t)t->marker_absent_ms);
 	add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
-	if (t->quarantine_ms != QUARANTINE_MS)
+	if (t->quarantine_ms != QUARANTINE_MS || told->before > 0 || now->version > told->version)
 		add_number(&call, (uint64_t)t->quarantine_ms);
+	add_before(&call, told, now->version);
 	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }
