@@ -131,7 +131,8 @@ def test_another_number_of_lanes_is_refused_while_entries_wait(t):
     for lane in range(4):
         t.redis.xadd(f"{t.prefix}:users:{lane}", {"id": lane, "name": "b"})
     process = t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"}])
-    wait_for("it is refused by name", lambda: "lanes_changed" in process.text() or "lanes_changed" in process.get("/healthz")[1])
+    wait_for("it is refused by name", lambda: "lanes_changed" in process.text())
+    wait_for("and health says so", lambda: process.get("/healthz")[0] == 503 and "is not taken: lanes_changed" in process.get("/healthz")[1])
     time.sleep(0.5)
     equal(set(row[0] for row in t.sql("SELECT name FROM users WHERE id < 2")), {"a"})
     process.kill()
