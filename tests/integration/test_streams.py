@@ -209,3 +209,5 @@ def test_two_pools_on_one_mysql_know_nothing_of_each_other(t):
     wait_for("the row", lambda: t.row("SELECT name FROM users") == ("a",))
     wait_for("both groups", lambda: {b"sluice-one", b"sluice-two"} <= {g["name"] for g in t.redis.xinfo_groups(here)})
     assert one.alive() and two.alive()
+    code, _, errors = t.command("check", two.argv[-1], "--connect")
+    assert code == 0 and "is read by pool one, too" in errors, errors
