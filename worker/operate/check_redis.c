@@ -128,18 +128,25 @@ is_configured(const struct config *config, struct str stream)
 	return false;
 }
 
-/* The stream of a ledger row of this pool and server; no data when it is another's. */
+/* What is behind the first part of a lane's name; no data when that is another. */
+static const char *
+behind(const char *lane, struct str part)
+{
+	size_t len = strcspn(lane, "/");
+
+	return lane[len] == '/' && str_equal((struct str){ lane, len }, part) ? lane + len + 1 :
+										NULL;
+}
+
+/* The stream of a ledger row of that pool and server; no data when it is another's. */
 static struct str
 stream_of(struct str pool, struct str server, const char *lane)
 {
-	const struct str parts[] = { pool, server };
+	const char *rest = behind(lane, pool);
 
-	for (size_t i = 0; i < 2; i++) {
-		if (strncmp(lane, parts[i].data, parts[i].len) != 0 || lane[parts[i].len] != '/')
-			return (struct str){ NULL, 0 };
-		lane += parts[i].len + 1;
-	}
-	return str_of(lane);
+	if (rest != NULL)
+		rest = behind(rest, server);
+	return rest != NULL ? str_of(rest) : (struct str){ NULL, 0 };
 }
 
 /* Has the stream entries behind `done`? */
