@@ -7,6 +7,7 @@
 #include "common/str.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,6 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +41,8 @@ struct quota {
 
 static enum log_level level_min = LOG_INFO;
 static enum log_format line_format = LOG_LOGFMT;
+static int out = STDERR_FILENO;
+static bool out_is_socket;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* under the lock */
@@ -51,6 +56,25 @@ log_init(enum log_level level, enum log_format format)
 {
 	level_min = level;
 	line_format = format;
+	if (out != STDERR_FILENO)
+		close(out);
+	out = STDERR_FILENO;
+	out_is_socket = false;
+}
+
+void
+log_never_wait(void)
+{
+	struct stat stat;
+	int own = -1;
+
+	if (fstat(STDERR_FILENO, &stat) != 0)
+		return;
+	out_is_socket = S_ISSOCK(stat.st_mode);
+	if (S_ISFIFO(stat.st_mode) || isatty(STDERR_FILENO))
+		own = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (own >= 0)
+		out = own;
 }
 
 const char *
@@ -221,33 +245,59 @@ add_fields(struct buf *line, struct buf *key, va_list *ap)
 	buf_deinit(&value);
 }
 
-/* Room for PIPE_BUF bytes?  Who reads a pipe or a terminal may stand still: once that is waited for. */
-static bool
-may_write(void)
+/* Not the clock of clock.h: it may be a fake, and those who read are not. */
+static int64_t
+real_ms(void)
 {
-	struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+	struct timespec now;
 
-	reader_stands_still = poll(&fd, 1, reader_stands_still ? 0 : READER_PATIENCE_MS) == 0;
-	return !reader_stands_still;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* A line that can't be written is lost: a log must not stop the work. */
+/* Room?  In a pipe it is for PIPE_BUF bytes. */
+static bool
+may_write(int64_t until_ms)
+{
+	struct pollfd fd = { .fd = out, .events = POLLOUT };
+	int64_t left_ms = until_ms - real_ms();
+
+	return poll(&fd, 1, left_ms > 0 ? (int)left_ms : 0) != 0;
+}
+
+static ssize_t
+write_some(const char *data, size_t len)
+{
+	len = len < PIPE_BUF ? len : PIPE_BUF;
+	return out_is_socket ? send(out, data, len, MSG_DONTWAIT | MSG_NOSIGNAL) :
+			       write(out, data, len);
+}
+
+/*
+ * A line that can't be written is lost: a log must not stop the work.  Who reads a pipe or a terminal may
+ * stand still: once that is waited for.
+ */
 static bool
 bytes_write(const char *data, size_t len)
 {
+	int64_t until_ms = real_ms() + (reader_stands_still ? 0 : READER_PATIENCE_MS);
 	size_t done = 0;
 
-	while (done < len && may_write()) {
-		size_t some = len - done < PIPE_BUF ? len - done : PIPE_BUF;
-		ssize_t n = write(STDERR_FILENO, data + done, some);
+	while (done < len && may_write(until_ms)) {
+		ssize_t n = write_some(data + done, len - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN && real_ms() < until_ms)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
 		if (n <= 0)
 			return true;
 		done += (size_t)n;
 		line_is_cut = data[done - 1] != '\n';
 	}
+	reader_stands_still = done < len;
 	return done == len;
 }
 

@@ -23,6 +23,13 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 
 /* Call before the first thread starts.  Default: info, logfmt. */
 void log_init(enum log_level level, enum log_format format);
+/*
+ * Then, for who works beside its log: a line waits in no write either.  There is room for a byte in a
+ * stopped terminal that takes no line, and others may fill a pipe that they share.  A pipe or a terminal
+ * is opened once more, without blocking: the flags that standard error came with are others' too.  One
+ * that can't be is written where poll sees room.  Until log_init is called again.
+ */
+void log_never_wait(void);
 
 /*
  * log_event(LOG_WARN, "store_retry", "worker", "%d", 2, "error", "%s", err.text, NULL)

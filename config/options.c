@@ -280,7 +280,8 @@ const struct option options[] = {
 	    AT(config_template, marker_absent_ms), .fallback = "2s", RANGE(0, 24 * HOUR),
 	    .doc = "versioned, populate: the same where the key was absent; 0 where all loaders "
 		   "read the "
-		   "primary, else more than a replica's delay." },
+		   "primary, else more than a replica's delay.  populate: 2s or more, as the "
+		   "other two." },
 	{ "tables.*.invalidate[]", "quarantine", OPTION_DURATION,
 	    AT(config_template, quarantine_ms), .fallback = "5s", RANGE(SECOND, HOUR),
 	    .doc = "versioned, populate, tag: how long nothing is filled after an invalidation "

@@ -7,6 +7,30 @@
 
 #define OUR_KEYS "sluice:"
 
+enum { POPULATE_LATE_MS = 2000 }; /* as sluice_populate has it */
+
+/* A row that was read before a deletion may be written so much later: what was told must still be known. */
+static void
+check_populate(struct reader *r, const struct config_template *template)
+{
+	struct place at = { template->line, template->column };
+	const char *quoted = problem_quote(r->problems, str_of(template->written));
+	const char *what = template->marker_absent_ms < POPULATE_LATE_MS ? "marker_absent" :
+	    template->marker_ms < POPULATE_LATE_MS			 ? "marker" :
+	    template->quarantine_ms < POPULATE_LATE_MS			 ? "quarantine" :
+									   NULL;
+
+	if (template->ttl_ms == 0)
+		problem_add(r->problems, at, "key %s: mode populate wants a ttl for the value",
+		    quoted);
+	if (what != NULL)
+		problem_add(r->problems, at,
+		    "key %s: mode populate wants a %s of 2s or more: a row may be written up to 2 "
+		    "s "
+		    "after it was read, and would come back behind a deletion that is forgotten",
+		    quoted, what);
+}
+
 /* The marker of a key compares the versions of one row: what has none can't be compared. */
 static void
 check_mode(struct reader *r, const struct config_table *table,
@@ -25,9 +49,8 @@ check_mode(struct reader *r, const struct config_table *table,
 		    "key %s: mode %s wants a version, and table %s has none", quoted,
 		    config_mode_name(template->mode),
 		    problem_quote(r->problems, str_of(table->name)));
-	if (template->mode == MODE_POPULATE && template->ttl_ms == 0)
-		problem_add(r->problems, at, "key %s: mode populate wants a ttl for the value",
-		    quoted);
+	if (template->mode == MODE_POPULATE)
+		check_populate(r, template);
 	if (template->mode == MODE_TABLE && holes > 0)
 		problem_add(r->problems, at,
 		    "key %s: mode table has one key for the whole table, without a {column}",

@@ -65,9 +65,8 @@ log_dead(struct worker *w, const struct entry *e)
 
 /* What had a key of its own can't be named any more. */
 static void
-log_emptied(const struct worker *w, const struct entry *e)
+log_emptied(const struct worker *w, const struct entry *e, const struct table *table)
 {
-	const struct table *table = e->changes[0].table;
 	bool raised = false;
 
 	for (size_t i = 0; i < table->template_count; i++)
@@ -126,8 +125,10 @@ account_written(struct worker *w, struct batch *b, const struct write_report *re
 		count_entry(w, e);
 		if (e->refusal.reason != NULL)
 			log_dead(w, e);
-		else if (e->change_count > 0 && e->changes[0].whole_table)
-			log_emptied(w, e);
+		for (size_t i = 0; i < e->change_count && e->refusal.reason == NULL; i++) {
+			if (e->changes[i].whole_table)
+				log_emptied(w, e, e->changes[i].table);
+		}
 		if (now > e->at_ms)
 			histogram_add(&w->counters.commit_lag_seconds,
 			    (uint64_t)(now - e->at_ms) * 1000);

@@ -75,7 +75,7 @@ batch_reset(struct batch *b, struct schema *schema)
 	arena_reset(&b->now);
 	b->state = BATCH_OPEN;
 	b->opened_ms = b->sealed_ms = 0;
-	b->schema_tried = b->keys_sent = false;
+	b->schema_tried = b->keys_sent = b->reads_no_rows = false;
 }
 
 struct batch_lane *

@@ -117,6 +117,7 @@ struct batch {
 	struct owed_list owed; /* keys that the store found, or recalled; of the last try */
 	struct arena now;      /* what it read back; of the last try */
 	int64_t now_us;	       /* clock_us before that */
+	bool reads_no_rows;    /* such reading ended an earlier try: the next ones go without */
 	struct map bucket_map;
 	struct batch_table *tables; /* by place in the schema's tables */
 	struct batch_lane *recent_lane;

@@ -89,6 +89,7 @@ struct change {
 	size_t before_count;
 	const struct field *row_key; /* of an event: what its message names as the row's key */
 	size_t row_key_count;
+	bool flattened;	   /* fields that begin with __ and are no columns say what it is */
 	bool half_of_move; /* one half of a change of its row's key */
 	bool has_before, before_is_partial;
 	bool replaces;		/* an event that may have changed a row that was there */

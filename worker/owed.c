@@ -61,6 +61,21 @@ find_order(const struct touched *row, const struct change *c, struct told *told,
 	return true;
 }
 
+/* A place that isn't above another of the log, and yet later: the log began again in between. */
+static bool
+log_began_again(const struct touched *row, const struct told *told)
+{
+	uint64_t at_ms = 0;
+
+	if (told->log.len == 0)
+		return false;
+	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched) {
+		if (c->place.number == told->version && c->place.at_ms > at_ms)
+			at_ms = c->place.at_ms;
+	}
+	return at_ms < told->at_ms;
+}
+
 struct told
 told_of(const struct touched *row, size_t template)
 {
@@ -87,6 +102,7 @@ told_of(const struct touched *row, size_t template)
 		}
 		told.anything = true;
 	}
+	told.unversioned |= log_began_again(row, &told);
 	for (const struct change *c = row->changes; c != NULL; c = c->next_of_touched)
 		told.lower += c->has_version && c->version < told.version;
 	/* what was put behind it was computed from what will never be */

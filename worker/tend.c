@@ -59,6 +59,7 @@ move_lane(struct worker *w, struct lane *lane, struct position to, struct err *e
 		checkpoints_add(&lane->checkpoints, lane->position,
 		    checkpoints_hash_at(&before, lane->position));
 	checkpoints_add(&lane->checkpoints, to, hash_standing_at(w, lane, to));
+	lane->checkpoints.last.hash = 0;
 	if (w->store->ops->move(w->store, lane, to, err) == 0) {
 		lane->note_anew = true;
 		return 0;
@@ -98,7 +99,9 @@ resume_lane(struct worker *w, struct lane *lane, const struct lane_order *order,
 	if (!ours ||
 	    (order->kind == ORDER_SKIP && position_compare(order->position, lane->position) < 0))
 		return 0;
-	if (order->has_position && position_compare(order->position, lane->position) != 0 &&
+	/* where a partition stays, other records may stand now */
+	if (order->has_position &&
+	    (lane->is_partition || position_compare(order->position, lane->position) != 0) &&
 	    (move_lane(w, lane, order->position, err) != 0 ||
 		tend_read_place(w, lane, &ours, err) != 0))
 		return -1;

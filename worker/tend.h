@@ -73,8 +73,8 @@ bool tend_is_replaying(const struct worker *w);
 
 /*
  * Compare what the cache keeps of our lanes with what was answered, and leave there how far it is now,
- * where that is news or 2 s have gone by and no keys are under way.  A lane whose note went back has
- * its keys invalidated again from there.
+ * where that is news or 2 s have gone by; waits for the answers of the keys under way.  A lane whose note
+ * went back has its keys invalidated again from there.
  */
 void tend_notes(struct worker *w);
 /* Is what the cache keeps of this lane to be looked after?  What its owner begins with. */

@@ -4,7 +4,7 @@
 #include "common/log.h"
 #include "worker/worker_batches.h"
 
-enum { PAGES = 8, REST_MS = 1000 };
+enum { PAGES = 8, REST_MS = 1000, SHARE = 5 };
 
 /*
  * Invalidating again what a cache that went back has lost: the entries between the lane's note there and
@@ -13,9 +13,20 @@ enum { PAGES = 8, REST_MS = 1000 };
  * An entry is decoded and its keys are derived as at a repeated delivery, so a version that it gives is
  * compared (OLD and SAME do no harm) and one that only MySQL knew takes the unversioned form.
  *
+ * Where something waits to be written, its share is a fifth of the time: what a step took, until its last
+ * answer, is followed by four times as long without one.  It needs a moment when nothing is being
+ * invalidated, which a busy worker never has by itself: so it waits for the answers, as the next batch would.
+ *
  * What can't be had again is an alarm: entries trimmed already, and keys named after columns that the
  * entry doesn't hold.
  */
+static bool
+is_through(const struct lane *lane)
+{
+	return position_compare(lane->again.at, lane->again.to) >= 0;
+}
+
+/* What waits for a pass of the cache's scan doesn't hold the others up. */
 static struct lane *
 next_lane(const struct worker *w)
 {
@@ -23,7 +34,8 @@ next_lane(const struct worker *w)
 		struct lane *lane = w->lanes[i];
 
 		if (lane->again.on && lane->state != LANE_FREE && !lane->look_again &&
-		    clock_ms() >= lane->again.not_before_ms)
+		    clock_ms() >= lane->again.not_before_ms &&
+		    (!is_through(lane) || lane->again.pass <= w->scan.passes))
 			return lane;
 	}
 	return NULL;
@@ -119,19 +131,47 @@ step(struct worker *w, struct lane *lane)
 	return true;
 }
 
+static void
+rest(struct worker *w)
+{
+	int64_t now = clock_us();
+
+	w->again.due_us = now + (SHARE - 1) * (now - w->again.begun_us);
+}
+
+static bool
+is_due(const struct worker *w)
+{
+	if (w->invalidating != NULL && w->invalidating->again != NULL)
+		return false;
+	return (w->invalidating == NULL && batch_is_empty(w->filling)) ||
+	    clock_us() >= w->again.due_us;
+}
+
+static bool
+is_possible(struct worker *w)
+{
+	return w->writing == NULL && !SEE(*w->stop) && !w->scan.full &&
+	    w->source->ops->is_open(w->source) &&
+	    (w->cache->ops->is_open(w->cache) || breaker_ready(&w->counters.cache));
+}
+
 bool
 tend_again(struct worker *w)
 {
 	struct lane *lane = next_lane(w);
 
-	if (lane == NULL || w->writing != NULL || w->invalidating != NULL || SEE(*w->stop) ||
-	    w->scan.full || !w->source->ops->is_open(w->source) ||
-	    (!w->cache->ops->is_open(w->cache) && !breaker_ready(&w->counters.cache)))
+	if (lane == NULL || !is_possible(w) || !is_due(w))
 		return false;
-	if (position_compare(lane->again.at, lane->again.to) < 0)
-		return step(w, lane);
-	if (lane->again.pass <= w->scan.passes)
+	if (is_through(lane)) {
 		finish(w, lane);
+		return false;
+	}
+	w->again.begun_us = clock_us();
+	worker_await_answers(w);
+	if (w->invalidating == NULL && is_possible(w) && step(w, lane))
+		return true;
+	rest(w);
 	return false;
 }
 
@@ -140,6 +180,7 @@ tend_again_answered(struct worker *w, const struct batch *b)
 {
 	struct lane *lane = b->again;
 
+	rest(w);
 	if (!lane->again.on || position_compare(b->again_after, lane->again.at) != 0)
 		return;
 	lane->again.at = b->again_to;

@@ -21,6 +21,9 @@ enum { LOOK_MS = 2000 };
  * a state of this second, as a replica's promotion does; so whenever the connection was lost the lane is
  * read again from its note (lane_rewind), which needs no `keep`: `done` has not passed it.
  *
+ * The cache is asked between two transactions, never while one of ours is open: one that hangs would
+ * hold row locks for as long as its time-out.
+ *
  * One owner writes a lane's field; an earlier one, stopped between its last word with MySQL and its note,
  * can at worst set it back, which is seen and costs a repetition.
  */
@@ -193,10 +196,10 @@ tend_notes(struct worker *w)
 
 	if (w->rewind || count == 0 || (!news && clock_ms() - w->notes.looked_ms < LOOK_MS))
 		return;
-	w->notes.due = w->invalidating != NULL;
-	if (w->notes.due)
-		return;
 	if (!w->cache->ops->is_open(w->cache) && !breaker_ready(&w->counters.cache))
+		return;
+	worker_await_answers(w);
+	if (w->invalidating != NULL || w->rewind)
 		return;
 	if (!is_reached(w, &err) || look_and_note(w, lanes, count, &err) != 0) {
 		failed(w, lanes, count, &err);

@@ -250,8 +250,7 @@ write_batch(struct worker *w)
 			log_event(LOG_INFO, "store_works", "worker", "%d", w->index, NULL);
 		written(w, b, &report);
 	}
-	while (w->invalidating != NULL && w->cache->ops->is_open(w->cache))
-		invalidate(w, 100);
+	worker_await_answers(w);
 	w->invalidating = b;
 	w->writing = NULL;
 	invalidate(w, 0);
@@ -321,6 +320,13 @@ invalidate(struct worker *w, int timeout_ms)
 		worker_cache_worked(w);
 		worker_invalidated(w);
 	}
+}
+
+void
+worker_await_answers(struct worker *w)
+{
+	while (w->invalidating != NULL && w->cache->ops->is_open(w->cache))
+		invalidate(w, 100);
 }
 
 /* The cache is back: read again what was written but not invalidated. */

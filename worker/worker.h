@@ -64,9 +64,12 @@ struct worker {
 	struct cache_scan scan; /* as last seen */
 	bool rewind;		/* the cache was away: read again from done */
 	struct {
-		bool denied, due; /* not allowed; not possible while keys were under way */
+		bool denied; /* not allowed */
 		int64_t looked_ms;
 	} notes; /* what the cache keeps (tend_notes.c) */
+	struct {
+		int64_t begun_us, due_us; /* of the last step; of the next where others wait */
+	} again;			  /* what it lost (tend_again.c) */
 	struct {
 		struct lane *lanes
 		    [WORKER_LANES_MAX]; /* assigned, but another worker of ours still has them */
@@ -110,6 +113,9 @@ void worker_forget_invalidating(struct worker *w, const struct lane *lane);
 void worker_drop_writing(struct worker *w);
 /* The batch being written turned out to be committed. */
 void worker_committed(struct worker *w);
+/* Wait for the answers of what is being invalidated: between two transactions, as long as the cache's
+ * time-out at most.  Where it is lost meanwhile, `rewind` is set. */
+void worker_await_answers(struct worker *w);
 /* The source failed: close it, open the breaker, log. */
 void worker_source_failed(struct worker *w, const struct err *err);
 

@@ -76,8 +76,6 @@ worker_invalidated(struct worker *w)
 	}
 	worker_empty(w, b);
 	w->invalidating = NULL;
-	if (w->notes.due)
-		tend_notes(w);
 }
 
 void

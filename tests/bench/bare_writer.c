@@ -214,8 +214,9 @@ main(int argc, char **argv)
 	enum row_kind kind;
 	unsigned connections = argc > 5 ? (unsigned)atoi(argv[5]) : 0;
 
-	if (argc < 7 || !row_kind_parse(argv[3], &kind) || kind == ROW_ZIPF || atoll(argv[4]) < 1 ||
-	    connections < 1 || connections > CONNECTIONS_MAX || atoi(argv[6]) < 1) {
+	if (argc < 7 || !row_kind_parse(argv[3], &kind) || kind == ROW_ZIPF ||
+	    kind == ROW_VERSIONED || atoll(argv[4]) < 1 || connections < 1 ||
+	    connections > CONNECTIONS_MAX || atoi(argv[6]) < 1) {
 		fprintf(stderr,
 		    "usage: bare_writer PORT DATABASE KIND COUNT CONNECTIONS ROWS [SECONDS]\n");
 		return 2;

@@ -16,7 +16,7 @@ PROGRAMS = os.path.dirname(support.SLUICE)
 LANES = 8
 os.environ["MYSQL_PWD"] = support.PASSWORD
 
-COUNTS = {"insert": 200000, "update": 100000, "incr": 150000, "partial": 150000, "wide": 40000, "zipf": 600000}
+COUNTS = {"insert": 200000, "update": 100000, "versioned": 100000, "incr": 150000, "partial": 150000, "wide": 40000, "zipf": 600000}
 if QUICK:
     COUNTS = {kind: count // 3 for kind, count in COUNTS.items()}
 USERS = "id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(40), email VARCHAR(64), city VARCHAR(40), score INT"
@@ -24,6 +24,7 @@ COUNTERS = "id BIGINT UNSIGNED PRIMARY KEY, clicks BIGINT UNSIGNED NOT NULL DEFA
 TABLES = {
     "insert": (USERS, None),
     "update": (USERS, "SELECT seq, REPEAT('n', 24), REPEAT('e', 40), REPEAT('c', 24), 7"),
+    "versioned": (USERS + ", ver BIGINT UNSIGNED", "SELECT seq, REPEAT('n', 24), REPEAT('e', 40), REPEAT('c', 24), 7, 0"),
     "incr": (COUNTERS, "SELECT seq, 0, 0"),
     # a column that an INSERT would need: sluice can't use one for these
     "partial": ("id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(40) NOT NULL, email VARCHAR(64)",
@@ -173,14 +174,14 @@ class Bench:
         own = after.children_user + after.children_system - before.children_user - before.children_system
         return Result(changes / seconds, {**usage.per_million(changes), "go": own * 1e6 / changes})
 
-    def config(self, mysql, workers, invalidate=()):
+    def config(self, mysql, workers, invalidate=(), version=""):
         path = os.path.join(self.dir, "sluice.yaml")
         with open(path, "w") as out:
             out.write(f"""redis: {{ url: "{self.redis.url}" }}
 mysql: {{ url: "{mysql.url('bench')}" }}
 http: {{ listen: "127.0.0.1:0" }}
 sources: [{{ streams: "wb:{{0..{LANES - 1}}}", table: t }}]
-tables: {{ t: {{ invalidate: {list(invalidate)} }} }}
+tables: {{ t: {{ {version and f"version: {version}, "}invalidate: {list(invalidate)} }} }}
 workers: {workers}
 {os.environ.get("CONFIG", "")}
 """)
@@ -226,7 +227,7 @@ workers: {workers}
             for member in members:
                 member.stop()
 
-    def sluice(self, mysql, kind, workers, invalidate=()):
+    def sluice(self, mysql, kind, workers, invalidate=(), version=""):
         """The clock starts with the first commit that is seen, and what it held is not counted."""
         self.table(mysql, kind)
         self.streams(kind)
@@ -234,7 +235,7 @@ workers: {workers}
         last = {str(lane): client.xinfo_stream(f"wb:{lane}")["last-generated-id"].decode() for lane in range(LANES)}
         connection = mysql.connect("bench")
         cursor, start, held, usage = connection.cursor(), None, 0, Usage(mysqld=mysql, redis=self.redis)
-        process = self.start(mysql, workers, self.config(mysql, workers, invalidate))
+        process = self.start(mysql, workers, self.config(mysql, workers, invalidate, version))
         try:
             deadline = time.monotonic() + 120
             while True:

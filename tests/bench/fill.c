@@ -74,6 +74,10 @@ add(struct fill *f, uint64_t n)
 		words[count++] = STR("_op");
 		words[count++] = STR("incr");
 	}
+	if (f->rows.kind == ROW_VERSIONED) {
+		words[count++] = STR("_version");
+		words[count++] = text_of(f, "", n + 1);
+	}
 	words[count++] = STR("id");
 	words[count++] = text_of(f, "", row.id);
 	for (unsigned i = 0; i < row.count; i++) {

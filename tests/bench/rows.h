@@ -14,12 +14,22 @@
  *
  *	insert		complete upserts of 100 bytes in 5 columns, keys 1, 2, 3 …
  *	update		the same rows with other values, keys in a scattered order
+ *	versioned	the same with a version (the filler only)
  *	incr		increments of two counters of rows that exist, scattered
  *	partial		upserts of one column of rows that exist, scattered
  *	wide		complete upserts of 2 KiB in 2 columns
  *	zipf		small updates of few hot rows (the filler only)
  */
-enum row_kind { ROW_INSERT, ROW_UPDATE, ROW_INCR, ROW_PARTIAL, ROW_WIDE, ROW_ZIPF, ROW_KINDS };
+enum row_kind {
+	ROW_INSERT,
+	ROW_UPDATE,
+	ROW_VERSIONED,
+	ROW_INCR,
+	ROW_PARTIAL,
+	ROW_WIDE,
+	ROW_ZIPF,
+	ROW_KINDS
+};
 
 enum { ROW_COLUMNS_MAX = 4, ROW_POOL_BYTES = 1 << 16, ROW_WIDE_BYTES = 2048 };
 
@@ -53,8 +63,8 @@ row_mix(uint64_t n)
 static inline bool
 row_kind_parse(const char *name, enum row_kind *kind)
 {
-	static const char *const names[ROW_KINDS] = { "insert", "update", "incr", "partial", "wide",
-		"zipf" };
+	static const char *const names[ROW_KINDS] = { "insert", "update", "versioned", "incr",
+		"partial", "wide", "zipf" };
 
 	for (*kind = ROW_INSERT; *kind < ROW_KINDS; ++*kind)
 		if (strcmp(names[*kind], name) == 0)
@@ -106,6 +116,7 @@ row_make(const struct rows *rows, uint64_t n, struct row *row)
 	switch (rows->kind) {
 	case ROW_INSERT:
 	case ROW_UPDATE:
+	case ROW_VERSIONED:
 		row_add_text(rows, row, "name", 24, 3 * n + rows->kind);
 		row_add_text(rows, row, "email", 40, 3 * n + 1 + rows->kind);
 		row_add_text(rows, row, "city", 24, 3 * n + 2 + rows->kind);

@@ -75,6 +75,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	decode_event = decoders[data[0] % 4];
+	message.rows_alone = message.no_origin = data[0] % 8 >= 4;
 	message.value = (struct str){ text, size - 1 };
 	zero = memchr(text, '\0', size - 1);
 	if (zero != NULL && zero > text) {

@@ -149,15 +149,13 @@ do_write(void)
 static void
 do_new_log(void)
 {
-	unsigned before;
-
 	if (!world.family->places)
 		return;
-	before = world.server;
+	world.servers |= 1u << world.server;
 	world.server = below(3);
 	world.place = below(3);
-	if (world.server == before)
-		clock_move(1000); /* it takes a while */
+	if ((world.servers & 1u << world.server) != 0)
+		clock_move(1000); /* it takes a while: its events tell seconds */
 	trace("the log of server %u begins", world.server);
 }
 

@@ -96,6 +96,7 @@ struct world {
 	struct fate fates[VERSIONS_MAX];
 	unsigned last_version, told; /* the highest that was told */
 	unsigned server;	     /* that has the row now, and how far its log is */
+	unsigned servers;	     /* that had it before, as bits */
 	uint64_t place;
 	struct event_log logs[LOGS];
 	struct actor actors[ACTORS];

@@ -264,3 +264,30 @@ def test_a_full_cache_holds_nothing_up(t):
     t.user(1, name="again")
     wait_for("noted again", lambda: cache.exists(KEY))
     equal(process.events("cache_went_back"), [])
+
+
+def test_a_worker_that_always_has_something_to_write_invalidates_again(t):
+    t.users()
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    proxy = FaultProxy(server.port).start()
+    process = t.sluice(cache={"url": server.url_at(proxy.port)}, tables={"users": {"invalidate": ["user:{id}"]}}, keep="1h",
+                       batch={"max_rows": 50, "max_bytes": "4KiB"})
+    keys = [n for n in range(6400) if t.stream(n) == t.streams()[0]]
+    cache = server.client()
+    t.user(keys[0], name="first")
+    t.settle()
+    old = cache.dump(KEY)
+    t.add_many((t.stream(n), {"id": n, "name": "new"}) for n in keys)
+    t.settle()
+    cache.mset({f"user:{n}": "old" for n in keys})
+    proxy.delay(0.003)  # a batch is written before the keys of the one before it are answered
+    cache.restore(KEY, 0, old, replace=True)
+
+    def is_through():
+        if t.lane_status(t.streams()[1])["lag"] < 10000:
+            t.add_many((t.streams()[1], {"id": n, "name": "load"}) for n in range(20000, 23000))
+        return process.events("cache_invalidated_again")
+    wait_for("it is through, a page a step", is_through)
+    equal(app_keys(cache), [])
+    proxy.stop()

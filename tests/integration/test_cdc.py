@@ -76,7 +76,7 @@ def test_maxwell_canal_and_dms_values_arrive_exactly(t):
     t.sluice(sources=[{"streams": stream, "format": name, "tables": ["kinds"]} for name, stream in streams.items()], tables={"kinds": {}})
     plain = lambda text: text.replace('"DECIMAL"', str(BIG))
     t.redis.xadd(streams["maxwell"], {"message": plain(maxwell("kinds", "insert", {"id": 1, **row, "d": "DECIMAL", "b": b64(b"\0\xff" * 5),
-                                                                                     "j": {"k": 2**53 + 1}}))})
+                                                                                     "s": ["a", "b"], "j": {"k": 2**53 + 1}}))})
     t.redis.xadd(streams["canal"], {"data": canal("kinds", "INSERT", [{"id": 2, **row, "d": BIG, "b": (b"\0\xff" * 5).decode("latin1"),
                                                                          "j": '{"k":9007199254740993}'}])})
     t.redis.xadd(streams["dms"], {"record": plain(dms("kinds", "insert", {"id": 3, **row, "d": "DECIMAL", "b": b64(b"\0\xff" * 5),

@@ -318,6 +318,11 @@ def rule_places_and_versions_are_never_compared(c):
     c.forget("k")
     place(c, 5, 1000)
     equal((c.populate("k", 2**40, "v", HOUR, "", "", "", 1), list(c.hash("k"))), ("BUSY", ["q"]))
+    assert 0 < c.client.pttl("k") <= 5000
+    c.forget("k")
+    place(c, 5, 1000)
+    equal(c.populate("k", 2**40, "v", HOUR, "", "", "", 1, "", "", HOUR), "BUSY")
+    assert HOUR / 2 < c.client.pttl("k") <= HOUR, "the quarantine that was asked for"
 
 
 def rule_a_place_on_an_absent_key_lives_as_long_as_a_version_s(c):
@@ -502,6 +507,22 @@ def rule_a_put_from_an_old_value_or_behind_a_backlog_does_nothing(c):
         equal(c.get("k")[2], row(58))
 
 
+def rule_what_a_put_value_leaves_goes_in_time(c):
+    """However long the value itself was to live."""
+    forever = lambda version, base: equal(c.put("k", "s", version, base, "v", 0, 100, "id", 1)[0], "OK")
+    c.filled("k", 50, "v", 0)
+    equal(c.invalidate("k", 50), "KEPT")
+    forever(58, 50)
+    equal((c.client.pttl("k"), c.invalidate("k", 58, "refused")), (-1, "NEW"))
+    equal((c.hash("k"), 0 < c.client.pttl("k") <= 60000), ({"m": row(50)}, True))
+    c.forget("k")
+    c.filled("k", 50, "v", 0)
+    forever(58, 50)
+    equal((c.invalidate("k", 58), c.client.pttl("k")), ("KEPT", -1))
+    equal(c.invalidate("k", 55), "NEW", "someone else's, told late")
+    equal((c.hash("k"), 0 < c.client.pttl("k") <= 60000), ({"m": row(58)}, True))
+
+
 def rule_a_put_whose_write_is_refused_goes(c):
     put(c, 58, 57)
     equal(c.invalidate("k", 57, "refused"), "SAME")
@@ -543,15 +564,19 @@ def rule_populate_writes_over_what_is_there_and_never_older(c):
 def rule_what_was_read_too_long_ago_is_not_populated(c):
     seconds, us = c.client.time()
     now = seconds * 1000 + us // 1000
-    populate = lambda read_at, marker_absent="": c.populate("k", 57, "v57", HOUR, "", "", "", 1, marker_absent, read_at)
-    equal(populate(now - 3_600_000), "LATE", "on an absent key")
+    populate = lambda version, read_at, marker="", marker_absent="", quarantine="": c.populate(
+        "k", version, f"v{version}", HOUR, "", "", marker, 1, marker_absent, read_at, quarantine)
+    equal(populate(57, now - HOUR), "LATE", "on an absent key")
     equal(c.hash("k"), {"m": row(57)}, "it is told all the same")
-    equal(populate(now, HOUR), "OK")
+    equal(populate(57, now, "", HOUR), "OK")
     equal(c.invalidate("k", 58), "NEW")
-    equal(c.populate("k", 59, "v59", HOUR, "", "", "", 1, 60000, now - 61_000), "LATE", "over a marker")
+    equal(populate(59, now - 3_601_000, HOUR, HOUR, HOUR), "LATE", "over a marker")
     equal((c.get("k")[0], c.hash("k")["m"]), ("LOAD", row(59)))
-    equal(c.populate("k", 60, "v60", HOUR, "", "", "", 1, 2 * HOUR, now - HOUR), "OK", "as long as a marker lives")
-    equal(c.populate("k", 61, "v61", HOUR, "", "", "", 1, 0, now + HOUR), "OK", "clocks are never quite the same")
+    equal(populate(60, now - HOUR, 2 * HOUR, 2 * HOUR, 2 * HOUR), "OK", "as long as what is told lives")
+    equal(populate(61, now - HOUR, 60_000, 2 * HOUR, 2 * HOUR), "LATE", "the marker of a key that was there")
+    equal(populate(61, now - HOUR, 2 * HOUR, 60_000, 2 * HOUR), "LATE", "the marker of one that wasn't")
+    equal(populate(61, now - HOUR, 2 * HOUR, 2 * HOUR, 60_000), "LATE", "an outside write without a version")
+    equal(populate(61, now + HOUR, "", 0), "OK", "clocks are never quite the same")
 
 
 def rule_populate_in_another_order_leaves_the_newest(c):

@@ -215,6 +215,36 @@ def test_a_log_that_ends_before_the_ledger_halts_its_lane_with_the_range(t):
     wait_for("health", lambda: process.get("/healthz")[0] == 200)
 
 
+def test_a_log_whose_end_was_replaced_meanwhile_halts_its_lane(t):
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    process = count(t, topic)
+    kafka.send(topic, [incr(partition + 1, partition) for partition in (0, 1) for _ in range(10)])
+    wait_for("done", lambda: counted(t) == 20 and {row["done"] for row in ledger(t).values()} == {"9"})
+    process.stop()
+    process.start()
+    process.logged("event=lane_owned", f"{topic}/0")
+    kafka.send(topic, [incr(1)])
+    wait_for("one more", lambda: counted(t) == 21)
+    wait_for("done", lambda: ledger(t)[f"{topic}/0"]["done"] == "10")
+    process.stop()
+    # as if what was read there last had been another record than the one that the log holds now
+    t.sql(f"UPDATE sluice_ledger a, sluice_ledger b SET a.checkpoints=b.checkpoints WHERE a.lane LIKE '%{topic}/1' AND b.lane LIKE '%{topic}/0'")
+    t.sql(f"UPDATE sluice_ledger SET position='9', done='9', checkpoints=REPLACE(checkpoints, '=10:', '=9:') WHERE lane LIKE '%{topic}/1'")
+    kafka.send(topic, [incr(2, 1) for _ in range(5)])
+    process.start()
+    line = process.logged("event=lane_halted", "why=rollback", f"{topic}/1")
+    assert "at 9: some of its last records were replaced" in line, line
+    equal(counted(t), 21)
+    equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/1", "--start", "9")[0], 0)
+    wait_for("the new ones", lambda: counted(t) == 26)
+    process.stop()
+    process.start()
+    kafka.send(topic, [incr(2, 1)])
+    wait_for("it stays so", lambda: counted(t) == 27)
+
+
 def test_more_partitions_are_an_alarm(t):
     t.sql(COUNTERS)
     kafka = the_kafka(t)

@@ -1,10 +1,11 @@
 """Mode populate: the row is read back in the transaction that writes it, and told with the version that it has."""
 import json, random
 from cache_functions import HOUR, Cache, deleted, reader, row, start, user
+from fault_proxy import FaultProxy
 from row_keys import commit_without_cache, outbox
 from support import Redis, equal, limit, wait_for
 
-POPULATE = {"key": "user:{id}", "mode": "populate", "ttl": "1h", "marker": "10m", "marker_absent": "1m"}
+POPULATE = {"key": "user:{id}", "mode": "populate", "ttl": "1h", "marker": "10m", "marker_absent": "1m", "quarantine": "1m"}
 ALWAYS = {**POPULATE, "populate": "always"}
 
 
@@ -88,6 +89,25 @@ def test_a_reader_that_loads_is_told_and_an_equal_version_is_repaired(t):
     user(t, 1, 4, name="no room"), t.settle()
     cache.client.config_set("maxmemory", 0)
     equal(payload(cache), "LOAD", "at OOM the old value goes all the same")
+
+
+def test_a_row_whose_reading_costs_the_connection_holds_nobody(t):
+    """As one above the client's max_allowed_packet does, at each try."""
+    proxy = FaultProxy(t.mysql.port).start()
+    try:
+        process, server = start(t, POPULATE, mysql={"url": t.mysql.url_at(proxy.port, t.db)})
+        cache = reader(server)
+        cache.filled("user:1", 1, "old")
+        proxy.drop_reply(b",t.* FROM", times=1000)
+        user(t, 1, 2, name="a"), t.settle()
+        equal(cache.load("user:1")[1], row(2), "told without its row")
+        assert proxy.done("drop_reply") > 0, "nothing was read"
+        assert process.metric("sluice_not_populated_total") >= 1
+        proxy.heal()
+        user(t, 1, 3, name="b")
+        becomes(cache, {"id": 1, "name": "b", "credits": 0, "ver": 3})
+    finally:
+        proxy.stop()
 
 
 def test_an_invalidation_without_a_version_writes_nothing(t):

@@ -73,7 +73,7 @@ def test_a_query_that_was_mended_in_the_database_is_taken_up_again(t):
 def test_entries_of_mode_populate_are_loaded_ahead_in_the_form_that_populate_writes(t):
     settings = articles(t)
     t.sql("ALTER TABLE articles DROP COLUMN price, DROP COLUMN raw")
-    settings["tables"]["articles"]["invalidate"] = [{"key": t.prefix + ":a:{id}", "mode": "populate", "populate": "always", "marker_absent": "1m", "ttl": "2s"}]
+    settings["tables"]["articles"]["invalidate"] = [{"key": t.prefix + ":a:{id}", "mode": "populate", "populate": "always", "marker_absent": "1m", "quarantine": "1m", "ttl": "2s"}]
     settings["tables"]["articles"]["refresh"]["warm"] = "SELECT id FROM articles WHERE id <= 3"
     sluice = t.sluice(**settings)
     wait_for("warm", lambda: t.redis.exists(*[key(t, n) for n in (1, 2, 3)]) == 3)

@@ -152,7 +152,7 @@ def test_a_value_of_a_deleted_row_and_none_of_an_inserted_one_are_found(t):
 
 
 def test_populate_is_compared_by_content(t):
-    sluice = users(t, "populate", template={"ttl": "10m", "populate": "always", "marker_absent": "1m"}, proxy=True)
+    sluice = users(t, "populate", template={"ttl": "10m", "populate": "always", "marker_absent": "1m", "quarantine": "1m"}, proxy=True)
     sluice.port()
     t.proxy.replace(b'{"id":3,"name":"nob', b'{"id":3,"name":"NOB', TO_SERVER)
     for n in (1, 2, 3):

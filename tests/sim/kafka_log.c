@@ -10,7 +10,8 @@
  * anew: its records then begin at 0 again.
  *
  * Where a log lost its end nothing new is added while somebody still stands beyond it: that new records
- * got the old offsets before anybody looked could not be known.
+ * got the old offsets before anybody looked could not be known.  The ledger alone may stand there when
+ * one of them will be at its very place, which is then known by its content.
  */
 
 const char *
@@ -75,6 +76,18 @@ is_other_topic(const char *identity)
 	    strcmp(strchr(identity, ' '), strchr(log_identity(), ' ')) != 0;
 }
 
+/* A lane that is halted may be moved by an order before that is looked at. */
+static bool
+will_stand_at(unsigned l, struct position place)
+{
+	const struct stream *s = &world.streams[l];
+
+	for (unsigned i = s->added; i < s->count; i++)
+		if (position_compare(s->entries[i].id, place) == 0)
+			return world.ledger[l].halted == NULL;
+	return false;
+}
+
 /* The log lost its end, or was made anew, and somebody stands where nothing is. */
 static bool
 log_is_held(unsigned l)
@@ -84,7 +97,8 @@ log_is_held(unsigned l)
 	if (!sim_kafka.logs[l].lost_end)
 		return false;
 	if (!world.invalidates && ledger->found &&
-	    (is_other_topic(ledger->identity) || is_beyond(l, ledger->position)))
+	    (is_other_topic(ledger->identity) ||
+		(is_beyond(l, ledger->position) && !will_stand_at(l, ledger->position))))
 		return true;
 	for (unsigned i = 0; i < world.processes; i++) {
 		const struct process *p = &world.process[i];

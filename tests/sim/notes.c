@@ -90,13 +90,25 @@ trace_note(const char *what, const struct lane *lane, struct position at)
 	trace("%s: lane %d %s", what, lane->index, position_text(at, text));
 }
 
+/* A cache that hangs must not hold row locks. */
+static void
+check_no_transaction(const struct fake_cache *c)
+{
+	int session = c->process->store.session;
+
+	CHECK(!c->sent);
+	if (session >= 0 && world.sessions[session].tx.open)
+		sim_fail("p%d asks the cache for its notes while its transaction is open",
+		    c->process->index);
+}
+
 int
 fake_noted(struct cache *cache, struct lane *const *lanes, size_t count, struct position *at,
     enum cache_notes *found, struct err *err)
 {
 	struct fake_cache *c = (struct fake_cache *)cache;
 
-	CHECK(!c->sent);
+	check_no_transaction(c);
 	if (cache_reach(c, "cache.noted", err) != 0)
 		return -1;
 	*found = NOTES_ABSENT;
@@ -116,7 +128,7 @@ fake_note(struct cache *cache, struct lane *const *lanes, size_t count, const st
 {
 	struct fake_cache *c = (struct fake_cache *)cache;
 
-	CHECK(!c->sent);
+	check_no_transaction(c);
 	if (cache_reach(c, "cache.note", err) != 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {

@@ -408,12 +408,22 @@ count_ready(struct pollfd *fds, nfds_t count)
 	return ready;
 }
 
-/* Takes the place of the C library's: nobody waits here but workers for their fakes. */
+/* glibc says that poll only writes what it is given; who sees this inlined believes it */
+static bool __attribute__((noinline))
+is_of_the_log(struct pollfd *fds, nfds_t count)
+{
+	return count == 1 && fds->fd == STDERR_FILENO;
+}
+
+/* Takes the place of the C library's: nobody waits here but workers for their fakes, and the log for its
+ * reader, which takes no time: a schedule is the same with its trace. */
 int
 poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	int64_t end_us = world.now_us + timeout_ms * INT64_C(1000);
 
+	if (is_of_the_log(fds, count))
+		return 1;
 	if (groups_are_played())
 		return groups_poll(fds, count, timeout_ms);
 	for (;;) {

@@ -1,6 +1,7 @@
 #include "tests/sim_refresh/play.h"
 
 #include "common/err.h"
+#include "common/number.h"
 
 #include <stdio.h>
 
@@ -60,6 +61,17 @@ check_miss(const struct played_key *k)
 		    (long long)late_ms);
 	if (play.counting && !play.outage && play.now_us > k->silent_until_us)
 		fail("%s expired under its readers", k->name);
+}
+
+/* There is no value to be kept instead, and nobody else would load it meanwhile. */
+void
+check_release(const struct process *p, const struct played_key *k, struct str token)
+{
+	const struct entry *e = entry_of(k);
+	uint64_t t;
+
+	if (p->r->loading != NULL && !e->value && number_u64(token, &t) && t == (uint64_t)e->t)
+		fail("%s has no value, and its lease is given back while it is loaded", k->name);
 }
 
 /* ---- the budget ---- */

@@ -25,6 +25,7 @@
  *	no more keys a second are asked for than the limit, halved with each slow SELECT in a row
  *	so many failures in a row end all calls to MySQL for open_for
  *	no value is served for longer than stale_max over its time
+ *	the lease of a load from nothing is not given back while its SELECT is waited for
  * Then all is well, and in the end:
  *	popular keys don't expire under their readers, those that nobody reads do and aren't loaded
  *	each key is loaded by one process, at most so often as its TTL asks for
@@ -195,6 +196,8 @@ void check_value(const struct played_key *k, const char *payload, const char *wh
 void check_age(const struct played_key *k);
 /* A popular key has no value for its reader. */
 void check_miss(const struct played_key *k);
+/* The refresher gives the key's lease back. */
+void check_release(const struct process *p, const struct played_key *k, struct str token);
 void check_asked(struct process *p, unsigned keys);
 void check_mysql_call(const struct process *p);
 void mysql_call_failed(struct process *p);

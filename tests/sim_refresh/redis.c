@@ -190,7 +190,9 @@ serve(struct redis *r)
 		return;
 	if (str_equal(c->argv[0], STR("SUBSCRIBE")))
 		r->listens = true;
-	else
+	if (c->argc > 4 && str_equal(c->argv[1], STR("sluice_release")))
+		check_release(r->process, key_of(c->argv[3]), c->argv[4]);
+	if (!r->listens)
 		r->replies[r->answered] = server_execute(&r->arena, c->argc, c->argv);
 	if (r->replies[r->answered] != NULL)
 		note_served(r, c, r->replies[r->answered]);

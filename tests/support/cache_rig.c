@@ -72,7 +72,7 @@ serve_command(struct cache_rig_server *s, FILE *in, FILE *out)
 	if (call) {
 		s->commands += !version;
 		fprintf(out, "%s",
-		    version		       ? "$3\r\n1.3\r\n" :
+		    version		       ? "$3\r\n1.4\r\n" :
 			s->call_answer != NULL ? s->call_answer :
 						 "+NEW\r\n");
 	} else if (time) {

@@ -24,7 +24,9 @@ static const struct made_column columns[] = { { "id", "bigint(20)", NULL, false,
 	{ "at6", "timestamp(6)", "NULL", true, false, NULL },
 	{ "c", "time(6)", "NULL", true, false, NULL },
 	{ "y", "year(4)", "NULL", true, false, NULL }, { "x", "bit(9)", "NULL", true, false, NULL },
-	{ "g", "point", "NULL", true, false, NULL }, { 0 } };
+	{ "s", "set('a','b')", "NULL", true, false, NULL },
+	{ "j", "json", "NULL", true, false, NULL }, { "g", "point", "NULL", true, false, NULL },
+	{ 0 } };
 
 static const struct column *
 column_named(const char *name)
@@ -158,7 +160,10 @@ binary_comes_in_all_encodings(void **state)
 	assert_read("b", ORIGIN_TYPED, VALUE_TEXT, "_-8", VALUE_BINARY, "\xff\xef");
 	assert_read("b", ORIGIN_TYPED, VALUE_BINARY, "YWI=", VALUE_BINARY, "YWI=");
 	assert_unreadable("b", ORIGIN_TYPED, VALUE_TEXT, "no base64", "base64");
+	assert_unreadable("b", ORIGIN_DMS, VALUE_TEXT, "0x61Ff", "`binary: hex`");
+	assert_read("b", ORIGIN_DMS, VALUE_TEXT, "0xyz", VALUE_BINARY, "\xd3\x1c\xb3");
 	source.binary = BINARY_HEX;
+	assert_read("b", ORIGIN_DMS, VALUE_TEXT, "0x61Ff", VALUE_BINARY, "a\xff");
 	assert_read("b", ORIGIN_TYPED, VALUE_TEXT, "61Ff", VALUE_BINARY, "a\xff");
 	assert_unreadable("b", ORIGIN_TYPED, VALUE_TEXT, "61f", "hexadecimal");
 	source.binary = BINARY_BASE64;
@@ -178,6 +183,35 @@ a_geometry_is_its_id_and_bytes(void **state)
 	assert_int_equal(out.kind, VALUE_BINARY);
 	assert_int_equal(out.text.len, 5);
 	assert_memory_equal(out.text.data, "\xe6\x10\0\0\x01", 5);
+}
+
+static void
+a_set_and_a_json_text_of_maxwell_are_what_they_were(void **state)
+{
+	(void)state;
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\",\"b\"]", VALUE_TEXT, "a,b");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[]", VALUE_TEXT, "");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[1]", VALUE_JSON, "[1]");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "[1e400]", VALUE_JSON, "[1e400]");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_JSON, "{\"a\":1}", VALUE_JSON, "{\"a\":1}");
+	assert_read("s", ORIGIN_MAXWELL, VALUE_TEXT, "a", VALUE_TEXT, "a");
+	assert_read("t", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\"]", VALUE_JSON, "[\"a\"]");
+	assert_read("j", ORIGIN_MAXWELL, VALUE_JSON, "[\"a\"]", VALUE_JSON, "[\"a\"]");
+	assert_read("j", ORIGIN_MAXWELL, VALUE_TEXT, "say \"a\"", VALUE_TEXT, "\"say \\\"a\\\"\"");
+	assert_read("j", ORIGIN_MAXWELL, VALUE_TEXT, "{\"a\":1}", VALUE_TEXT, "{\"a\":1}");
+	assert_read("j", ORIGIN_DMS, VALUE_TEXT, "a", VALUE_TEXT, "a");
+}
+
+static void
+the_year_zero_is_not_2000(void **state)
+{
+	(void)state;
+	assert_read("y", ORIGIN_MAXWELL, VALUE_NUMBER, "0", VALUE_TEXT, "0000");
+	assert_read("y", ORIGIN_CANAL, VALUE_TEXT, "0000", VALUE_TEXT, "0000");
+	assert_read("y", ORIGIN_DMS, VALUE_TEXT, "0", VALUE_TEXT, "0000");
+	assert_read("y", ORIGIN_CANAL, VALUE_TEXT, "2001", VALUE_TEXT, "2001");
+	assert_read("i", ORIGIN_MAXWELL, VALUE_NUMBER, "0", VALUE_NUMBER, "0");
+	assert_read("y", ORIGIN_APP, VALUE_NUMBER, "0", VALUE_NUMBER, "0");
 }
 
 static void
@@ -214,6 +248,8 @@ main(void)
 		cmocka_unit_test(times_follow_the_sources_precision_mode),
 		cmocka_unit_test(binary_comes_in_all_encodings),
 		cmocka_unit_test(a_geometry_is_its_id_and_bytes),
+		cmocka_unit_test(a_set_and_a_json_text_of_maxwell_are_what_they_were),
+		cmocka_unit_test(the_year_zero_is_not_2000),
 		cmocka_unit_test(an_applications_values_are_left_alone),
 	};
 

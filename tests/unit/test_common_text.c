@@ -6,12 +6,15 @@
 #include "common/str.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -331,6 +334,79 @@ what_nobody_reads_is_lost_counted_and_waited_for_by_nobody(void **state)
 	assert_null(strstr(drain, "number=4"));
 }
 
+/* A terminal in which there is some room, but not for a line; its other end in *master. */
+static int
+terminal_nearly_full(int *master)
+{
+	char byte = '-', some[64], name[64];
+	struct termios raw;
+	struct pollfd fd = { .events = POLLOUT };
+	int own;
+
+	*master = posix_openpt(O_RDWR | O_NOCTTY);
+	if (*master < 0 || grantpt(*master) != 0 || unlockpt(*master) != 0 ||
+	    ptsname_r(*master, name, sizeof(name)) != 0 ||
+	    (fd.fd = open(name, O_RDWR | O_NOCTTY)) < 0)
+		skip();
+	own = open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY);
+	assert_true(own >= 0 && tcgetattr(fd.fd, &raw) == 0);
+	cfmakeraw(&raw);
+	tcsetattr(fd.fd, TCSANOW, &raw);
+	while (poll(&fd, 1, 50) > 0) /* its two ends move bytes on in their own time */
+		while (write(own, &byte, 1) == 1)
+			;
+	while (poll(&fd, 1, 10) == 0)
+		assert_true(read(*master, some, sizeof(some)) > 0);
+	close(own);
+	return fd.fd;
+}
+
+static void
+long_line(int number)
+{
+	char text[1000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	log_event(LOG_WARN, "unread", "key", "%d", number, "a", "%s", text, "b", "%s", text, "c",
+	    "%s", text, "d", "%s", text, "e", "%s", text, "f", "%s", text, NULL);
+}
+
+static void
+a_terminal_with_room_for_less_than_a_line_is_waited_for_by_nobody(void **state)
+{
+	static char seen[1 << 20];
+	int master, terminal = terminal_nearly_full(&master), saved = dup(STDERR_FILENO);
+	size_t len = 0;
+	ssize_t n;
+
+	(void)state;
+	log_init(LOG_INFO, LOG_LOGFMT);
+	dup2(terminal, STDERR_FILENO);
+	log_never_wait();
+	alarm(60);
+	for (int i = 0; i < 20; i++) /* would hang */
+		long_line(i);
+	assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
+	fcntl(master, F_SETFL, O_NONBLOCK);
+	for (int i = 20; i < 200 && strstr(seen, "event=log_lines_lost") == NULL; i++) {
+		poll(&(struct pollfd){ .fd = master, .events = POLLIN }, 1, 100);
+		while (len < sizeof(seen) - 1 &&
+		    (n = read(master, seen + len, sizeof(seen) - 1 - len)) > 0)
+			len += (size_t)n;
+		log_event(LOG_WARN, "read", "key", "%d", i, NULL);
+	}
+	alarm(0);
+	dup2(saved, STDERR_FILENO);
+	log_init(LOG_INFO, LOG_LOGFMT);
+	close(saved);
+	close(terminal);
+	close(master);
+	assert_non_null(strstr(seen, "\ntime="));
+	assert_non_null(strstr(seen, "event=log_lines_lost"));
+	assert_null(strstr(seen, "event=unread key=19 "));
+}
+
 static void
 a_long_value_is_cut(void **state)
 {
@@ -361,6 +437,7 @@ main(void)
 		cmocka_unit_test(a_line_is_json_with_numbers_as_numbers),
 		cmocka_unit_test(lines_below_the_level_are_not_written),
 		cmocka_unit_test(what_nobody_reads_is_lost_counted_and_waited_for_by_nobody),
+		cmocka_unit_test(a_terminal_with_room_for_less_than_a_line_is_waited_for_by_nobody),
 		cmocka_unit_test(repeats_are_counted_and_the_next_line_says_so),
 		cmocka_unit_test(what_was_suppressed_last_is_told_once_at_the_end),
 		cmocka_unit_test(an_event_that_went_quiet_is_told_of_without_its_next_line),

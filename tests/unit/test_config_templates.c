@@ -13,6 +13,10 @@
 	"redis: {}\n" \
 	"mysql: { user: a, database: b }\n"
 
+#define LATE                                                                                       \
+	"a row may be written up to 2 s after it was read, and would come back behind a deletion " \
+	"that is forgotten"
+
 /* All problems of a text are exactly these, each "line:column: sentence" and a newline. */
 static void
 expect(const char *text, const char *problems_expected)
@@ -92,6 +96,33 @@ a_mode_says_what_it_wants(void **state)
 	    "22:16: key \"p:{id}\": mode populate wants a ttl for the value\n");
 }
 
+/* A row that was read before a deletion, and is written late, must still find its marker. */
+static void
+populate_wants_that_what_is_told_lives_as_long_as_a_row_may_be_late(void **state)
+{
+	(void)state;
+	expect(SERVERS
+	    "sources: [{ streams: s, table: t }]\n"
+	    "tables:\n"
+	    "  t:\n"
+	    "    version: v\n"
+	    "    invalidate:\n"
+	    "      - { key: \"a:{id}\", mode: populate, ttl: 1h, populate: always, marker_absent: "
+	    "0 }\n"
+	    "      - { key: \"b:{id}\", mode: populate, ttl: 1h, marker_absent: 1999ms }\n"
+	    "      - { key: \"c:{id}\", mode: populate, ttl: 1h, populate: always, marker: 1s }\n"
+	    "      - { key: \"d:{id}\", mode: populate, ttl: 1h, populate: always, quarantine: 1s "
+	    "}\n"
+	    "      - { key: \"e:{id}\", mode: populate, ttl: 1h, marker: 2s, marker_absent: 2s, "
+	    "quarantine: 2s }\n"
+	    "      - { key: \"f:{id}\", mode: versioned, marker_absent: 0, marker: 1s, quarantine: "
+	    "1s }\n",
+	    "8:16: key \"a:{id}\": mode populate wants a marker_absent of 2s or more: " LATE "\n"
+	    "9:16: key \"b:{id}\": mode populate wants a marker_absent of 2s or more: " LATE "\n"
+	    "10:16: key \"c:{id}\": mode populate wants a marker of 2s or more: " LATE "\n"
+	    "11:16: key \"d:{id}\": mode populate wants a quarantine of 2s or more: " LATE "\n");
+}
+
 static void
 a_pattern_has_a_fixed_prefix_a_star_and_no_stream(void **state)
 {
@@ -168,6 +199,8 @@ main(void)
 		cmocka_unit_test(announcements_go_to_one_place_that_is_no_lane),
 		cmocka_unit_test(a_template_can_never_be_a_stream_or_a_key_of_ours),
 		cmocka_unit_test(a_mode_says_what_it_wants),
+		cmocka_unit_test(
+		    populate_wants_that_what_is_told_lives_as_long_as_a_row_may_be_late),
 		cmocka_unit_test(a_template_is_well_formed),
 	};
 

@@ -169,7 +169,6 @@ a_value_that_contradicts_its_schema_leaves_the_types_to_the_columns(void **state
 	static const char *const contradictions[][2] = { { "\"type\":\"int32\"", "\"AQ==\"" },
 		{ "\"type\":\"string\"", "1" }, { "\"type\":\"bytes\"", "\"no base64\"" },
 		{ TIME("int32", "io.debezium.time.Date"), "\"2020-07-17\"" },
-		{ TIME("int64", "io.debezium.time.Timestamp"), "9223372036854775807" },
 		{ DECIMAL("2"), "\"x\"" } };
 
 	(void)state;
@@ -178,6 +177,22 @@ a_value_that_contradicts_its_schema_leaves_the_types_to_the_columns(void **state
 		assert_int_equal(event_rig_event()->after.origin, ORIGIN_UNTYPED);
 		assert_int_equal(event_rig_event()->after.count, 2);
 	}
+}
+
+/* Read as the column's unit it would be another time. */
+static void
+a_time_outside_its_types_range_is_refused(void **state)
+{
+	static const char *const times[][2] = { { TIME("int64", "io.debezium.time.Timestamp"),
+						    "253402300800000" },
+		{ TIME("int64", "io.debezium.time.MicroTimestamp"), "9223372036854775807" },
+		{ TIME("int32", "io.debezium.time.Time"), "3100000000" },
+		{ TIME("int32", "io.debezium.time.Date"), "2932897" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		assert_refused(typed(times[i][0], times[i][1]), REASON_BAD_VALUE,
+		    "outside the range");
 }
 
 static void
@@ -197,7 +212,9 @@ rows_flattened_are_rows(void **state)
 	assert_int_equal(event->op, EVENT_UPDATE);
 	assert_text(event->db, "shop");
 	assert_text(event->table, "t");
-	assert_int_equal(event->after.count, 2);
+	/* whether the others are columns is the table's to say */
+	assert_int_equal(event->after.count, 5);
+	assert_true(event->after.flattened);
 	assert_int_equal(event_rig_take("debezium", "{\"id\":1,\"__deleted\":true}", NO_KEY), 0);
 	assert_int_equal(event_rig_event()->op, EVENT_DELETE);
 	assert_true(event_rig_event()->before.there);
@@ -301,6 +318,17 @@ an_incremental_snapshot_is_a_snapshot(void **state)
 		"{\"op\":\"u\",\"after\":{\"id\":1},\"source\":{\"snapshot\":\"false\"}}", NO_KEY),
 	    0);
 	assert_false(event_rig_event()->snapshot);
+	/* an update or deletion is none, whatever mark it carries */
+	assert_int_equal(
+	    event_rig_take("debezium",
+		"{\"op\":\"u\",\"after\":{\"id\":1},\"source\":{\"snapshot\":\"last\"}}", NO_KEY),
+	    0);
+	assert_false(event_rig_event()->snapshot);
+	assert_int_equal(event_rig_take("debezium",
+			     "{\"op\":\"c\",\"after\":{\"id\":1},\"source\":{\"snapshot\":true}}",
+			     NO_KEY),
+	    0);
+	assert_true(event_rig_event()->snapshot);
 }
 
 static void
@@ -347,6 +375,7 @@ a_broken_event_is_refused_without_its_values(void **state)
 		{ "debezium", "{\"op\":\"d\",\"source\":{}}", "neither a row before nor a key" },
 		{ "debezium", "{\"op\":\"secret\",\"source\":{}}", "op is not one of" },
 		{ "debezium", "{\"op\":\"c\",\"after\":[],\"source\":{}}", "not an object" },
+		{ "debezium", "{\"op\":\"c\",\"after\":\"{}\",\"source\":{}}", "MongoDB" },
 		{ "debezium", "[1]", "not an object" },
 		{ "debezium", "\"secret\"", "not an object" },
 		{ "debezium", "{}", "without columns" },
@@ -355,6 +384,19 @@ a_broken_event_is_refused_without_its_values(void **state)
 		    "database or table" },
 		{ "maxwell", "{\"database\":\"a\",\"table\":\"b\",\"type\":\"secret\",\"data\":{}}",
 		    "type is none" },
+		{ "maxwell",
+		    "{\"database\":\"a\",\"table\":\"b\",\"type\":\"insert\",\"encrypted\":{"
+		    "\"bytes\":\"secret\"}}",
+		    "is encrypted" },
+		{ "maxwell", "{\"encrypted\":{\"bytes\":\"secret\"}}", "is encrypted" },
+		{ "canal",
+		    "{\"database\":\"a\",\"table\":\"b\",\"type\":\"insert\",\"data\":[{"
+		    "\"id\":\"1\"}]}",
+		    "type is none that Canal writes" },
+		{ "canal", "{\"database\":\"a\",\"type\":\"ERASE\",\"isDdl\":true}",
+		    "database or table" },
+		{ "canal", "{\"database\":\"a\",\"type\":\"INSERT\",\"data\":[{}]}",
+		    "database or table" },
 		{ "canal", "{\"database\":\"a\",\"table\":\"b\",\"type\":\"INSERT\",\"data\":null}",
 		    "not a list" },
 		{ "canal", "{\"database\":\"a\",\"table\":\"b\",\"type\":\"INSERT\",\"data\":[1]}",
@@ -484,6 +526,82 @@ dms_may_bring_the_row_before(void **state)
 	assert_field(&event_rig_event()->after, "id", VALUE_NUMBER, "2");
 }
 
+static int
+take_alone(const char *value, const char *key)
+{
+	event_rig_start();
+	event_rig.message.value = str_of(value);
+	event_rig.message.key = str_of(key);
+	event_rig.message.rows_alone = true;
+	event_rig.message.no_origin = true;
+	return event_rig_decode("debezium");
+}
+
+static void
+a_key_is_taken_where_the_rows_do_not_say_it(void **state)
+{
+	static const struct {
+		const char *value;
+		bool taken;
+	} table[] = {
+		{ "{\"op\":\"c\",\"source\":{},\"before\":null,\"after\":{\"id\":7}}", false },
+		{ "{\"op\":\"r\",\"source\":{},\"before\":null,\"after\":{\"id\":7}}", false },
+		{ "{\"op\":\"u\",\"source\":{},\"before\":{\"id\":7},\"after\":{\"id\":7}}",
+		    false },
+		{ "{\"op\":\"u\",\"source\":{},\"before\":null,\"after\":{\"id\":7}}", true },
+		{ "{\"op\":\"d\",\"source\":{},\"before\":{\"id\":7},\"after\":null}", false },
+		{ "{\"op\":\"d\",\"source\":{},\"before\":null,\"after\":null}", true },
+		{ "{\"id\":7,\"a\":1}", true },
+		{ "null", true },
+		{ "", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		assert_int_equal(take_alone(table[i].value, "{\"id\":7}"), 0);
+		assert_int_equal(event_rig_event()->key.there, table[i].taken);
+	}
+	assert_refused(take_alone(table[5].value, ""), REASON_BAD_EVENT, "nor a key");
+}
+
+static void
+halves_of_a_move_are_known_though_their_rows_are_there(void **state)
+{
+	struct field header = { STR("__debezium.newkey"), { STR("{\"id\":8}"), VALUE_TEXT } };
+
+	(void)state;
+	event_rig_start();
+	event_rig.message.value =
+	    STR("{\"op\":\"d\",\"source\":{},\"before\":{\"id\":7},\"after\":null}");
+	event_rig.message.key = STR("{\"id\":7}");
+	event_rig.message.rows_alone = true;
+	event_rig.message.headers = &header;
+	event_rig.message.header_count = 1;
+	assert_int_equal(event_rig_decode("debezium"), 0);
+	assert_false(event_rig_event()->key.there);
+	assert_field(&event_rig_event()->new_key, "id", VALUE_NUMBER, "8");
+}
+
+static void
+an_origin_that_nobody_asks_for_leaves_table_and_snapshot(void **state)
+{
+	static const char value[] =
+	    "{\"op\":\"c\",\"after\":{\"id\":7},\"source\":{\"db\":\"shop\",\"table\":\"t\","
+	    "\"snapshot\":\"true\",\"file\":\"b.1\",\"pos\":77,\"server_id\":5,\"ts_ms\":9}}";
+
+	(void)state;
+	assert_int_equal(event_rig_take("debezium", value, NO_KEY), 0);
+	assert_text(event_rig_event()->origin.file, "b.1");
+	assert_int_equal(event_rig_event()->origin.pos, 77);
+	assert_int_equal(event_rig_event()->origin.at_ms, 9);
+	assert_int_equal(take_alone(value, NO_KEY), 0);
+	assert_text(event_rig_event()->db, "shop");
+	assert_text(event_rig_event()->table, "t");
+	assert_true(event_rig_event()->snapshot);
+	assert_int_equal(event_rig_event()->origin.file.len, 0);
+	assert_int_equal(event_rig_event()->origin.pos, 0);
+}
+
 int
 main(void)
 {
@@ -493,6 +611,7 @@ main(void)
 		cmocka_unit_test(typed_bytes_are_exact),
 		cmocka_unit_test(
 		    a_value_that_contradicts_its_schema_leaves_the_types_to_the_columns),
+		cmocka_unit_test(a_time_outside_its_types_range_is_refused),
 		cmocka_unit_test(rows_flattened_are_rows),
 		cmocka_unit_test(a_tombstone_has_many_spellings),
 		cmocka_unit_test(what_is_no_row_is_recognised),
@@ -504,6 +623,9 @@ main(void)
 		cmocka_unit_test(a_list_of_many_values_is_exact),
 		cmocka_unit_test(maxwells_old_holds_only_what_changed),
 		cmocka_unit_test(dms_may_bring_the_row_before),
+		cmocka_unit_test(a_key_is_taken_where_the_rows_do_not_say_it),
+		cmocka_unit_test(halves_of_a_move_are_known_though_their_rows_are_there),
+		cmocka_unit_test(an_origin_that_nobody_asks_for_leaves_table_and_snapshot),
 	};
 
 	return cmocka_run_group_tests(tests, event_rig_open, event_rig_close);

@@ -15,7 +15,8 @@
 static const struct made_column users[] = { { "id", "bigint(20)", NULL, false, true, NULL },
 	{ "name", "varchar(32)", "NULL", true, false, NULL },
 	{ "note", "varchar(32)", NULL, false, false, NULL },
-	{ "made", "date", "NULL", true, false, NULL }, { 0 } };
+	{ "made", "date", "NULL", true, false, NULL },
+	{ "__v", "int(11)", "NULL", true, false, NULL }, { 0 } };
 static const struct made_column items[] = { { "id", "bigint(20) unsigned", NULL, false, true,
 						NULL },
 	{ "n", "int(11)", "NULL", true, false, NULL },
@@ -255,6 +256,64 @@ a_truncate_is_refused_by_name(void **state)
 	assert_passed(PASSED_UNLISTED);
 }
 
+/* What the flattening adds is no column, unless the table has one of that name. */
+static void
+a_flattened_row_keeps_the_tables_columns(void **state)
+{
+	const struct change *change;
+
+	(void)state;
+	assert_int_equal(take("k", "{\"id\":1,\"name\":\"n\",\"__v\":7,\"__op\":\"u\",\"__lsn\":1}",
+			     NULL),
+	    0);
+	change = taken(1, 0);
+	assert_int_equal(change->shape->count, 2);
+	assert_value(change, "__v", VALUE_NUMBER, "7");
+	assert_refused(take("k",
+			   envelope("shop", "users", "c", "null",
+			       "{\"id\":1,\"name\":\"n\",\"__v\":7,\"__op\":\"u\",\"__lsn\":1}"),
+			   NULL),
+	    REASON_UNKNOWN_COLUMN, "__op");
+}
+
+static int
+take_drop(const char *db)
+{
+	static char text[128];
+
+	snprintf(text, sizeof(text), "{\"type\":\"database-drop\",\"database\":\"%s\"}", db);
+	return take("message", text, NULL);
+}
+
+/* Nothing is deleted because of a database that may be any other. */
+static void
+a_dropped_database_is_one_of_the_tables_listed_in_it(void **state)
+{
+	static const char *listed[] = { "shop.users", "shop.items" };
+	static const char *const others[] = { "scratch", "shops", "sho" };
+
+	(void)state;
+	source.format = FORMAT_MAXWELL;
+	source.allow_truncate = true;
+	source.table = "users";
+	assert_refused(take_drop("scratch"), REASON_TRUNCATE, "database scratch was dropped");
+	assert_int_equal(entry.change_count, 2);
+	source.listed = listed;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		assert_int_equal(take_drop(others[i]), 0);
+		assert_passed(PASSED_UNLISTED);
+	}
+	source.allow_truncate = false;
+	assert_refused(take_drop("shop"), REASON_TRUNCATE, "`truncate: allow`");
+	source.allow_truncate = true;
+	configs[0].lanes = configs[1].lanes = 1;
+	assert_int_equal(take_drop("shop"), 0);
+	assert_true(taken(2, 0)->whole_table && taken(2, 1)->whole_table);
+	assert_string_equal(taken(2, 0)->table->name, "users");
+	assert_string_equal(taken(2, 1)->table->name, "items");
+	configs[0].lanes = configs[1].lanes = 0;
+}
+
 static void
 a_tombstone_deletes_where_it_is_the_only_sign(void **state)
 {
@@ -362,8 +421,8 @@ what_dms_leaves_out_is_null_or_empty(void **state)
 	assert_int_equal(take("k", insert, NULL), 0);
 	assert_value(taken(1, 0), "name", VALUE_NULL, "");
 	assert_value(taken(1, 0), "note", VALUE_TEXT, "");
-	configs[0].ignore = (const char *[]){ "name", "note" };
-	configs[0].ignore_count = 2;
+	configs[0].ignore = (const char *[]){ "name", "note", "__v" };
+	configs[0].ignore_count = 3;
 	assert_int_equal(take("k", insert, NULL), 0);
 	assert_int_equal(taken(1, 0)->shape->count, 1);
 	configs[0].ignore_count = 0;
@@ -378,6 +437,8 @@ main(void)
 		    an_event_goes_to_the_table_listed_as_db_and_table_else_as_table, start),
 		cmocka_unit_test_setup(what_is_no_change_is_passed_over, start),
 		cmocka_unit_test_setup(a_truncate_is_refused_by_name, start),
+		cmocka_unit_test_setup(a_flattened_row_keeps_the_tables_columns, start),
+		cmocka_unit_test_setup(a_dropped_database_is_one_of_the_tables_listed_in_it, start),
 		cmocka_unit_test_setup(a_tombstone_deletes_where_it_is_the_only_sign, start),
 		cmocka_unit_test_setup(a_change_of_the_key_deletes_the_row_before, start),
 		cmocka_unit_test_setup(the_halves_of_a_change_of_the_key_are_barriers, start),

@@ -221,8 +221,8 @@ static void
 without_a_version_the_highest_place_in_one_log_is_told(void **state)
 {
 	static const char *const templates[] = { "user:{id}" };
-	struct change one = { .place = { STR("7/binlog"), 58, 2000 } },
-		      two = { .place = { STR("7/binlog"), 57, 9000 }, .op = CHANGE_DELETE },
+	struct change one = { .place = { STR("7/binlog"), 58, 9000 } },
+		      two = { .place = { STR("7/binlog"), 57, 2000 }, .op = CHANGE_DELETE },
 		      other = { .place = { STR("8/binlog"), 57, 1000 } }, three = one,
 		      versioned = { .has_version = true, .version = 99 };
 	struct entry entry = { 0 };
@@ -253,6 +253,37 @@ without_a_version_the_highest_place_in_one_log_is_told(void **state)
 	cache_rig_add(row, &one, &entry);
 	assert_int_equal(cache_rig_round(&f, &err), 1);
 	assert_string_equal(f.server.seen.data, "sluice_invalidate 1 user:9  row\n");
+	cache_rig_close(&f);
+}
+
+/* In whichever order they come: a batch may hold the end of one log and the beginning of the next. */
+static void
+a_place_that_is_lower_and_yet_later_is_of_a_log_that_began_again(void **state)
+{
+	static const char *const templates[] = { "user:{id}" };
+	struct change high = { .place = { STR("7/binlog"), 58, 2000 } }, again = high,
+		      low = { .place = { STR("7/binlog"), 1, 9000 } }, begun = low,
+		      same = { .place = { STR("7/binlog"), 58, 9000 } }, before = high;
+	struct entry entry = { 0 };
+	struct touched *row;
+	struct cache_rig f;
+	struct err err;
+
+	(void)state;
+	cache_rig_open_mode(&f, MODE_VERSIONED, templates, 1);
+	row = cache_rig_touch(&f, "7");
+	cache_rig_add(row, &high, &entry);
+	cache_rig_add(row, &low, &entry);
+	row = cache_rig_touch(&f, "8");
+	cache_rig_add(row, &begun, &entry);
+	cache_rig_add(row, &again, &entry);
+	row = cache_rig_touch(&f, "9"); /* two statements of one transaction */
+	cache_rig_add(row, &before, &entry);
+	cache_rig_add(row, &same, &entry);
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_invalidate 1 user:9 58 row 60000 2000 5000   7/binlog 9000\n"
+	    "sluice_invalidate 1 user:8  row\nsluice_invalidate 1 user:7  row\n");
 	cache_rig_close(&f);
 }
 
@@ -360,6 +391,7 @@ main(void)
 		cmocka_unit_test(without_a_connection_start_fails_and_sends_nothing),
 		cmocka_unit_test(a_versioned_entry_is_told_the_highest_version),
 		cmocka_unit_test(without_a_version_the_highest_place_in_one_log_is_told),
+		cmocka_unit_test(a_place_that_is_lower_and_yet_later_is_of_a_log_that_began_again),
 		cmocka_unit_test(
 		    a_change_without_a_version_is_told_as_such_and_a_refused_one_not_at_all),
 		cmocka_unit_test(a_generation_is_raised_once_however_many_rows_share_it),

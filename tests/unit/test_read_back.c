@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "tests/support/cache_rig.h"
+#include "worker/cache/refresh_ring.h"
 #include "worker/read_back.h"
 
 #include <setjmp.h>
@@ -101,14 +102,15 @@ a_row_that_was_read_is_told_and_another_invalidated(void **state)
 	(void)state;
 	cache_rig_open_mode(&f, MODE_POPULATE, templates, 1);
 	f.written[0].ttl_ms = 1000;
+	f.written[0].quarantine_ms = 7000;
 	cache_rig_add(cache_rig_touch(&f, "8"), &other, &entry);
 	row = cache_rig_touch(&f, "7");
 	cache_rig_add(row, &one, &entry);
 	row->now = &now;
 	assert_int_equal(cache_rig_round(&f, &err), 1);
 	assert_string_equal(f.server.seen.data,
-	    "sluice_populate 1 user:7 58 {\"id\":7} 1000   60000 0 2000\n"
-	    "sluice_invalidate 1 user:8 9 row\n");
+	    "sluice_populate 1 user:7 58 {\"id\":7} 1000   60000 0 2000 0 7000\n"
+	    "sluice_invalidate 1 user:8 9 row 60000 2000 7000\n");
 	cache_rig_close(&f);
 }
 
@@ -139,6 +141,46 @@ it_is_told_when_the_row_was_read_by_the_clock_of_the_cache(void **state)
 	clock_fake(-1);
 }
 
+static bool
+is_reloaded(const char *answer)
+{
+	struct row_now now = { .value = STR("{}"), .version = 58 };
+	struct entry entry = { 0 };
+	struct change change = { .has_version = true, .version = 57 };
+	struct refresh_ring *ring = refresh_ring_new();
+	const struct config_table *table;
+	struct cache_rig f;
+	struct touched *row;
+	struct err err;
+	struct str key;
+	bool told;
+
+	cache_rig_open_mode(&f, MODE_POPULATE, templates, 1);
+	f.config_table.refresh.on_invalidate = true;
+	f.config_table.refresh.template = f.written;
+	f.server.call_answer = answer;
+	f.cache->reloads = ring;
+	row = cache_rig_touch(&f, "7");
+	cache_rig_add(row, &change, &entry);
+	row->now = &now;
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	told = refresh_ring_next(ring, &table, &key);
+	assert_true(!told || str_equal(key, STR("user:7")));
+	cache_rig_close(&f);
+	refresh_ring_free(&ring);
+	return told;
+}
+
+static void
+the_refresher_hears_of_a_row_that_was_not_written(void **state)
+{
+	(void)state;
+	assert_false(is_reloaded("+OK\r\n"));
+	assert_true(is_reloaded("+ABSENT\r\n"));
+	assert_true(is_reloaded("+LATE\r\n"));
+	assert_true(is_reloaded("+BUSY\r\n"));
+}
+
 int
 main(void)
 {
@@ -147,6 +189,7 @@ main(void)
 		cmocka_unit_test(the_row_that_stands_for_a_whole_table_is_none),
 		cmocka_unit_test(what_was_read_is_written_unless_it_is_older_than_what_is_told),
 		cmocka_unit_test(a_row_that_was_read_is_told_and_another_invalidated),
+		cmocka_unit_test(the_refresher_hears_of_a_row_that_was_not_written),
 		cmocka_unit_test(it_is_told_when_the_row_was_read_by_the_clock_of_the_cache),
 	};
 

@@ -226,6 +226,24 @@ a_column_that_is_missing_is_refused_by_name(void **state)
 	assert_missing(take(FORMAT_DEBEZIUM, ROW("\"b\"", "\"x\"")), "has no row before");
 }
 
+/* DMS' ColumnFilter is pk-only unless it is set, and NULLs are left out unless that is. */
+static void
+what_dms_leaves_out_of_the_row_before_may_have_changed(void **state)
+{
+#define DMS_UPDATE(before)                                                                   \
+	"{\"data\":{\"id\":1,\"team\":\"b\",\"u\":7,\"day\":\"2020-07-17\",\"name\":\"x\"}," \
+	"\"before-image\":{\"id\":1" before "},\"metadata\":{\"record-type\":\"data\","      \
+	"\"operation\":\"update\",\"schema-name\":\"shop\",\"table-name\":\"users\"}}"
+	(void)state;
+	assert_missing(take(FORMAT_DMS, DMS_UPDATE("")), "names column team, which the row before");
+	assert_keys(take(FORMAT_DMS, DMS_UPDATE(",\"u\":7")),
+	    "user:1 name:1 user:1 team:b name:1 u:7:2020-07-17 ");
+	assert_keys(take(FORMAT_DMS,
+			DMS_UPDATE(",\"u\":7,\"team\":\"b\",\"name\":\"x\",\"day\":\"2020-07-"
+				   "17\"")),
+	    "user:1 team:b u:7:2020-07-17 user:1 team:b u:7:2020-07-17 ");
+}
+
 static void
 without_a_row_before_when_restricts_nothing(void **state)
 {
@@ -288,6 +306,7 @@ main(void)
 		cmocka_unit_test(when_restricts_a_key_to_changes_of_its_columns),
 		cmocka_unit_test(a_change_of_the_key_touches_all_keys_of_both_rows),
 		cmocka_unit_test(a_column_that_is_missing_is_refused_by_name),
+		cmocka_unit_test(what_dms_leaves_out_of_the_row_before_may_have_changed),
 		cmocka_unit_test(without_a_row_before_when_restricts_nothing),
 		cmocka_unit_test(an_update_that_raised_no_version_is_known_by_its_row_before),
 	};

@@ -99,6 +99,42 @@ another_epoch_knows_nothing_of_before(void **state)
 	assert_true(stream_keep_place(&kept, 2, 2500, 1000, at(60), &place));
 }
 
+/* Under steady writes something grows old at every look. */
+static void
+what_is_too_much_goes_also_while_something_grows_old(void **state)
+{
+	struct stream_held held = { at(10), 1000, 200000 };
+	struct position aged = at(20);
+	struct stream_trim trim = stream_keep_trim(&held, 100000, at(500), &aged);
+
+	(void)state;
+	assert_true(trim.aged);
+	assert_int_equal(trim.place.major, 20);
+	assert_in_range(trim.excess, 520, 522);
+	trim = stream_keep_trim(&held, 100000, at(500), NULL);
+	assert_false(trim.aged);
+	assert_in_range(trim.excess, 520, 522);
+	trim = stream_keep_trim(&held, 300000, at(500), &aged);
+	assert_true(trim.aged);
+	assert_int_equal(trim.excess, 0);
+}
+
+static void
+nothing_beyond_the_bound_goes(void **state)
+{
+	struct stream_held held = { at(10), 1000, 200000 };
+	struct position aged = at(600);
+	struct stream_trim trim = stream_keep_trim(&held, 100000, at(500), &aged);
+
+	(void)state;
+	assert_true(trim.aged);
+	assert_int_equal(trim.place.major, 500);
+	assert_int_equal(trim.excess, 0); /* all that may go goes by age */
+	trim = stream_keep_trim(&held, 100000, at(10), &aged);
+	assert_false(trim.aged);
+	assert_int_equal(trim.excess, 0);
+}
+
 int
 main(void)
 {
@@ -109,6 +145,8 @@ main(void)
 		cmocka_unit_test(at_rest_only_the_witness_stays_once_keep_has_gone_by),
 		cmocka_unit_test(a_ledger_that_went_back_begins_anew),
 		cmocka_unit_test(too_many_bytes_let_the_oldest_go_by_their_number),
+		cmocka_unit_test(what_is_too_much_goes_also_while_something_grows_old),
+		cmocka_unit_test(nothing_beyond_the_bound_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

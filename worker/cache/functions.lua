@@ -16,7 +16,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_fill_none` | `KEY token floor ttl [jitter=10] [stale_for=0]` | as `sluice_fill`, for "there is no such row" |
 | `sluice_invalidate` | `KEY version [kind=row] [marker=60000] [marker_absent=2000] [quarantine=5000] [before] [lower=1] [log] [at]` | `NEW` (removed, or nothing was there); `KEPT` (the value is as new, or was put and is settled); `SAME` (told before); `OLD` (a newer one was told before) |
 | `sluice_put` | `KEY STREAM version base payload ttl max_backlog group field value...` | `OK id` (the value is there, the write is in STREAM); `FULL lag` (nothing was done: more than max_backlog entries wait for group); `OLD version` (nothing was done: the entry knows of a version above base) |
-| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000] [read_at=0]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same); `LATE` (the row was read longer than marker_absent, at least 2 s, before now: the same) |
+| `sluice_populate` | `KEY version payload ttl [jitter=10] [stale_for=0] [marker=60000] [always=0] [marker_absent=2000] [read_at=0] [quarantine=5000]` | `OK`; `OLD`; `ABSENT` (nothing was there and always is 0: invalidated instead); `BUSY` (no fill before the quarantine is over: the same); `LATE` (the row was read longer ago than the least of marker, marker_absent and quarantine, but at least 2 s: the same) |
 | `sluice_refresh` | `KEY stamp version payload ttl [jitter=10] [stale_for=0]` | `OK`; `OLD`; `CHANGED` (another value, or none) |
 | `sluice_lease` | `KEY [lease=10000] [most=0]` | for a refresher: `LOAD token stamp version` (no more than `most` ms are left of the value, which stays; you load); `FRESH ms` (so many are left, -1 for ever); `WAIT ms` (another loads); `ABSENT` |
 | `sluice_release` | `KEY token` | `OK` (the lease is given back); `LEASE_LOST` |
@@ -25,7 +25,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_untag` | `KEY until member...` | how many members left the set KEY; none once the server's time in µs is at `until` |
 | `sluice_generation` | `KEY [ttl=0]` | the generation, set to the server's time in µs where there is none |
 | `sluice_generation_raise` | `KEY [ttl=0]` | the new generation; nil where there is none (the next reader's is newer than any before) |
-| `sluice_version` | no key | `1.3` |
+| `sluice_version` | no key | `1.4` |
 
 version: the row's, 0 to 18446744073709551615.  Where the row has none: the floor of LOAD for
 sluice_fill, the version that sluice_get gave for sluice_refresh; '' for sluice_invalidate, the
@@ -52,7 +52,7 @@ A fill of a row's version is OLD where places are known; readers of such rows fi
 The key's TTL is the longest of what it holds.  A payload that anyone may read without a function is
 in `p`; it may be over its time.
 ]]
-local MINOR = '1.3'
+local MINOR = '1.4'
 local NONE = '000000000000000000000'
 -- what is missing in front of a number of so many digits
 local ZEROS = { '0000000000000000000', '000000000000000000', '00000000000000000', '0000000000000000',
@@ -336,37 +336,40 @@ local function settle(key, version, m, before, lower, marker)
 	return rest and KEPT or NEW
 end
 
+-- The key outlives the quarantine.
+local function beyond(q, marker)
+	return q and max(marker, number(q) - floor(now_us() / 1000)) or marker
+end
+
+-- A value that was put is gone; what it leaves doesn't live for ever, as it may have.
+local function remove_put(key, marker)
+	remove(key, true, true, true)
+	if call('PTTL', key) == -1 then lasts(key, beyond(call('HMGET', key, 'q')[1], marker)) end
+	return NEW
+end
+
 -- Of several that are refused together the highest is told; a value that was put later was computed
 -- from one that is refused.
-local function refuse_put(key, version)
+local function refuse_put(key, version, marker)
 	local b = call('HMGET', key, 'b')[1]
-	if b and b <= version then
-		remove(key, true, true, true)
-		return NEW
-	end
+	if b and b <= version then return remove_put(key, marker) end
 	if b then call('HSET', key, 'c', '') end
 	return SAME
 end
 
 -- Someone else's write that is told behind a newer one: a value that was put from an older one lacks it.
-local function is_late(key, version, b, o)
+local function is_late(key, version, b, o, marker)
 	if not o or version <= o then return OLD end
 	if b then
 		call('HSET', key, 'c', '')
 		return OLD
 	end
-	remove(key, true, true, true)
-	return NEW
+	return remove_put(key, marker)
 end
 
 -- Is the marker that is there one of a key that wasn't?  Those live shorter.
 local function is_absent(key, marker_absent)
 	return call('PTTL', key) <= marker_absent
-end
-
--- The key outlives the quarantine.
-local function beyond(q, marker)
-	return q and max(marker, number(q) - floor(now_us() / 1000)) or marker
 end
 
 -- A value that was filled with a floor is never above the marker.
@@ -404,7 +407,7 @@ local function invalidate(key, args)
 	local version = version_of(text, kind)
 	local before = args[6] and args[6] ~= '' and version_of(args[6], '1') or nil
 	local lower = whole(args[7], 1, 1e9, 'lower')
-	if args[2] == 'refused' then return refuse_put(key, version) end
+	if args[2] == 'refused' then return refuse_put(key, version, marker) end
 	local log = args[8] or ''
 	local known = call('HMGET', key, 'm', 'w', 't', 'q', 'r', 'b', 'g')
 	local m, w, t, q, r, b, g = known[1], known[2], known[3], known[4], known[5], known[6], known[7]
@@ -417,7 +420,7 @@ local function invalidate(key, args)
 	if g then return invalidate_unversioned(key, quarantine) end
 	if m then
 		if m == version then return SAME end
-		if m > version then return is_late(key, version, b, call('HMGET', key, 'o')[1]) end
+		if m > version then return is_late(key, version, b, call('HMGET', key, 'o')[1], marker) end
 	elseif not (w or t or q) then
 		if marker_absent == 0 then return NEW end -- no key, no lease: nothing older can be filled
 		demand_absent(key)
@@ -448,17 +451,19 @@ local function populate(key, args)
 	local always = whole(args[7], 0, 1, 'always') == 1
 	local marker_absent = whole(args[8], 2000, YEARS, 'marker_absent')
 	local read_at = whole(args[9], 0, 1e15, 'read_at')
+	local quarantine = whole(args[10], 5000, YEARS, 'quarantine')
 	local version = version_of(text or '', '1')
 	if not payload then fail('payload is missing') end
 	local m, r, w, t, q, b, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o', 'g'))
 	local us = now_us()
 	if g then
-		invalidate_unversioned(key, 5000)
+		invalidate_unversioned(key, quarantine)
 		return { ok = 'BUSY' }
 	end
 	local busy = not is_over(q, us) or (b and version < b)
-	-- whoever told a newer one after that may have left a marker that lived no longer
-	local late = read_at > 0 and floor(us / 1000) - read_at > max(marker_absent, 2000)
+	-- whoever told a newer one after that may have left something that lived no longer
+	local remembered = max(2000, min(marker, marker_absent, quarantine))
+	local late = read_at > 0 and floor(us / 1000) - read_at > remembered
 	if not (m or w or t or q) then demand_absent(key) end
 	-- where nothing is written a reader that loads must be told all the same
 	local known = w or (m and not is_absent(key, marker_absent))
@@ -466,7 +471,7 @@ local function populate(key, args)
 		invalidate(key, { text, 'row', args[6] or '', args[8] or '' })
 		return { ok = busy and 'BUSY' or late and 'LATE' or 'ABSENT' }
 	end
-	if version < higher(r, m) then return is_late(key, version, b, o) end
+	if version < higher(r, m) then return is_late(key, version, b, o, marker) end
 	call('HSET', key, 'm', version)
 	lasts(key, max(1, marker))
 	return store(key, version, payload, life, w, us)
@@ -642,7 +647,7 @@ offer('sluice_fill', fill, 6)
 offer('sluice_fill_none', fill_none, 5)
 offer('sluice_invalidate', invalidate, 9, 'allow-oom')
 offer('sluice_put', put, 1000, nil, 2)
-offer('sluice_populate', populate, 9)
+offer('sluice_populate', populate, 10)
 offer('sluice_refresh', refresh, 6)
 offer('sluice_lease', lease, 2)
 offer('sluice_release', release, 1)

@@ -116,13 +116,15 @@ take_lease(struct refresh_step *s, struct refresh_item *i, const struct redis_re
 		item_look_again(i,
 		    reply_number(reply, 1) < LOOK_AGAIN_MS ? reply_number(reply, 1) + 1 :
 							     LOOK_AGAIN_MS);
-	} else if (str_equal(what, STR("ABSENT")) && s->versioned &&
-	    (i->reload || i->of == &s->t->warm)) {
-		i->fill = true;
 	} else {
+		/* or what is loaded is given up to keep a value that isn't there */
+		state->expires_ms = state->lent_ms = 0;
+		i->fill = str_equal(what, STR("ABSENT")) && s->versioned &&
+		    (i->reload || i->of == &s->t->warm);
+		if (i->fill)
+			return;
 		if (was_lost)
 			COUNT(s->r->counters.lost, 1);
-		state->expires_ms = state->lent_ms = 0;
 		item_look_again(i, LOOK_AGAIN_MS / 2);
 	}
 }
@@ -300,7 +302,7 @@ take_written(struct refresh_step *s, struct refresh_item *i, const struct redis_
 	state->reload = false;
 	if (!i->found) {
 		item_look_again(i, 10 * LOOK_AGAIN_MS);
-		state->expires_ms = 0;
+		state->expires_ms = state->lent_ms = 0;
 	} else if (str_equal(what, STR("OK"))) {
 		COUNT(s->r->counters.loaded, 1);
 		COUNT(s->r->counters.tables[s->t->index].loaded, 1);

@@ -1,7 +1,6 @@
 #include "worker/cache/round.h"
 
 #include "common/log.h"
-#include "worker/cache/refresh_ring.h"
 #include "worker/cache/tag.h"
 #include "worker/read_back.h"
 
@@ -144,10 +143,10 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	const struct config_template *t = expected->template;
 	struct expected told_key = *expected;
 	bool by_place = !told->unversioned && told->log.len > 0;
+	bool tells_before = !told->unversioned && !by_place && told->before > 0;
 	struct call call = { 0 };
 
-	if (r->cache->reloads != NULL && expected->table->refresh.on_invalidate &&
-	    expected->table->refresh.template == t)
+	if (round_reloads(r, expected))
 		told_key.member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
 	if (told->unversioned)
@@ -156,7 +155,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_number(&call, told->version);
 	add_word(&call, told->deleted ? STR("deleted") : STR("row"));
 	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
-	    t->quarantine_ms != QUARANTINE_MS || told->before > 0 || by_place) {
+	    t->quarantine_ms != QUARANTINE_MS || tells_before || by_place) {
 		add_number(&call, (uint64_t)t->marker_ms);
 		add_number(&call, (uint64_t)t->marker_absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
@@ -166,7 +165,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 		add_word(&call, STR(""));
 		add_word(&call, told->log);
 		add_number(&call, told->at_ms);
-	} else if (told->before > 0) {
+	} else if (tells_before) {
 		add_number(&call, told->before);
 		if (told->lower > 1)
 			add_number(&call, told->lower);
@@ -213,8 +212,9 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	add_number(&call, (uint64_t)t->marker_ms);
 	add_number(&call, t->populate_always);
 	add_number(&call, (uint64_t)t->marker_absent_ms);
-	if (r->clock.known)
-		add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
+	add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
+	if (t->quarantine_ms != QUARANTINE_MS)
+		add_number(&call, (uint64_t)t->quarantine_ms);
 	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }
@@ -501,13 +501,6 @@ count_answer(struct round *r, struct str answer)
 			COUNT(counters->invalidation_answers[i], 1);
 }
 
-static void
-wake_refresh(struct round *r, const struct expected *e, struct str answered)
-{
-	if (e->member.len > 0 && !str_equal(answered, STR("KEPT")))
-		refresh_ring_put(r->cache->reloads, e->table, e->member);
-}
-
 static int
 fail(const struct redis_reply *reply, struct err *err)
 {
@@ -544,6 +537,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		}
 		if (r->cache->counters != NULL)
 			COUNT(r->cache->counters->populated, str_equal(reply->text, STR("OK")));
+		round_reload(r, e, reply->text);
 		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_REFUSED:
@@ -560,7 +554,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		if (!mode_is_versioned(e->template->mode))
 			return round_announce_all(r, e, err);
 		count_answer(r, reply->text);
-		wake_refresh(r, e, reply->text);
+		round_reload(r, e, reply->text);
 		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_TIME:

@@ -124,6 +124,10 @@ const struct verify_told *round_check(struct round *r, const struct expected *ex
 /* It was answered. */
 void round_checked(struct round *r, const struct expected *e);
 
+/* Does the refresher hear of the key (on_invalidate: reload)?  It does, if the answer leaves no value. */
+bool round_reloads(const struct round *r, const struct expected *e);
+void round_reload(struct round *r, const struct expected *e, struct str answered);
+
 /* Announce all keys that this answer was about. */
 int round_announce_all(struct round *r, const struct expected *e, struct err *err);
 /* The same for an answer to a versioned one: an older one is news to nobody; one told before is where

@@ -55,8 +55,10 @@ command_run(const struct command_line *line)
 	bool good = config_load(&config, line->words[0], &problems) == 0;
 	int code = EXIT_CODE_CONFIG;
 
-	if (good)
+	if (good) {
 		log_init((enum log_level)config.log_level, (enum log_format)config.log_format);
+		log_never_wait();
+	}
 	show_problems(&problems, good);
 	config_problems_deinit(&problems);
 	if (good && check_kafka_settings(&config))

@@ -164,7 +164,7 @@ time_value(const struct logical_name *logical, yyjson_val *given, struct arena *
 		fits = epoch_duration_text(count, logical->per_second, arena, &text);
 	else
 		fits = epoch_moment_text(count, logical->per_second, arena, &text);
-	return fits ? fine(value, VALUE_TEXT, text) : CONNECT_OTHER;
+	return fits ? fine(value, VALUE_TEXT, text) : CONNECT_RANGE;
 }
 
 static enum connect_result

@@ -24,6 +24,7 @@ yyjson_val *connect_types_find(struct connect_types *types, struct str name);
 enum connect_result {
 	CONNECT_FINE,
 	CONNECT_OTHER,	 /* the value isn't one of this type */
+	CONNECT_RANGE,	 /* it is, but no column has such a time */
 	CONNECT_TOO_DEEP /* nested deeper than JSON_NESTING_MAX */
 };
 

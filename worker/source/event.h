@@ -26,12 +26,14 @@ struct message {
 	const struct field *headers;
 	size_t header_count;
 	struct schema_memory *schemas; /* NULL: none is kept */
+	bool no_origin;		       /* nobody asks where in the source's log an event stands */
+	bool rows_alone; /* nobody asks for the key of an event whose rows are there */
 };
 
 enum event_kind {
 	EVENT_ROW,
 	EVENT_TRUNCATE, /* the whole table was emptied */
-	EVENT_DROP,	/* the whole table is gone */
+	EVENT_DROP,	/* the whole table is gone; where none is named, all of the database */
 	EVENT_TOMBSTONE,
 	EVENT_HEARTBEAT,
 	EVENT_TRANSACTION,
@@ -48,6 +50,7 @@ struct image {
 	struct field *fields;
 	size_t count;
 	bool there;
+	bool flattened; /* names beginning with __ may be Debezium's, or columns */
 	enum change_origin origin;
 };
 

@@ -1,3 +1,5 @@
+#include "worker/source/enum_text.h"
+#include "worker/source/event_ddl.h"
 #include "worker/source/event_row.h"
 #include "worker/source/json_tree.h"
 #include "worker/source/looks_like.h"
@@ -5,7 +7,8 @@
 /*
  * Canal's flat messages: {database, table, type, isDdl, data: [rows], old: [changed columns], pkNames}.
  * One message may hold several rows.  All values are texts; those of binary columns have one
- * character a byte (ISO 8859-1).
+ * character a byte (ISO 8859-1), and those of ENUM and SET columns are the binlog's numbers, which
+ * only mysqlType explains.
  */
 
 /* One message is one transaction, whole: it must fit a batch. */
@@ -15,6 +18,7 @@ struct canal {
 	struct entry *entry;
 	struct arena *arena;
 	yyjson_val *root;
+	yyjson_val *types; /* mysqlType, where it has an ENUM or SET; else NULL */
 	struct events *events;
 };
 
@@ -32,16 +36,77 @@ take_op(struct str type, enum event_op *op)
 	return true;
 }
 
-/* TRUNCATE and ERASE (drop table) concern the whole table; the rest are definitions. */
+/* What is no row.  EVENT_ROW: no type that Canal (or TiCDC, which writes its format) has. */
+static enum event_kind
+kind_of(struct str type, bool is_ddl)
+{
+	static const struct {
+		const char *type;
+		enum event_kind kind;
+	} kinds[] = { { "TRUNCATE", EVENT_TRUNCATE }, { "ERASE", EVENT_DROP },
+		{ "CREATE", EVENT_SCHEMA }, { "ALTER", EVENT_SCHEMA }, { "RENAME", EVENT_SCHEMA },
+		{ "CINDEX", EVENT_SCHEMA }, { "DINDEX", EVENT_SCHEMA }, { "QUERY", EVENT_SCHEMA },
+		{ "GTID", EVENT_TRANSACTION }, { "XACOMMIT", EVENT_TRANSACTION },
+		{ "XAROLLBACK", EVENT_TRANSACTION }, { "MHEARTBEAT", EVENT_HEARTBEAT },
+		{ "TIDB_WATERMARK", EVENT_HEARTBEAT } };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (str_equal(type, str_of(kinds[i].type)))
+			return kinds[i].kind;
+	}
+	return is_ddl ? EVENT_SCHEMA : EVENT_ROW;
+}
+
+/* TRUNCATE and ERASE (drop table) concern the whole table; the other definitions need none. */
 static int
-decode_ddl(struct canal *c, struct str type)
+decode_other(struct canal *c, struct str type)
 {
 	struct event *event = c->events->list;
 
-	event->kind = str_equal(type, STR("TRUNCATE")) ? EVENT_TRUNCATE :
-	    str_equal(type, STR("ERASE"))	       ? EVENT_DROP :
-							 EVENT_SCHEMA;
+	event->kind = kind_of(type, yyjson_is_true(yyjson_obj_get(c->root, "isDdl")));
 	event->detail = type;
+	if (event->kind == EVENT_ROW)
+		return event_refuse(c->entry, c->arena, "type is none that Canal writes");
+	if (event->kind == EVENT_SCHEMA && ddl_drops_database(json_tree_member(c->root, "sql"))) {
+		event->kind = EVENT_DROP;
+		event->table = (struct str){ NULL, 0 };
+	} else if ((event->kind == EVENT_TRUNCATE || event->kind == EVENT_DROP) &&
+	    event->table.len == 0)
+		return event_refuse(c->entry, c->arena, "database or table is missing");
+	return 0;
+}
+
+static yyjson_val *
+types_to_look_up(yyjson_val *root)
+{
+	yyjson_val *types = yyjson_obj_get(root, "mysqlType"), *name, *type;
+	size_t i, count;
+
+	if (!yyjson_is_obj(types))
+		return NULL;
+	yyjson_obj_foreach(types, i, count, name, type)
+	{
+		if (enum_is_type(json_tree_as_text(type)))
+			return types;
+	}
+	return NULL;
+}
+
+/* The columns of a row, numbers of members by their names. */
+static int
+take_row(struct canal *c, yyjson_val *row, struct image *image)
+{
+	if (event_row(c->entry, c->arena, row, ORIGIN_CANAL, image) < 0)
+		return -1;
+	for (size_t i = 0; i < image->count && c->types != NULL; i++) {
+		struct field *field = &image->fields[i];
+		yyjson_val *type = yyjson_obj_getn(c->types, field->name.data, field->name.len);
+
+		if ((field->value.kind == VALUE_TEXT || field->value.kind == VALUE_NUMBER) &&
+		    enum_number_text(json_tree_as_text(type), field->value.text, c->arena,
+			&field->value.text))
+			field->value.kind = VALUE_TEXT;
+	}
 	return 0;
 }
 
@@ -51,13 +116,13 @@ decode_row(struct canal *c, struct event *event, yyjson_val *data, yyjson_val *o
 	struct image *row = event->op == EVENT_DELETE ? &event->before : &event->after;
 
 	event->kind = EVENT_ROW;
-	if (event_row(c->entry, c->arena, data, ORIGIN_CANAL, row) < 0)
+	if (take_row(c, data, row) < 0)
 		return -1;
 	if (row->count == 0)
 		return event_refuse(c->entry, c->arena, "a row without columns");
 	if (event->op == EVENT_UPDATE && yyjson_is_obj(old)) {
 		event->before_is_partial = true;
-		if (event_row(c->entry, c->arena, old, ORIGIN_CANAL, &event->before) < 0)
+		if (take_row(c, old, &event->before) < 0)
 			return -1;
 	}
 	event_key(c->arena, yyjson_obj_get(c->root, "pkNames"), row, &event->key);
@@ -79,6 +144,7 @@ decode_rows(struct canal *c, enum event_op op)
 		return entry_refuse(c->entry, c->arena, REASON_BAD_EVENT,
 		    "the message has %zu rows; at most %d commit together", count, ROWS_MAX);
 	common.op = op;
+	c->types = types_to_look_up(c->root);
 	c->events->list = arena_alloc(c->arena, count * sizeof(*c->events->list));
 	c->events->count = count;
 	yyjson_arr_iter_init(data, &rows);
@@ -106,10 +172,10 @@ decode_root(struct canal *c)
 	event->db = json_tree_member(c->root, "database");
 	event->table = json_tree_member(c->root, "table");
 	event->origin.gtid = json_tree_member(c->root, "gtid");
+	if (yyjson_is_true(yyjson_obj_get(c->root, "isDdl")) || !take_op(type, &op))
+		return decode_other(c, type);
 	if (event->db.len == 0 || event->table.len == 0)
 		return event_refuse(c->entry, c->arena, "database or table is missing");
-	if (yyjson_is_true(yyjson_obj_get(c->root, "isDdl")) || !take_op(type, &op))
-		return decode_ddl(c, type);
 	return decode_rows(c, op);
 }
 
@@ -118,7 +184,7 @@ canal_decode(struct entry *entry, struct arena *arena, const struct message *mes
     struct events *events)
 {
 	struct event *event = arena_zalloc(arena, sizeof(*event));
-	struct canal c = { entry, arena, NULL, events };
+	struct canal c = { entry, arena, NULL, NULL, events };
 	yyjson_doc *doc;
 	int status;
 

@@ -1,6 +1,7 @@
 #include "common/err.h"
 #include "worker/source/connect_value.h"
 #include "worker/source/event.h"
+#include "worker/source/event_ddl.h"
 #include "worker/source/json_tree.h"
 #include "worker/source/looks_like.h"
 #include "worker/source/schema_memory.h"
@@ -63,6 +64,40 @@ open_wrapped(struct decoding *d, struct str text, const char *what, struct wrapp
 	return w->doc != NULL;
 }
 
+static bool
+begins_with(struct str name, const char *text)
+{
+	return name.len >= strlen(text) && memcmp(name.data, text, strlen(text)) == 0;
+}
+
+/* Debezium's own: the sign of a deleted row that was flattened, and what ByLogicalTableRouter adds to
+ * keys. */
+static bool
+is_no_column(struct str name, bool flat)
+{
+	return (flat && str_equal(name, STR("__deleted"))) || begins_with(name, "__dbz__");
+}
+
+/* What stands for a large value that a database's log doesn't repeat: plain, in base64, hexadecimal, a
+ * list.  The column is as good as missing. */
+static bool
+is_unavailable(const struct value *value)
+{
+#define UNAVAILABLE "__debezium_unavailable_value"
+	static const struct str texts[] = { { UNAVAILABLE, sizeof(UNAVAILABLE) - 1 },
+		{ "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==", 40 },
+		{ "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565", 56 },
+		{ "[\"" UNAVAILABLE "\"]", sizeof(UNAVAILABLE) + 3 } };
+
+	if (value->text.len < texts[0].len || value->text.len > texts[2].len)
+		return false;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (str_equal(value->text, texts[i]))
+			return true;
+	}
+	return false;
+}
+
 /* One pass over the columns.  1: a value is not one of its type, and nothing of the schema holds. */
 static int
 take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
@@ -82,7 +117,7 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 
 		field->name = json_tree_text(name);
 		type = connect_types_find(&types, field->name);
-		if (flat && field->name.len > 2 && memcmp(field->name.data, "__", 2) == 0)
+		if (is_no_column(field->name, flat))
 			continue;
 		if (types.there && type == NULL)
 			return 1;
@@ -91,12 +126,16 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 			break;
 		case CONNECT_OTHER:
 			return 1;
+		case CONNECT_RANGE:
+			return entry_refuse(d->entry, d->arena, REASON_BAD_VALUE,
+			    "%s has a time outside the range of its type",
+			    name_shown(d->arena, field->name));
 		case CONNECT_TOO_DEEP:
 			return entry_refuse(d->entry, d->arena, REASON_BAD_JSON,
 			    "%s is nested deeper than %d", name_shown(d->arena, field->name),
 			    JSON_NESTING_MAX);
 		}
-		image->count++;
+		image->count += !is_unavailable(&field->value);
 	}
 	return 0;
 }
@@ -111,6 +150,7 @@ take_image(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat, s
 	int status;
 
 	image->there = true;
+	image->flattened = flat;
 	image->fields = arena_alloc(d->arena, yyjson_obj_size(row) * sizeof(*image->fields) + 1);
 	status = take_columns(d, row, schema, flat, image);
 	return status == 1 ? take_columns(d, row, NULL, flat, image) : status;
@@ -157,12 +197,10 @@ header(const struct message *message, const char *name)
 
 /* A change of the primary key is a delete, a tombstone and a create; only these headers tie them. */
 static int
-take_keys(struct decoding *d)
+take_moves(struct decoding *d)
 {
 	const struct field *other;
 
-	if (take_key(d, d->message->key, &d->event->key) < 0)
-		return -1;
 	other = header(d->message, "__debezium.newkey");
 	if (other != NULL && take_key(d, other->value.text, &d->event->new_key) < 0)
 		return -1;
@@ -182,6 +220,19 @@ source_member(struct source_members *of, struct str name)
 	switch (name.len) {
 	case 2:
 		return str_equal(name, STR("db")) ? &of->db : NULL;
+	case 5:
+		return str_equal(name, STR("table")) ? &of->table : NULL;
+	case 8:
+		return str_equal(name, STR("snapshot")) ? &of->snapshot : NULL;
+	default:
+		return NULL;
+	}
+}
+
+static yyjson_val **
+origin_member(struct source_members *of, struct str name)
+{
+	switch (name.len) {
 	case 3:
 		return str_equal(name, STR("pos")) ? &of->pos :
 		    str_equal(name, STR("row"))	   ? &of->row :
@@ -192,11 +243,7 @@ source_member(struct source_members *of, struct str name)
 		    str_equal(name, STR("gtid"))    ? &of->gtid :
 						      NULL;
 	case 5:
-		return str_equal(name, STR("table")) ? &of->table :
-		    str_equal(name, STR("ts_ms"))    ? &of->ts_ms :
-						       NULL;
-	case 8:
-		return str_equal(name, STR("snapshot")) ? &of->snapshot : NULL;
+		return str_equal(name, STR("ts_ms")) ? &of->ts_ms : NULL;
 	case 9:
 		return str_equal(name, STR("server_id")) ? &of->server_id : NULL;
 	case 10:
@@ -207,9 +254,25 @@ source_member(struct source_members *of, struct str name)
 }
 
 static void
-take_source(struct event *event, yyjson_val *source)
+take_origin(struct origin *origin, const struct source_members *of)
+{
+	origin->file = json_tree_as_text(of->file);
+	if (origin->file.len == 0)
+		origin->file = json_tree_as_text(of->change_lsn);
+	if (origin->file.len == 0)
+		origin->file = json_tree_as_text(of->lsn);
+	origin->pos = json_tree_as_number(of->pos);
+	origin->row = json_tree_as_number(of->row);
+	origin->gtid = json_tree_as_text(of->gtid);
+	origin->server_id = json_tree_as_number(of->server_id);
+	origin->at_ms = json_tree_as_number(of->ts_ms);
+}
+
+static void
+take_source(struct decoding *d, yyjson_val *source)
 {
 	struct source_members of = { 0 };
+	struct event *event = d->event;
 	size_t i, count;
 	yyjson_val *name, *given;
 
@@ -219,6 +282,8 @@ take_source(struct event *event, yyjson_val *source)
 	{
 		yyjson_val **member = source_member(&of, json_tree_text(name));
 
+		if (member == NULL && !d->message->no_origin)
+			member = origin_member(&of, json_tree_text(name));
 		if (member != NULL && *member == NULL)
 			*member = given;
 	}
@@ -226,16 +291,8 @@ take_source(struct event *event, yyjson_val *source)
 	event->table = json_tree_as_text(of.table);
 	event->snapshot = yyjson_is_true(of.snapshot) ||
 	    (yyjson_is_str(of.snapshot) && !json_tree_is(of.snapshot, "false"));
-	event->origin.file = json_tree_as_text(of.file);
-	if (event->origin.file.len == 0)
-		event->origin.file = json_tree_as_text(of.change_lsn);
-	if (event->origin.file.len == 0)
-		event->origin.file = json_tree_as_text(of.lsn);
-	event->origin.pos = json_tree_as_number(of.pos);
-	event->origin.row = json_tree_as_number(of.row);
-	event->origin.gtid = json_tree_as_text(of.gtid);
-	event->origin.server_id = json_tree_as_number(of.server_id);
-	event->origin.at_ms = json_tree_as_number(of.ts_ms);
+	if (!d->message->no_origin)
+		take_origin(&event->origin, &of);
 }
 
 static yyjson_val *
@@ -265,6 +322,10 @@ take_member(struct decoding *d, const struct wrapped *w, const char *name, yyjso
 {
 	if (row == NULL || yyjson_is_null(row))
 		return 0;
+	if (yyjson_is_str(row))
+		return bad_event(d,
+		    "before or after is a text, as of Debezium's connector for MongoDB; rows are "
+		    "read");
 	if (!yyjson_is_obj(row))
 		return bad_event(d, "before or after is not an object");
 	return take_image(d, row, schema_of_member(w->schema, name), false, image);
@@ -277,12 +338,11 @@ decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e
 
 	event->kind = EVENT_ROW;
 	event->op = op;
-	event->snapshot |= op == EVENT_READ;
+	/* some connectors leave the mark of a snapshot's last row on the change behind it */
+	event->snapshot = op == EVENT_READ || (event->snapshot && op == EVENT_CREATE);
 	if (take_member(d, w, "before", e->before, &event->before) < 0 ||
 	    take_member(d, w, "after", e->after, &event->after) < 0)
 		return -1;
-	if (op == EVENT_DELETE && !event->before.there && !event->key.there)
-		return bad_event(d, "a delete has neither a row before nor a key");
 	if (op != EVENT_DELETE && !event->after.there)
 		return bad_event(d, "a change that is no delete has no row after");
 	return 0;
@@ -293,7 +353,7 @@ decode_envelope(struct decoding *d, const struct wrapped *w, const struct envelo
 {
 	struct str op = json_tree_text(e->op);
 
-	take_source(d->event, e->source);
+	take_source(d, e->source);
 	if (str_equal(op, STR("c")))
 		return decode_row(d, w, e, EVENT_CREATE);
 	if (str_equal(op, STR("u")))
@@ -304,6 +364,7 @@ decode_envelope(struct decoding *d, const struct wrapped *w, const struct envelo
 		return decode_row(d, w, e, EVENT_READ);
 	if (str_equal(op, STR("t"))) {
 		d->event->kind = EVENT_TRUNCATE;
+		d->event->snapshot = false;
 		return 0;
 	}
 	if (str_equal(op, STR("m"))) {
@@ -314,17 +375,30 @@ decode_envelope(struct decoding *d, const struct wrapped *w, const struct envelo
 	return bad_event(d, "op is not one of c, u, d, r, t, m");
 }
 
+/*
+ * DROP TABLE a, b is one record a table, and `source` names both in each.  What a snapshot tells is how
+ * its tables are made (DROP TABLE IF EXISTS, CREATE TABLE): nothing was dropped then.
+ */
 static int
 decode_schema_change(struct decoding *d, yyjson_val *payload)
 {
 	struct event *event = d->event;
 	yyjson_val *first = yyjson_arr_get_first(yyjson_obj_get(payload, "tableChanges"));
+	struct str id = json_tree_member(first, "id");
 
-	take_source(event, yyjson_obj_get(payload, "source"));
+	take_source(d, yyjson_obj_get(payload, "source"));
 	event->detail = json_tree_member(first, "type");
-	event->kind = str_equal(event->detail, STR("DROP")) ? EVENT_DROP : EVENT_SCHEMA;
+	event->kind = EVENT_SCHEMA;
 	if (event->db.len == 0)
 		event->db = json_tree_member(payload, "databaseName");
+	if (event->snapshot)
+		return 0;
+	if (first == NULL && ddl_drops_database(json_tree_member(payload, "ddl"))) {
+		event->kind = EVENT_DROP;
+		event->table = (struct str){ NULL, 0 };
+	} else if (str_equal(event->detail, STR("DROP")) &&
+	    (ddl_table_id(id, d->arena, &event->db, &event->table) || event->table.len > 0))
+		event->kind = EVENT_DROP;
 	return 0;
 }
 
@@ -360,7 +434,11 @@ decode_flat(struct decoding *d, const struct wrapped *w)
 	event->origin.gtid = added_field(row, "__gtid", "__source_gtid");
 	if (take_image(d, row, w->schema, true, image) < 0)
 		return -1;
-	return image->count > 0 ? 0 : bad_event(d, "a row without columns");
+	for (size_t i = 0; i < image->count; i++) {
+		if (!begins_with(image->fields[i].name, "__"))
+			return 0;
+	}
+	return bad_event(d, "a row without columns");
 }
 
 /* {"ts_ms": …} and nothing but times */
@@ -398,7 +476,9 @@ is_envelope(yyjson_val *payload, struct envelope *e)
 		if (member != NULL && *member == NULL)
 			*member = given;
 	}
-	return yyjson_is_str(e->op) && (e->source != NULL || e->before != NULL || e->after != NULL);
+	/* a table may have columns of these names */
+	return yyjson_is_str(e->op) &&
+	    (yyjson_is_obj(e->source) || yyjson_is_obj(e->before) || yyjson_is_obj(e->after));
 }
 
 static int
@@ -441,6 +521,33 @@ is_nothing(struct str value)
 	return value.data == NULL || value.len == 0 || str_equal(value, STR("default"));
 }
 
+/* A row that is there says its key itself. */
+static bool
+asks_for_key(const struct decoding *d)
+{
+	const struct event *event = d->event;
+
+	if (!d->message->rows_alone || event->kind == EVENT_TOMBSTONE)
+		return true;
+	if (event->kind != EVENT_ROW || event->op == EVENT_CREATE || event->op == EVENT_READ)
+		return false;
+	return !event->before.there ||
+	    (event->op == EVENT_UPDATE && event->before.origin != event->after.origin);
+}
+
+static int
+take_keys(struct decoding *d)
+{
+	const struct event *event = d->event;
+
+	if (asks_for_key(d) && take_key(d, d->message->key, &d->event->key) < 0)
+		return -1;
+	if (event->kind == EVENT_ROW && event->op == EVENT_DELETE && !event->before.there &&
+	    !event->key.there)
+		return bad_event(d, "a delete has neither a row before nor a key");
+	return take_moves(d);
+}
+
 int
 debezium_decode(struct entry *entry, struct arena *arena, const struct message *message,
     struct events *events)
@@ -452,14 +559,13 @@ debezium_decode(struct entry *entry, struct arena *arena, const struct message *
 
 	*events = (struct events){ event, 1 };
 	event->kind = EVENT_TOMBSTONE;
-	if (looks_like_binary(entry, arena, message->value, LOOKS_DEBEZIUM) < 0 ||
-	    take_keys(&d) < 0)
+	if (looks_like_binary(entry, arena, message->value, LOOKS_DEBEZIUM) < 0)
 		return -1;
 	if (is_nothing(message->value))
-		return 0;
+		return take_keys(&d);
 	if (!open_wrapped(&d, message->value, "the event", &wrapped))
 		return -1;
 	status = decode_payload(&d, &wrapped);
 	json_tree_close(wrapped.doc);
-	return status;
+	return status == 0 ? take_keys(&d) : status;
 }

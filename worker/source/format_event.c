@@ -103,6 +103,8 @@ decode_message(struct entry *entry, struct arena *arena, struct schema_memory *s
 	if (take_message(entry, arena, &message) < 0)
 		return -1;
 	message.schemas = schemas;
+	message.rows_alone = true;
+	message.no_origin = !entry->lane->source->wants_places;
 	switch (entry->lane->source->format) {
 	case FORMAT_DEBEZIUM:
 		return debezium_decode(entry, arena, &message, events);
@@ -191,6 +193,7 @@ take_fields(struct change *change, const struct image *image)
 	change->fields = image->fields;
 	change->field_count = image->count;
 	change->origin = image->origin;
+	change->flattened = image->flattened;
 }
 
 /* The key says which row; a nameless one that it is the source's own affair. */
@@ -241,6 +244,15 @@ make_change(struct entry *entry, struct arena *arena, const struct event *event,
 	return 0;
 }
 
+static struct change
+whole_table(struct entry *entry, const char *table)
+{
+	return (struct change){ .entry = entry,
+		.op = CHANGE_DELETE,
+		.table_name = str_of(table),
+		.whole_table = true };
+}
+
 /* The change says what may have to wait behind it.  Whether it may be done is resolve's to say. */
 static int
 take_whole_table(struct entry *entry, struct arena *arena, const struct event *event,
@@ -248,16 +260,62 @@ take_whole_table(struct entry *entry, struct arena *arena, const struct event *e
 {
 	entry->changes = arena_alloc(arena, sizeof(*entry->changes));
 	entry->change_count = 1;
-	entry->changes[0] = (struct change){ .entry = entry,
-		.op = CHANGE_DELETE,
-		.table_name = str_of(table),
-		.whole_table = true };
+	entry->changes[0] = whole_table(entry, table);
 	/* where nothing is written the templates say whether its keys can be told */
 	if (!entry->lane->source->write || entry->lane->source->allow_truncate)
 		return 0;
 	return entry_refuse(entry, arena, REASON_TRUNCATE,
 	    "the table %s was %s at its source; `truncate: allow` deletes its rows here, too",
 	    name_shown(arena, event->table), event->kind == EVENT_DROP ? "dropped" : "truncated");
+}
+
+/* Which of the source's tables may be of this database: those listed as db.t are, those listed as t
+ * may be.  *unsure: there are some of the latter. */
+static size_t
+tables_of_database(const struct config_source *source, struct str db, const char **tables,
+    bool *unsure)
+{
+	size_t count = 0;
+
+	*unsure = false;
+	for (size_t i = 0; i < source->table_count; i++) {
+		struct str listed = str_of(source->listed[i]), first = listed;
+		bool is_plain = memchr(listed.data, '.', listed.len) == NULL;
+
+		first.len = db.len < listed.len ? db.len : listed.len;
+		if (!is_plain && !(str_equal(first, db) && listed.data[db.len] == '.'))
+			continue;
+		*unsure |= is_plain;
+		tables[count++] = source->tables[i];
+	}
+	return count;
+}
+
+/* A dropped database is one of all its tables; where it isn't known whose the tables are, nothing is
+ * deleted. */
+static int
+take_whole_database(struct entry *entry, struct arena *arena, const struct event *event)
+{
+	const struct config_source *source = entry->lane->source;
+	const char **tables = arena_alloc(arena, (source->table_count + 1) * sizeof(*tables));
+	bool unsure;
+
+	entry->change_count = tables_of_database(source, event->db, tables, &unsure);
+	if (entry->change_count == 0) {
+		entry->passed = PASSED_UNLISTED;
+		return 0;
+	}
+	entry->changes = arena_alloc(arena, entry->change_count * sizeof(*entry->changes));
+	for (size_t i = 0; i < entry->change_count; i++)
+		entry->changes[i] = whole_table(entry, tables[i]);
+	if (!source->write || (source->allow_truncate && !unsure))
+		return 0;
+	return entry_refuse(entry, arena, REASON_TRUNCATE,
+	    "the database %s was dropped at its source; %s", name_shown(arena, event->db),
+	    source->allow_truncate ?
+		"whether the source's tables were in it is only known where they are listed as "
+		"db.table" :
+		"`truncate: allow` deletes the rows of its tables here, too");
 }
 
 /* All events of a message are of one kind and table. */
@@ -273,6 +331,8 @@ take_events(struct entry *entry, struct arena *arena, const struct events *event
 	entry->passed = is_delete ? NULL : passed_over(first);
 	if (entry->passed != NULL)
 		return 0;
+	if (first->kind == EVENT_DROP && first->table.len == 0)
+		return take_whole_database(entry, arena, first);
 	table = table_of(entry, first);
 	if (table == NULL)
 		entry->passed = PASSED_UNLISTED;

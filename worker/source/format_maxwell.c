@@ -8,6 +8,8 @@
  * numbers, binary columns base64, JSON columns objects.  A row too large for the producer comes
  * with its key alone and without `data`.
  */
+#define ENCRYPTED "the event is encrypted, which sluice doesn't read; set Maxwell's encrypt to none"
+
 struct maxwell {
 	struct entry *entry;
 	struct arena *arena;
@@ -81,6 +83,8 @@ take_images(struct maxwell *m)
 	yyjson_val *old = yyjson_obj_get(m->root, "old");
 	struct image *row = event->op == EVENT_DELETE ? &event->before : &event->after;
 
+	if (yyjson_is_obj(yyjson_obj_get(m->root, "encrypted")))
+		return event_refuse(m->entry, m->arena, ENCRYPTED);
 	if (!yyjson_is_obj(data) || yyjson_obj_size(data) == 0)
 		return event_refuse(m->entry, m->arena,
 		    "the event has no row (data); Maxwell leaves it out where a row is too large "
@@ -126,9 +130,12 @@ take_other(struct event *event, struct str type)
 		event->kind = EVENT_MARKER;
 	else if (str_equal(type, STR("heartbeat")))
 		event->kind = EVENT_HEARTBEAT;
-	else if (str_equal(type, STR("table-drop")) || str_equal(type, STR("database-drop")))
+	else if (str_equal(type, STR("table-drop")) && event->table.len > 0)
 		event->kind = EVENT_DROP;
-	else if (begins_with(type, "table-") || begins_with(type, "database-"))
+	else if (str_equal(type, STR("database-drop")) && event->db.len > 0) {
+		event->kind = EVENT_DROP;
+		event->table = (struct str){ NULL, 0 };
+	} else if (begins_with(type, "table-") || begins_with(type, "database-"))
 		event->kind = EVENT_SCHEMA;
 	else if (begins_with(type, "control"))
 		event->kind = EVENT_CONTROL;
@@ -149,6 +156,8 @@ decode_root(struct maxwell *m, const struct message *message)
 	event->db = json_tree_member(m->root, "database");
 	event->table = json_tree_member(m->root, "table");
 	take_position(event, m->root);
+	if (type.len == 0 && yyjson_is_obj(yyjson_obj_get(m->root, "encrypted")))
+		return event_refuse(m->entry, m->arena, ENCRYPTED);
 	if (!take_op(event, type))
 		return take_other(event, type) ?
 		    0 :

@@ -7,6 +7,9 @@
 /* The parser's tree is sixteen bytes a value: "[1,1,1…" is eight times its text. */
 #define TREE_BYTES_MAX ((size_t)32 << 20)
 
+/* Some producers begin a text with one; a reader may ignore it (RFC 8259, 8.1). */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
 /* A thread's trees live one after the other: the usual one has its place here, which stays warm. */
 static _Thread_local struct {
 	_Alignas(16) char bytes[32 * 1024];
@@ -62,6 +65,10 @@ json_tree_open(struct entry *entry, struct arena *arena, struct str given, const
 	yyjson_read_err problem;
 	yyjson_doc *doc;
 
+	if (given.len >= 3 && memcmp(given.data, BYTE_ORDER_MARK, 3) == 0) {
+		given.data += 3;
+		given.len -= 3;
+	}
 	if (given.len > 0)
 		memcpy(text, given.data, given.len);
 	memset(text + given.len, 0, YYJSON_PADDING_SIZE);

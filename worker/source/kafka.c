@@ -513,5 +513,6 @@ kafka_new(const struct config *config, int worker, bool writes)
 	k->news_tail = &k->news;
 	k->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	CHECK(k->event >= 0);
+	kafka_bound_heap(config);
 	return &k->source;
 }

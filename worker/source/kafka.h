@@ -25,7 +25,8 @@ struct kafka_lane {
 	bool wanted;		       /* by the request under way */
 	bool flows;		       /* not paused, and sought */
 	bool lost;	/* the place to fetch from isn't in the log: to be looked at */
-	bool truncated; /* the log ended before it: librdkafka saw another leader epoch */
+	bool truncated; /* the log lost its end: another leader epoch, or another record */
+	bool unproved;	/* the record at the position may be another than was written */
 	bool elsewhere; /* its place isn't in the log that is there, until an order says where */
 	bool settled;	/* its row is there: the notice board may speak of it */
 	struct position

@@ -241,7 +241,9 @@ look_for_gap(struct kafka_lane *kl, const struct ledger_row *row, const struct f
 	int64_t written = next_behind(row->position, facts);
 	int64_t next = kl->lane->source->write ? written : next_behind(kl->lane->answered, facts);
 
-	look->nothing_left = facts->first >= written && position_next_offset(row->done) < written;
+	look->nothing_left = facts->first >= written &&
+	    (position_next_offset(row->done) < written ||
+		position_compare(kl->lane->answered, row->position) < 0);
 	if (facts->first <= next)
 		return;
 	look->result = LOOK_GAP;
@@ -355,6 +357,7 @@ kafka_look(struct source *source, struct lane *lane, const struct ledger_row *ro
 	    is_another(lane, row->identity, look) || look_for_rollback(kl, row, &facts, look);
 	if (kl->elsewhere)
 		return 0;
+	kl->unproved = lane->source->write;
 	look_for_gap(kl, row, &facts, look);
 	if (lane->source->write && look_for_lost_commits(lane, row, &facts, look))
 		kl->told = -1;

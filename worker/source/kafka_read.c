@@ -92,13 +92,33 @@ seek(struct kafka *k, rd_kafka_topic_partition_list_t *list)
 	return code == RD_KAFKA_RESP_ERR__STATE ? begin_anew(k, list) : code;
 }
 
-/* From behind the lane's cursor, or where the log begins when that is gone. */
+/* Of the record that stands at the lane's position; 0: none of ours need stand there. */
+static uint64_t
+hash_written(const struct lane *lane)
+{
+	return checkpoints_hash_at(&lane->checkpoints, lane->position);
+}
+
+/* From behind the lane's cursor, or where the log begins when that is gone.  The record at the position
+ * is read once more if it wasn't seen since the lane was looked at (is_proof). */
 static void
 let_flow(struct kafka *k, struct kafka_lane *kl)
 {
 	int64_t from = position_next_offset(kl->lane->cursor);
-	rd_kafka_topic_partition_list_t *list = list_of(kl, from > kl->first ? from : kl->first);
-	rd_kafka_resp_err_t code = seek(k, list);
+	int64_t next = position_next_offset(kl->lane->position);
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t code;
+
+	/* set back to before all that is left: a look passes what is gone */
+	if (from < next && next <= kl->first) {
+		kl->lane->look_again = true;
+		return;
+	}
+	kl->unproved = kl->unproved && hash_written(kl->lane) != 0;
+	if (kl->unproved && from >= next)
+		from = next - 1;
+	list = list_of(kl, from > kl->first ? from : kl->first);
+	code = seek(k, list);
 
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
 		rd_kafka_resume_partitions(k->client, list);
@@ -109,7 +129,7 @@ let_flow(struct kafka *k, struct kafka_lane *kl)
 	if (position_compare(kl->at, kl->lane->cursor) != 0)
 		kl->end = -1; /* records may stand before it that are read again */
 	kl->at = kl->lane->cursor;
-	kl->elsewhere = false;
+	kl->elsewhere = kl->truncated = false;
 	kl->flows = code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -331,6 +351,29 @@ take(struct delivery *d, struct entry ***tail, struct kafka_lane *kl, const rd_k
 		kl->read_ms = e->at_ms;
 }
 
+/*
+ * Is it only read to compare it with what was written last?  A log that lost its end and grew past the
+ * lane's position while nobody read it holds another record there, and those before it may never have
+ * been read.  Where none is any more, retention or compaction took it, and that proves nothing.
+ */
+static bool
+is_proof(struct kafka *k, struct kafka_lane *kl, struct arena *a, const rd_kafka_message_t *m)
+{
+	struct position at = position_of_offset(m->offset);
+	int order = position_compare(at, kl->lane->position);
+
+	if (order < 0)
+		return false;
+	kl->unproved = false;
+	if (order > 0)
+		return false;
+	if (checkpoint_hash(entry_of(a, kl->lane, m)) != hash_written(kl->lane)) {
+		find_lost(k, kl, true);
+		return true;
+	}
+	return position_compare(at, kl->lane->cursor) <= 0;
+}
+
 struct taking {
 	struct delivery *d;
 	struct entry **tail;
@@ -345,6 +388,8 @@ take_message(struct kafka *k, struct taking *t, rd_kafka_message_t *m)
 
 	if (m->err != 0)
 		hear(k, m);
+	if (kl != NULL && kl->unproved && is_proof(k, kl, &t->d->arena, m))
+		kl = NULL;
 	if (kl != NULL && bytes_of(m) > (size_t)k->config->entry_max_bytes) {
 		refuse_large(k, kl, m, position_compare(kl->at, kl->lane->cursor) == 0);
 		kl = NULL;

@@ -2,6 +2,7 @@
 
 #include "worker/source/kafka_client.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,19 @@ within(int64_t n, int64_t least, int64_t most)
 	return n < least ? least : n > most ? most : n;
 }
 
+/* What a worker's client may fetch ahead. */
+static int64_t
+share_of(const struct config *config)
+{
+	return config->memory_bytes / 8 / config_worker_count(config);
+}
+
+static int64_t
+answer_bytes(const struct config *config)
+{
+	return within(share_of(config), 1048576, 52428800);
+}
+
 /*
  * What the client fetches ahead is a part of the worker's part of memory: its queue, one answer on its
  * way into it, and the records' own overhead.  What doesn't fit is asked for again at once and not a
@@ -74,15 +88,20 @@ within(int64_t n, int64_t least, int64_t most)
 static void
 set_memory(rd_kafka_conf_t *conf, const struct config *config)
 {
-	int64_t share = config->memory_bytes / 8 / config_worker_count(config);
-	int64_t answer = config->entry_max_bytes + 1024 * 1024;
+	int64_t share = share_of(config), largest = config->entry_max_bytes + 1024 * 1024;
 
 	set_number(conf, "queued.max.messages.kbytes", within(share / 1024, 512, 65536));
 	set_number(conf, "queued.min.messages", 20000);
 	set_number(conf, "fetch.queue.backoff.ms", 10);
 	set_number(conf, "max.partition.fetch.bytes", within(share / 2, 65536, 1048576));
-	set_number(conf, "fetch.max.bytes", within(share, 1048576, 52428800));
-	set_number(conf, "receive.message.max.bytes", within(answer, 100000000, 2147483647));
+	set_number(conf, "fetch.max.bytes", answer_bytes(config));
+	set_number(conf, "receive.message.max.bytes", within(largest, 100000000, 2147483647));
+}
+
+void
+kafka_bound_heap(const struct config *config)
+{
+	mallopt(M_MMAP_THRESHOLD, (int)within(answer_bytes(config) + 65536, 0, 32 << 20));
 }
 
 static void

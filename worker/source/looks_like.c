@@ -38,7 +38,8 @@ looks_like_binary(struct entry *entry, struct arena *arena, struct str value, en
 		return entry_refuse(entry, arena, REASON_WRONG_FORMAT,
 		    "the event looks like the text of a Connect struct; set %s",
 		    set_json[expected]);
-	if (strchr(" \t\r\n{[\"-0123456789tfnd", value.data[0]) != NULL)
+	if (strchr(" \t\r\n{[\"-0123456789tfnd", value.data[0]) != NULL ||
+	    begins_with(value, "\xef\xbb\xbf"))
 		return 0;
 	if ((unsigned char)value.data[0] < 0x20 || (unsigned char)value.data[0] >= 0x80)
 		return entry_refuse(entry, arena, REASON_WRONG_FORMAT,
@@ -107,7 +108,10 @@ looks_like_other(struct entry *entry, struct arena *arena, yyjson_val *root, enu
 		    set_json[expected]);
 	if (has(root, "_op") || has(root, "_table"))
 		return entry_refuse(entry, arena, REASON_WRONG_FORMAT,
-		    "the entry looks like one for sluice itself; set the source's format to json");
+		    "the entry looks like one for sluice itself; set the source's format to json%s",
+		    expected == LOOKS_DEBEZIUM ?
+			" (or ExtractNewRecordState's add.fields.prefix to __)" :
+			"");
 	for (enum looks looks = LOOKS_DEBEZIUM; looks <= LOOKS_DMS; looks++) {
 		if (looks != expected && is[looks](root))
 			return entry_refuse(entry, arena, REASON_WRONG_FORMAT,

@@ -65,3 +65,19 @@ stream_keep_excess(uint64_t length, uint64_t bytes, uint64_t bytes_max)
 	share = ((double)(bytes - bytes_max) + (double)NODE_BYTES) / (double)bytes;
 	return share >= 1 ? length : 1 + (uint64_t)((double)length * share);
 }
+
+struct stream_trim
+stream_keep_trim(const struct stream_held *held, uint64_t bytes_max, struct position bound,
+    const struct position *aged)
+{
+	struct stream_trim trim = { .place = bound };
+
+	if (aged != NULL && position_compare(*aged, bound) < 0)
+		trim.place = *aged;
+	trim.aged = aged != NULL && position_compare(held->first, trim.place) < 0;
+	if (bytes_max == 0 || position_compare(held->first, bound) >= 0 ||
+	    (trim.aged && position_compare(trim.place, bound) == 0))
+		return trim;
+	trim.excess = stream_keep_excess(held->length, held->bytes, bytes_max);
+	return trim;
+}

@@ -42,4 +42,24 @@ void stream_keep_forget(struct stream_keep *kept);
  */
 uint64_t stream_keep_excess(uint64_t length, uint64_t bytes, uint64_t bytes_max);
 
+struct stream_held {
+	struct position first;
+	uint64_t length, bytes;
+};
+
+/*
+ * What goes at one look: the oldest `excess`, none beyond the bound, then all before `place`.  Time says
+ * nothing about how many entries there are (a thousand may be of one millisecond), so what is too much
+ * goes by count.  Both at once: where something grows old at every look, what is too much would stay.
+ */
+struct stream_trim {
+	uint64_t excess; /* 0: nothing is too much, or it goes by age */
+	bool aged;
+	struct position place;
+};
+
+/* bytes_max 0: no limit.  Nothing beyond the bound goes; aged: all before it is old enough, may be NULL. */
+struct stream_trim stream_keep_trim(const struct stream_held *held, uint64_t bytes_max,
+    struct position bound, const struct position *aged);
+
 #endif

@@ -73,42 +73,33 @@ note_blocked(struct stream_lane *state, const struct lane *lane, const struct st
 	    "the stream grows until that group reads on or is destroyed", NULL);
 }
 
-/*
- * Queues the trim of what is old enough, else of what is too much.  Time says nothing about how many
- * entries there are (a thousand may be of one millisecond), so what is too much goes by count.  False:
- * nothing to trim.
- */
-static bool
-queue_trim(struct redis_stream *s, const struct stream_facts *facts, struct lane *lane)
+/* Queues the trims of what is old enough and of what is too much: how many. */
+static unsigned
+queue_trims(struct redis_stream *s, const struct stream_facts *facts, struct lane *lane)
 {
 	const struct stream_info *info = &facts->info;
-	const struct config *config = s->config;
+	struct stream_held held = { info->first, info->length, SEE(lane->stream_bytes) };
 	struct position place, bound = lane->done;
 	bool aged = stream_keep_place(&stream_lane(lane)->kept, lane->epoch, clock_ms(),
-	    config->keep_ms, lane->done, &place);
+	    s->config->keep_ms, lane->done, &place);
+	struct stream_trim trim;
 	char text[POSITION_TEXT];
-	uint64_t excess = 0;
 
 	if (!facts->groups.known || !info->has_first)
-		return false;
+		return 0;
 	if (facts->groups.others && position_compare(facts->groups.needed, bound) < 0)
 		bound = facts->groups.needed;
 	if (lane->again.on && position_compare(lane->again.at, bound) < 0)
 		bound = lane->again.at; /* its keys come first */
-	if (aged && position_compare(bound, place) < 0)
-		place = bound;
-	if (aged && position_compare(info->first, place) < 0) {
-		redis_queuef(s->control, "XTRIM %s MINID %s", lane->stream,
-		    position_text(place, text));
-		return true;
-	}
-	if (config->keep_bytes > 0 && position_compare(info->first, bound) < 0)
-		excess = stream_keep_excess(info->length, SEE(lane->stream_bytes),
-		    (uint64_t)config->keep_bytes);
-	if (excess > 0)
+	trim =
+	    stream_keep_trim(&held, (uint64_t)s->config->keep_bytes, bound, aged ? &place : NULL);
+	if (trim.excess > 0)
 		redis_queuef(s->control, "XTRIM %s MINID ~ %s LIMIT %llu", lane->stream,
-		    position_text(bound, text), (unsigned long long)excess);
-	return excess > 0;
+		    position_text(bound, text), (unsigned long long)trim.excess);
+	if (trim.aged)
+		redis_queuef(s->control, "XTRIM %s MINID %s", lane->stream,
+		    position_text(trim.place, text));
+	return (unsigned)(trim.excess > 0) + (unsigned)trim.aged;
 }
 
 /* When did the oldest pending change come?  Only where the stream's first entry isn't it. */
@@ -161,20 +152,23 @@ trim(struct redis_stream *s, struct lane *lane, struct stream_facts *facts, stru
 	const struct stream_lane *state = stream_lane(lane);
 	struct redis_reply *reply;
 	const struct redis_reply *info;
-	bool trims = queue_trim(s, facts, lane), cut = false;
+	unsigned trims = queue_trims(s, facts, lane);
+	bool cut = false;
 	bool asks = wants_oldest(state, lane, &facts->info);
 
-	if (trims)
+	if (trims > 0)
 		redis_queuef(s->control, "XINFO STREAM %s", lane->stream);
 	if (asks)
 		queue_oldest(s, lane);
-	if ((trims || asks) && control_send(s, 0, err) != 0)
+	if ((trims > 0 || asks) && control_send(s, 0, err) != 0)
 		return -1;
-	if (trims) {
+	for (unsigned i = 0; i < trims; i++) {
 		if (control_receive(s, &reply, err) != 0 || control_refused(s, reply, err) < 0)
 			return -1;
 		if (reply->type == REDIS_ERROR)
 			control_warn(WARN_TRIM, lane, reply, "goes on without trimming");
+	}
+	if (trims > 0) {
 		if (control_receive_entries(s, &info, &cut, err) != 0 ||
 		    control_refused(s, info, err) < 0)
 			return -1;

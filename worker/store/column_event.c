@@ -1,10 +1,11 @@
 #include "worker/store/column_event.h"
 
 #include "common/err.h"
+#include "worker/store/column_rules.h"
 #include "worker/store/epoch_text.h"
 #include "worker/store/value_text.h"
 
-#include <ctype.h>
+#include <stdlib.h>
 #include <yyjson.h>
 
 struct reading {
@@ -71,11 +72,28 @@ hex_decode(struct str s, struct arena *arena, struct str *out)
 	return s.len % 2 == 0;
 }
 
-static bool
-read_binary(struct reading *r, struct str text)
+/* 0x4142, as DMS writes some sources' bytes: without the prefix. */
+static struct str
+without_0x(struct str text)
 {
-	struct str bytes;
+	if (text.len < 2 || text.data[0] != '0' || (text.data[1] | 0x20) != 'x')
+		return text;
+	return (struct str){ text.data + 2, text.len - 2 };
+}
 
+static bool
+read_binary(struct reading *r, struct str text, enum change_origin origin)
+{
+	struct str plain = without_0x(text), bytes;
+
+	if (r->source->binary == BINARY_HEX)
+		text = plain;
+	else if (origin == ORIGIN_DMS && plain.len < text.len &&
+	    hex_decode(plain, r->arena, &bytes))
+		return refuse(r,
+		    "is binary and has a text that looks like hexadecimal; set `binary: hex` at "
+		    "its "
+		    "source");
 	if (r->source->binary == BINARY_HEX)
 		return hex_decode(text, r->arena, &bytes) ?
 		    become(r, VALUE_BINARY, bytes) :
@@ -215,6 +233,76 @@ read_bits(struct reading *r, struct str bytes)
 							 refuse(r, "has more than 64 bits");
 }
 
+/* Maxwell's ["a","b"] is 'a,b'. */
+static bool
+read_set(struct reading *r, struct str json)
+{
+	yyjson_doc *doc = yyjson_read(json.data, json.len, YYJSON_READ_NOFLAG);
+	yyjson_val *root = yyjson_doc_get_root(doc), *member;
+	char *text = arena_alloc(r->arena, json.len + 1);
+	size_t len = 0;
+	yyjson_arr_iter members;
+
+	yyjson_arr_iter_init(root, &members);
+	while ((member = yyjson_arr_iter_next(&members)) != NULL && yyjson_is_str(member)) {
+		if (len > 0)
+			text[len++] = ',';
+		memcpy(text + len, yyjson_get_str(member), yyjson_get_len(member));
+		len += yyjson_get_len(member);
+	}
+	if (!yyjson_is_arr(root) || member != NULL) {
+		yyjson_doc_free(doc);
+		return become(r, VALUE_JSON, json);
+	}
+	yyjson_doc_free(doc);
+	return become(r, VALUE_TEXT, (struct str){ text, len });
+}
+
+/* A JSON column of MySQL comes from Maxwell as JSON, one of MariaDB as its text.  A text that is no JSON
+ * is the former: a JSON string. */
+static bool
+read_json_text(struct reading *r, struct str text)
+{
+	yyjson_doc *doc = yyjson_read(text.data, text.len, YYJSON_READ_NOFLAG);
+	yyjson_mut_doc *string;
+	char *quoted;
+	size_t len;
+
+	if (doc != NULL) {
+		yyjson_doc_free(doc);
+		return become(r, VALUE_TEXT, text);
+	}
+	string = yyjson_mut_doc_new(NULL);
+	CHECK(string != NULL);
+	yyjson_mut_doc_set_root(string, yyjson_mut_strn(string, text.data, text.len));
+	quoted = yyjson_mut_write(string, YYJSON_WRITE_NOFLAG, &len);
+	yyjson_mut_doc_free(string);
+	CHECK(quoted != NULL);
+	*r->out = (struct value){ { arena_copy(r->arena, quoted, len), len }, VALUE_TEXT };
+	free(quoted);
+	return true;
+}
+
+static bool
+read_maxwell(struct reading *r, const struct value *given)
+{
+	if (given->kind == VALUE_JSON && column_is_type(r->column, "set"))
+		return read_set(r, given->text);
+	return given->kind == VALUE_TEXT && r->column->kind == COLUMN_JSON ?
+	    read_json_text(r, given->text) :
+	    true;
+}
+
+/* The year 0000, which MySQL reads as 2000 where it is the text of a number. */
+static bool
+is_year_zero(const struct column *column, const struct value *given)
+{
+	int64_t n;
+
+	return column->kind == COLUMN_INT && column_is_type(column, "year") &&
+	    number_i64(given->text, &n) && n == 0;
+}
+
 /* Debezium without a schema block. */
 static bool
 read_untyped(struct reading *r, const struct value *given)
@@ -264,7 +352,7 @@ column_event_value(const struct column *column, const struct value *given,
 		return true;
 	if (column->kind == COLUMN_BINARY && given->kind == VALUE_TEXT)
 		return origin == ORIGIN_CANAL ? read_latin1(&r, given->text) :
-						read_binary(&r, given->text);
+						read_binary(&r, given->text, origin);
 	if (given->kind == VALUE_BINARY && column->kind == COLUMN_BIT)
 		return read_bits(&r, given->text);
 	if (given->kind == VALUE_BOOL && (column->kind == COLUMN_INT || column->kind == COLUMN_BIT))
@@ -272,5 +360,9 @@ column_event_value(const struct column *column, const struct value *given,
 		    str_equal(given->text, STR("true")) ? STR("1") : STR("0"));
 	if (given->kind == VALUE_NUMBER && is_bigint_unsigned(column))
 		return read_wrapped(&r, given);
+	if (is_year_zero(column, given))
+		return become(&r, VALUE_TEXT, STR("0000"));
+	if (origin == ORIGIN_MAXWELL)
+		return read_maxwell(&r, given);
 	return origin == ORIGIN_UNTYPED ? read_untyped(&r, given) : true;
 }

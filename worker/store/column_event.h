@@ -13,6 +13,9 @@
  *			hexadecimal; Canal's are one character a byte
  *	BIGINT UNSIGNED	Debezium: a negative number is one above 2^63-1 (mode long); without types a
  *			text is base64 of a signed big-endian number (precise)
+ *	YEAR		0 is the year 0000
+ *	SET		Maxwell's list of members
+ *	JSON		Maxwell's texts that are no JSON are JSON strings
  *	the rest is Debezium without types:
  *	DECIMAL		a text is the number, or base64 of the unscaled one, whose scale is the column's;
  *			one that could be both is refused

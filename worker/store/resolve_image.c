@@ -5,6 +5,7 @@
 #include "worker/store/column_event.h"
 #include "worker/store/column_untold.h"
 #include "worker/store/resolve.h"
+#include "worker/store/resolve_plan.h"
 
 #include <strings.h>
 
@@ -44,13 +45,36 @@ value_after(const struct change *c, const struct column *column)
 	return find(c->fields, c->field_count, field_name(c->table, column));
 }
 
-/* Before: a partial image has what changed, the rest is as it is after. */
+/* Before: a partial image has what changed, the rest is as it is after.  What DMS leaves out may have
+ * been NULL, or be what its ColumnFilter doesn't tell. */
 static const struct value *
 value_before(const struct change *c, const struct column *column)
 {
 	const struct value *value = find(c->before, c->before_count, field_name(c->table, column));
 
-	return value == NULL && c->before_is_partial ? value_after(c, column) : value;
+	return value == NULL && c->before_is_partial && c->origin != ORIGIN_DMS ?
+	    value_after(c, column) :
+	    value;
+}
+
+/* Has the row before anything but the key?  (DMS' ColumnFilter is pk-only unless it is set.) */
+static bool
+before_has_columns(const struct change *c)
+{
+	for (size_t i = 0; i < c->before_count; i++) {
+		const struct column *column = resolve_field_column(c->table, c->before[i].name);
+
+		if (column == NULL || column->key_part < 0)
+			return true;
+	}
+	return false;
+}
+
+/* A column that is missing: NULL, where NULLs are left out. */
+static bool
+is_left_out(const struct change *c, bool is_before)
+{
+	return c->origin == ORIGIN_DMS && (!is_before || before_has_columns(c));
 }
 
 static int
@@ -134,8 +158,8 @@ take_row(struct rows *rows,
 
 		if (take_constant(rows, column, &values[i]))
 			continue;
-		if (given == NULL && rows->entry->lane->source->format == FORMAT_DMS)
-			given = &null; /* it leaves NULL out */
+		if (given == NULL && is_left_out(rows->change, value_of == value_before))
+			given = &null;
 		if (given == NULL)
 			return refuse_missing(rows, column, which);
 		if (take_text(rows, column, given, &values[i]) < 0)

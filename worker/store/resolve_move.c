@@ -59,6 +59,7 @@ deletion_before(struct arena *arena, const struct change *change)
 {
 	struct change old = { .op = CHANGE_DELETE,
 		.origin = change->origin,
+		.flattened = change->flattened,
 		.table_name = change->table_name,
 		.entry = change->entry,
 		.half_of_move = true };

@@ -11,7 +11,7 @@ is_plan_of(const struct resolver_plan *plan, const struct config_source *source,
     const struct change *change)
 {
 	if (plan->table == NULL || plan->source != source || plan->op != change->op ||
-	    plan->field_count != change->field_count ||
+	    plan->flattened != change->flattened || plan->field_count != change->field_count ||
 	    !str_equal(plan->table_name, change->table_name))
 		return false;
 	for (size_t i = 0; i < plan->field_count; i++) {
@@ -166,7 +166,8 @@ take_field(struct making *m, size_t i)
 		return 0;
 	column = table_column(table, mapped_name(table->config, name));
 	if (column == NULL) {
-		if (m->change->op == CHANGE_INVALIDATE)
+		if (m->change->op == CHANGE_INVALIDATE ||
+		    (m->change->flattened && name.len > 2 && memcmp(name.data, "__", 2) == 0))
 			return 0;
 		m->r->unknown = true;
 		return refuse_name(m->r, m->entry, REASON_UNKNOWN_COLUMN, table,
@@ -390,7 +391,9 @@ make_plan(struct resolver *r, struct entry *entry, struct change *change,
 		return -1;
 	if (source->format == FORMAT_DMS && change->op == CHANGE_UPSERT)
 		take_omitted(&m);
-	*plan = (struct resolver_plan){ .source = source, .op = change->op, .table = table };
+	*plan = (struct resolver_plan){
+		.source = source, .op = change->op, .flattened = change->flattened, .table = table
+	};
 	copy_names(arena, change, plan);
 	make_shape(&m, plan);
 	make_constants(&m, plan);

@@ -28,6 +28,7 @@ struct constant {
 struct resolver_plan {
 	const struct config_source *source;
 	enum change_op op;
+	bool flattened;
 	struct str table_name;
 	size_t field_count;
 	const struct str *names;

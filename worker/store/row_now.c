@@ -124,8 +124,10 @@ take_row(void *arg, const struct sql_result *result)
 		keep(r, r->rows[r->asked[at] - r->steps], result, version);
 }
 
-/* What the server refuses for a key's sake its halves find out; for any other reason these rows go
- * without. */
+/*
+ * What the server refuses for a key's sake its halves find out; for any other reason these rows go
+ * without.  A row that the client library can't hold costs the connection each time.
+ */
 static enum outcome
 read_some(struct reading *r, struct step *const *steps, unsigned count, unsigned *used)
 {
@@ -148,8 +150,10 @@ read_some(struct reading *r, struct step *const *steps, unsigned count, unsigned
 	if (sql_query_each(w->sql, (struct str){ w->text.data, w->text.len }, take_row, r,
 		w->err) == 0)
 		return OUTCOME_WRITTEN;
-	if (!sql_is_open(w->sql) || w->err->class == ERR_RETRY)
+	if (!sql_is_open(w->sql) || w->err->class == ERR_RETRY) {
+		w->batch->reads_no_rows = true;
 		return writer_judge(w, steps[0]);
+	}
 	if (*used > 1)
 		return read_some(r, steps, *used / 2, used);
 	w->report->not_read++;
@@ -165,7 +169,9 @@ row_now_read(struct writer *w)
 
 	read_back_forget(w->batch);
 	w->batch->now_us = clock_us();
-	if (wanted == 0)
+	if (w->batch->reads_no_rows)
+		w->report->not_read += wanted;
+	if (wanted == 0 || w->batch->reads_no_rows)
 		return OUTCOME_WRITTEN;
 	list_rows(&r, wanted);
 	for (unsigned from = 0; from < r.count && outcome == OUTCOME_WRITTEN; from += used) {
