@@ -346,8 +346,7 @@ static void
 rows_take(struct rows *rows, struct sql_result *result)
 {
 	const unsigned long *lengths = mysql_fetch_lengths(rows->result);
-	struct str *cells =
-	    arena_alloc(&rows->held, (result->columns + 1) * sizeof(*cells)); /* none is no size */
+	struct str *cells = arena_alloc(&rows->held, result->columns * sizeof(*cells));
 
 	for (size_t c = 0; c < result->columns; c++)
 		cells[c] = rows->row[c] == NULL ?
@@ -355,8 +354,10 @@ rows_take(struct rows *rows, struct sql_result *result)
 		    (struct str){ arena_copy(&rows->held, rows->row[c], lengths[c]), lengths[c] };
 	if (result->rows == rows->taken_max) {
 		rows->taken_max = 2 * rows->taken_max + 64;
-		rows->taken = realloc(rows->taken, rows->taken_max * sizeof(*rows->taken));
-		CHECK(rows->taken != NULL);
+		struct str **more = realloc(rows->taken, rows->taken_max * sizeof(*more));
+
+		CHECK(more != NULL);
+		rows->taken = more;
 	}
 	rows->taken[result->rows++] = cells;
 }

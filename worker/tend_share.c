@@ -237,6 +237,9 @@ find_unowned(struct worker *w, struct lane **lanes, size_t *count, struct err *e
 			tend_lose(w, lane, "another member owns it");
 		if (lane->state != LANE_FREE || !unowned[i]) {
 			lane->unowned_ms = 0;
+			if (lane->state == LANE_FREE)
+				SHOW(lane->why,
+				    NULL); /* what kept us from it is its owner's matter */
 			continue;
 		}
 		if (lane->unowned_ms == 0)

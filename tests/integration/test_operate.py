@@ -364,6 +364,16 @@ def test_bad_tables_are_refused_by_name(t):
         assert word in out + err, f"{word}: {out + err}"
 
 
+def test_a_log_that_may_not_grow_stops_nothing(t):
+    t.users()
+    process = t.sluice(start=False)
+    process.argv = ["bash", "-c", 'ulimit -f 0 && exec "$@"', "sluice", *process.argv]
+    process.start()
+    t.user(1, name="written")
+    wait_for("the row", lambda: t.row("SELECT name FROM users") == ("written",))
+    equal(process.stop(), 0)
+
+
 def test_closed_standard_files_are_no_connections(t):
     t.users()
     process = t.sluice(start=False, log={"level": "debug"})

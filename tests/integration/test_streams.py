@@ -131,7 +131,8 @@ def test_another_number_of_lanes_is_refused_while_entries_wait(t):
     for lane in range(4):
         t.redis.xadd(f"{t.prefix}:users:{lane}", {"id": lane, "name": "b"})
     process = t.sluice(sources=[{"streams": t.prefix + ":users:{0..1}", "table": "users"}])
-    wait_for("it is refused by name", lambda: "lanes_changed" in process.text() or "lanes_changed" in process.get("/healthz")[1])
+    wait_for("it is refused by name", lambda: "lanes_changed" in process.text())
+    wait_for("and health says so", lambda: process.get("/healthz")[0] == 503 and "is not taken: lanes_changed" in process.get("/healthz")[1])
     time.sleep(0.5)
     equal(set(row[0] for row in t.sql("SELECT name FROM users WHERE id < 2")), {"a"})
     process.kill()
@@ -208,3 +209,5 @@ def test_two_pools_on_one_mysql_know_nothing_of_each_other(t):
     wait_for("the row", lambda: t.row("SELECT name FROM users") == ("a",))
     wait_for("both groups", lambda: {b"sluice-one", b"sluice-two"} <= {g["name"] for g in t.redis.xinfo_groups(here)})
     assert one.alive() and two.alive()
+    code, _, errors = t.command("check", two.argv[-1], "--connect")
+    assert code == 0 and "is read by pool one, too" in errors, errors

@@ -424,7 +424,19 @@ a_row_lock_is_an_ordinary_moment_until_the_lane_is_behind(void **state)
 	process.lanes[0].oldest_pending_ms = NOW_MS - 61000;
 	assert_false(ask(health_healthy));
 	process.lanes[0].shown_state = LANE_FREE;
+	process.lanes[0].why = NULL;
 	assert_true(ask(health_healthy));
+}
+
+static void
+a_lane_that_may_not_be_taken_is_unhealthy(void **state)
+{
+	(void)state;
+	process.lanes[1].shown_state = LANE_FREE;
+	process.lanes[1].why = LANE_WHY_LANES_CHANGED;
+	assert_false(ask(health_healthy));
+	assert_string_equal(process.out.data,
+	    "[\"lane default/redis/lane:1 is not taken: lanes_changed\"]");
 }
 
 static void
@@ -499,6 +511,7 @@ main(void)
 		CASE(a_stopping_process_is_not_ready_but_live),
 		CASE(a_halted_lane_and_an_alarm_are_unhealthy),
 		CASE(a_row_lock_is_an_ordinary_moment_until_the_lane_is_behind),
+		CASE(a_lane_that_may_not_be_taken_is_unhealthy),
 		CASE(a_thousand_reasons_are_cut_and_counted),
 		CASE(the_status_is_json_whatever_the_names_are),
 		CASE(the_page_escapes_every_name),

@@ -4,6 +4,7 @@
 #include "worker/operate/check_acl.h"
 #include "worker/operate/check_advice.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct redis_check {
@@ -127,18 +128,25 @@ is_configured(const struct config *config, struct str stream)
 	return false;
 }
 
-/* The stream of a ledger row of this pool and server; no data when it is another's. */
-static struct str
-stream_of(const struct config *config, const char *lane)
+/* What is behind the first part of a lane's name; no data when that is another. */
+static const char *
+behind(const char *lane, struct str part)
 {
-	size_t pool_len = strlen(config->pool), source_len = strlen(config->redis.name);
+	size_t len = strcspn(lane, "/");
 
-	if (strncmp(lane, config->pool, pool_len) != 0 || lane[pool_len] != '/')
-		return (struct str){ NULL, 0 };
-	lane += pool_len + 1;
-	if (strncmp(lane, config->redis.name, source_len) != 0 || lane[source_len] != '/')
-		return (struct str){ NULL, 0 };
-	return str_of(lane + source_len + 1);
+	return lane[len] == '/' && str_equal((struct str){ lane, len }, part) ? lane + len + 1 :
+										NULL;
+}
+
+/* The stream of a ledger row of that pool and server; no data when it is another's. */
+static struct str
+stream_of(struct str pool, struct str server, const char *lane)
+{
+	const char *rest = behind(lane, pool);
+
+	if (rest != NULL)
+		rest = behind(rest, server);
+	return rest != NULL ? str_of(rest) : (struct str){ NULL, 0 };
 }
 
 /* Has the stream entries behind `done`? */
@@ -158,7 +166,8 @@ check_ledger(struct redis_check *r)
 	const struct check *c = r->check;
 
 	for (size_t i = 0; i < c->ledger_count && redis_is_open(r->redis); i++) {
-		struct str stream = stream_of(c->config, c->ledger[i].name);
+		struct str stream = stream_of(str_of(c->config->pool),
+		    str_of(c->config->redis.name), c->ledger[i].name);
 		if (stream.data == NULL || is_configured(c->config, stream))
 			continue;
 		if (has_backlog(r, stream, c->ledger[i].done))
@@ -167,6 +176,54 @@ check_ledger(struct redis_check *r)
 			    "reads it: list its "
 			    "stream, or empty it",
 			    c->ledger[i].name, c->ledger[i].done);
+		arena_reset(&r->arena);
+	}
+}
+
+/* ---- other pools on the same streams ---- */
+
+/* Has another pool a group there?  The ledger alone doesn't say which server it means. */
+static bool
+is_read_by(struct redis_check *r, struct str stream, const char *group)
+{
+	struct redis_reply *groups =
+	    redis_call(r->redis, &r->arena, NULL, "XINFO GROUPS %b", &stream);
+
+	for (size_t i = 0; groups != NULL && i < groups->count; i++) {
+		const struct redis_reply *name = redis_pair(groups->element[i], "name");
+
+		if (name != NULL && str_equal(name->text, str_of(group)))
+			return true;
+	}
+	return false;
+}
+
+/* One is enough to see the mistake. */
+static void
+check_other_pools(struct redis_check *r)
+{
+	const struct check *c = r->check;
+	char group[LANE_NAME_MAX + sizeof("sluice-")];
+
+	for (size_t i = 0; i < c->ledger_count && redis_is_open(r->redis); i++) {
+		const char *lane = c->ledger[i].name;
+		int pool_len = (int)strcspn(lane, "/");
+		struct str pool = { lane, (size_t)pool_len },
+			   stream = stream_of(pool, str_of(c->config->redis.name), lane);
+
+		if (stream.data == NULL || str_equal(pool, str_of(c->config->pool)) ||
+		    !is_configured(c->config, stream))
+			continue;
+		snprintf(group, sizeof(group), "sluice-%.*s", pool_len, lane);
+		if (is_read_by(r, stream, group)) {
+			check_hint(r->check, 0, 0,
+			    "stream %.*s is read by pool %.*s, too, whose ledger is in the same "
+			    "database: "
+			    "where both write the same tables each change is applied twice; one "
+			    "installation has one `pool` in all its files",
+			    STR_ARGS(stream), pool_len, lane);
+			return;
+		}
 		arena_reset(&r->arena);
 	}
 }
@@ -345,6 +402,7 @@ look_at_redis(struct redis_check *r)
 	check_streams(r);
 	check_home(r, &r->check->config->redis);
 	check_ledger(r);
+	check_other_pools(r);
 	if (cache_is_asked_with_redis(r->check->config))
 		try_cache_rights(r);
 	if (r->check->config->cache_is_redis && redis_is_open(r->redis))

@@ -80,6 +80,8 @@ look_at_lane(const struct snapshot_lane *lane, struct reasons *r)
 		reason(r, "lane %s is halted: %s", lane->name, lane->why != NULL ? lane->why : "?");
 	else if (lane->state == LANE_HELD && !passes_by_itself(lane->why))
 		reason(r, "lane %s is held: %s", lane->name, lane->why != NULL ? lane->why : "?");
+	else if (lane->state == LANE_FREE && lane->why != NULL)
+		reason(r, "lane %s is not taken: %s", lane->name, lane->why);
 	if (lane->alarm != NULL)
 		reason(r, "lane %s has an alarm: %s", lane->name, lane->alarm);
 	if (lane->state != LANE_FREE && lane->oldest_pending_seconds > (double)PENDING_MAX_SECONDS)
