@@ -362,10 +362,17 @@ rows_take(struct rows *rows, struct sql_result *result)
 	rows->taken[result->rows++] = cells;
 }
 
-/* The rest of the answer stays where it is.  Without the socket's end the library would read it all. */
+/*
+ * The rest of the answer stays where it is.  Without the socket's end the library would read it all; and
+ * without a reset the server, whose window is full, would not hear of that end for a minute, and hold the
+ * query's tables.
+ */
 static void
 rows_leave(struct sql *s, struct rows *rows)
 {
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(handle_socket(s->handle), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	shutdown(handle_socket(s->handle), SHUT_RDWR);
 	mysql_free_result(rows->result);
 	rows->result = NULL;

@@ -161,6 +161,7 @@ def test_a_long_warm_list_is_cut_where_it_is_read(t):
     line = sluice.logged("event=refresh_warm_cut", 'why="more than top"')
     assert int(line.split("rows=")[1].split()[0]) < 1_000_000, line
     wait_for("what was read of it is warm", lambda: t.redis.hexists(key(t, 7), "p"))
+    wait_for("nobody sends the rest", lambda: t.row("SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Writing to net'") == (0,))
 
 
 def test_a_version_that_is_none_stops_the_loads_of_its_table_alone(t):

@@ -51,6 +51,7 @@ def run_test(path, name, test, servers, directory, again):
     signal.alarm(int(getattr(test, "limit", LIMIT) * SLOW * support.PATIENCE))
     try:
         test(case)
+        case.close(False)
         signal.alarm(0)
         failed = False
         report("ok", path, name, time.monotonic() - start)
@@ -65,7 +66,7 @@ def run_test(path, name, test, servers, directory, again):
         print("".join("      " + line + "\n" for line in text.splitlines()), end="", flush=True)
     finally:
         signal.alarm(0)
-        case.close(failed)
+        case.close(True)
     return not failed
 
 
