@@ -60,3 +60,21 @@ event_rig_event(void)
 	assert_int_equal(event_rig.events.count, 1);
 	return event_rig.events.list;
 }
+
+void
+assert_text(struct str found, const char *expected)
+{
+	if (!str_equal(found, str_of(expected)))
+		fail_msg("\"%.*s\" is not \"%s\"", STR_ARGS(found), expected);
+}
+
+void
+assert_field(const struct image *image, const char *name, enum value_kind kind, const char *text)
+{
+	const struct field *field = image_field(image, str_of(name));
+
+	assert_non_null(field);
+	if (field->value.kind != kind)
+		fail_msg("%s is of kind %d, not %d", name, field->value.kind, kind);
+	assert_text(field->value.text, text);
+}

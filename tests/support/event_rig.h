@@ -33,4 +33,9 @@ int event_rig_take(const char *format, const char *value, const char *key);
 /* The first event. */
 const struct event *event_rig_event(void);
 
+void assert_text(struct str found, const char *expected);
+/* The image has this field, of this kind. */
+void assert_field(const struct image *image, const char *name, enum value_kind kind,
+    const char *text);
+
 #endif

@@ -10,24 +10,6 @@
 #define MINUS_NINES "/wzp2OOAPG91dBC5sca6EIXayfYAAAAAAAAAAQ=="
 
 static void
-assert_text(struct str found, const char *expected)
-{
-	if (!str_equal(found, str_of(expected)))
-		fail_msg("\"%.*s\" is not \"%s\"", STR_ARGS(found), expected);
-}
-
-static void
-assert_field(const struct image *image, const char *name, enum value_kind kind, const char *text)
-{
-	const struct field *field = image_field(image, str_of(name));
-
-	assert_non_null(field);
-	if (field->value.kind != kind)
-		fail_msg("%s is of kind %d, not %d", name, field->value.kind, kind);
-	assert_text(field->value.text, text);
-}
-
-static void
 assert_refused(int status, const char *reason, const char *words)
 {
 	assert_int_equal(status, -1);

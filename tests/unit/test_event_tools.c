@@ -6,23 +6,6 @@
 #define NO_KEY NULL
 
 /* What the tools write besides rows, and what is theirs in rows. */
-static void
-assert_text(struct str found, const char *expected)
-{
-	if (!str_equal(found, str_of(expected)))
-		fail_msg("\"%.*s\" is not \"%s\"", STR_ARGS(found), expected);
-}
-
-static void
-assert_field(const struct image *image, const char *name, enum value_kind kind, const char *text)
-{
-	const struct field *field = image_field(image, str_of(name));
-
-	assert_non_null(field);
-	if (field->value.kind != kind)
-		fail_msg("%s is of kind %d, not %d", name, field->value.kind, kind);
-	assert_text(field->value.text, text);
-}
 
 static void
 columns_named_like_an_envelope_are_a_flattened_row(void **state)
