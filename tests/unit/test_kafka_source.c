@@ -1,6 +1,6 @@
 #include "common/clock.h"
 #include "worker/lane.h"
-#include "worker/source/source.h"
+#include "worker/source/kafka.h"
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
@@ -213,6 +213,24 @@ what_is_not_read_for_long_stands_still_and_goes_on(void **state)
 	read_all(100, 200);
 }
 
+/* All up to the position has expired, and the cache lost what was told of it: nothing would come. */
+static void
+what_is_set_back_before_all_that_is_left_is_looked_at(void **state)
+{
+	struct lane *lanes[] = { &rig.lane };
+	struct err err = { 0 };
+
+	(void)state;
+	produce(0, 10);
+	join();
+	kafka_lane_of(&rig.lane)->first = 10;
+	rig.lane.position = position_of_offset(9);
+	rig.lane.cursor = position_of_offset(4);
+	assert_int_equal(rig.kafka->ops->request(rig.kafka, lanes, 1, 100, 1 << 20, 100, &err), 0);
+	assert_true(rig.lane.look_again);
+	assert_false(kafka_lane_of(&rig.lane)->flows);
+}
+
 int
 main(void)
 {
@@ -223,6 +241,8 @@ main(void)
 		    tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_read_for_long_stands_still_and_goes_on,
 		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    what_is_set_back_before_all_that_is_left_is_looked_at, set_up, tear_down),
 	};
 
 #ifdef __SANITIZE_THREAD__
