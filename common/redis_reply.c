@@ -1,14 +1,6 @@
 /* What a reply says; the part of redis.h that needs no connection. */
 #include "common/redis.h"
 
-static bool
-has_prefix(struct str s, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return s.len >= len && memcmp(s.data, prefix, len) == 0;
-}
-
 static enum err_class
 error_class(struct str text)
 {
@@ -18,11 +10,11 @@ error_class(struct str text)
 	static const char *const fatal[] = { "NOPERM", "NOAUTH", "WRONGPASS", "DENIED" };
 
 	for (size_t i = 0; i < sizeof(retry) / sizeof(retry[0]); i++) {
-		if (has_prefix(text, retry[i]))
+		if (str_begins(text, retry[i]))
 			return ERR_RETRY;
 	}
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
-		if (has_prefix(text, fatal[i]))
+		if (str_begins(text, fatal[i]))
 			return ERR_FATAL;
 	}
 	return ERR_POISON;
@@ -45,7 +37,7 @@ redis_reply_error(const struct redis_reply *reply, struct err *err)
 bool
 redis_reply_is_oom(const struct redis_reply *reply)
 {
-	return reply->type == REDIS_ERROR && has_prefix(reply->text, "OOM");
+	return reply->type == REDIS_ERROR && str_begins(reply->text, "OOM");
 }
 
 const struct redis_reply *

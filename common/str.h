@@ -26,6 +26,14 @@ str_equal(struct str a, struct str b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+static inline bool
+str_begins(struct str s, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return s.len >= len && (len == 0 || memcmp(s.data, prefix, len) == 0);
+}
+
 /* Valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF)?  If so and characters
  * isn't NULL, *characters is their number. */
 bool str_is_utf8(struct str s, size_t *characters);

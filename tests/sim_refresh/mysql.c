@@ -408,28 +408,6 @@ sql_queryf(struct sql *s, struct sql_result *result, struct err *err, const char
 	return status;
 }
 
-void
-sql_add_text(struct buf *b, struct str value)
-{
-	buf_add_char(b, '\'');
-	buf_add(b, value.data, value.len);
-	buf_add_char(b, '\'');
-}
-
-void
-sql_add_binary(struct buf *b, struct str value)
-{
-	sql_add_text(b, value);
-}
-
-void
-sql_add_identifier(struct buf *b, struct str name)
-{
-	buf_add_char(b, '`');
-	buf_add(b, name.data, name.len);
-	buf_add_char(b, '`');
-}
-
 /* what session.c is linked with, and nobody calls */
 
 bool

@@ -64,18 +64,12 @@ open_wrapped(struct decoding *d, struct str text, const char *what, struct wrapp
 	return w->doc != NULL;
 }
 
-static bool
-begins_with(struct str name, const char *text)
-{
-	return name.len >= strlen(text) && memcmp(name.data, text, strlen(text)) == 0;
-}
-
 /* Debezium's own: the sign of a deleted row that was flattened, and what ByLogicalTableRouter adds to
  * keys. */
 static bool
 is_no_column(struct str name, bool flat)
 {
-	return (flat && str_equal(name, STR("__deleted"))) || begins_with(name, "__dbz__");
+	return (flat && str_equal(name, STR("__deleted"))) || str_begins(name, "__dbz__");
 }
 
 /* What stands for a large value that a database's log doesn't repeat: plain, in base64, hexadecimal, a
@@ -451,7 +445,7 @@ decode_flat(struct decoding *d, const struct wrapped *w)
 	if (take_image(d, row, w->schema, true, image) < 0)
 		return -1;
 	for (size_t i = 0; i < image->count; i++) {
-		if (!begins_with(image->fields[i].name, "__"))
+		if (!str_begins(image->fields[i].name, "__"))
 			return 0;
 	}
 	return bad_event(d, "a row without columns");

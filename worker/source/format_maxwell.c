@@ -17,12 +17,6 @@ struct maxwell {
 	struct event *event;
 };
 
-static bool
-begins_with(struct str s, const char *text)
-{
-	return s.len >= strlen(text) && memcmp(s.data, text, strlen(text)) == 0;
-}
-
 /* "master.000006:800911", or a GTID set where Maxwell runs with them */
 static void
 take_position(struct event *event, yyjson_val *root)
@@ -67,7 +61,7 @@ take_message_key(struct maxwell *m, struct str text)
 	for (size_t i = 0; i < all.count; i++) {
 		struct field field = all.fields[i];
 
-		if (!begins_with(field.name, "pk."))
+		if (!str_begins(field.name, "pk."))
 			continue;
 		field.name.data += 3;
 		field.name.len -= 3;
@@ -129,7 +123,7 @@ take_op(struct event *event, struct str type)
 static bool
 take_other(struct event *event, struct str type)
 {
-	if (begins_with(type, "bootstrap-"))
+	if (str_begins(type, "bootstrap-"))
 		event->kind = EVENT_MARKER;
 	else if (str_equal(type, STR("heartbeat")))
 		event->kind = EVENT_HEARTBEAT;
@@ -138,9 +132,9 @@ take_other(struct event *event, struct str type)
 	else if (str_equal(type, STR("database-drop")) && event->db.len > 0) {
 		event->kind = EVENT_DROP;
 		event->table = (struct str){ NULL, 0 };
-	} else if (begins_with(type, "table-") || begins_with(type, "database-"))
+	} else if (str_begins(type, "table-") || str_begins(type, "database-"))
 		event->kind = EVENT_SCHEMA;
-	else if (begins_with(type, "control"))
+	else if (str_begins(type, "control"))
 		event->kind = EVENT_CONTROL;
 	else
 		return false;

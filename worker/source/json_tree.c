@@ -65,7 +65,7 @@ json_tree_open(struct entry *entry, struct arena *arena, struct str given, const
 	yyjson_read_err problem;
 	yyjson_doc *doc;
 
-	if (given.len >= 3 && memcmp(given.data, BYTE_ORDER_MARK, 3) == 0) {
+	if (str_begins(given, BYTE_ORDER_MARK)) {
 		given.data += 3;
 		given.len -= 3;
 	}

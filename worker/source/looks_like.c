@@ -18,12 +18,6 @@ static const char *const names[] = {
 	[LOOKS_DMS] = "dms",
 };
 
-static bool
-begins_with(struct str s, const char *text)
-{
-	return s.len >= strlen(text) && memcmp(s.data, text, strlen(text)) == 0;
-}
-
 int
 looks_like_binary(struct entry *entry, struct arena *arena, struct str value, enum looks expected)
 {
@@ -34,12 +28,12 @@ looks_like_binary(struct entry *entry, struct arena *arena, struct str value, en
 		    "the event looks like Avro or Protobuf of a schema registry (its first byte is "
 		    "0), which sluice doesn't read; set %s",
 		    set_json[expected]);
-	if (begins_with(value, "Struct{"))
+	if (str_begins(value, "Struct{"))
 		return entry_refuse(entry, arena, REASON_WRONG_FORMAT,
 		    "the event looks like the text of a Connect struct; set %s",
 		    set_json[expected]);
 	if (strchr(" \t\r\n{[\"-0123456789tfnd", value.data[0]) != NULL ||
-	    begins_with(value, "\xef\xbb\xbf"))
+	    str_begins(value, "\xef\xbb\xbf"))
 		return 0;
 	if ((unsigned char)value.data[0] < 0x20 || (unsigned char)value.data[0] >= 0x80)
 		return entry_refuse(entry, arena, REASON_WRONG_FORMAT,

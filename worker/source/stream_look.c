@@ -40,12 +40,6 @@ pair_position(const struct redis_reply *array, const char *name, struct position
 	return value != NULL && value->type == REDIS_STRING && position_parse(value->text, out);
 }
 
-static bool
-has_prefix(struct str text, const char *prefix)
-{
-	return text.len >= strlen(prefix) && memcmp(text.data, prefix, strlen(prefix)) == 0;
-}
-
 void
 stream_info_read(const struct redis_reply *reply, struct stream_info *info)
 {
@@ -53,9 +47,9 @@ stream_info_read(const struct redis_reply *reply, struct stream_info *info)
 
 	memset(info, 0, sizeof(*info));
 	if (reply->type == REDIS_ERROR) {
-		info->wrong_type = has_prefix(reply->text, "WRONGTYPE");
+		info->wrong_type = str_begins(reply->text, "WRONGTYPE");
 		info->exists = info->wrong_type;
-		info->known = info->wrong_type || has_prefix(reply->text, "ERR no such key");
+		info->known = info->wrong_type || str_begins(reply->text, "ERR no such key");
 		return;
 	}
 	if (!pair_position(reply, "last-generated-id", &info->last_generated) ||
@@ -89,7 +83,7 @@ stream_groups_read(const struct redis_reply *reply, const char *group, struct st
 	memset(groups, 0, sizeof(*groups));
 	*pending_count = 0;
 	groups->known = reply->type == REDIS_ARRAY ||
-	    (reply->type == REDIS_ERROR && has_prefix(reply->text, "ERR no such key"));
+	    (reply->type == REDIS_ERROR && str_begins(reply->text, "ERR no such key"));
 	for (size_t i = 0; reply->type == REDIS_ARRAY && i < reply->count; i++) {
 		const struct redis_reply *one = reply->element[i], *name = pair(one, "name");
 		struct position delivered = { 0, 0 };

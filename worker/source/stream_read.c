@@ -257,20 +257,14 @@ is_overflowing(const struct redis_stream *s, size_t bytes)
 	return bytes > entry_max || held > (entry_max > share ? entry_max : share);
 }
 
-static bool
-has_prefix(const struct redis_reply *reply, const char *prefix)
-{
-	return strncmp(reply->text.data, prefix, strlen(prefix)) == 0;
-}
-
 int
 stream_read_error(struct redis_stream *s, const struct redis_reply *reply, struct err *err)
 {
 	redis_reply_error(reply, err);
 	/* a deleted key unblocks its readers with an error, so does a server being demoted; ERR is
 	 * about the command, which is right: it broke on its way */
-	if (has_prefix(reply, "NOGROUP") || has_prefix(reply, "UNBLOCKED") ||
-	    has_prefix(reply, "ERR"))
+	if (str_begins(reply->text, "NOGROUP") || str_begins(reply->text, "UNBLOCKED") ||
+	    str_begins(reply->text, "ERR"))
 		err->class = ERR_RETRY;
 	if (err->class != ERR_RETRY)
 		return 0;

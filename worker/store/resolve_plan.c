@@ -167,7 +167,7 @@ take_field(struct making *m, size_t i)
 	column = table_column(table, mapped_name(table->config, name));
 	if (column == NULL) {
 		if (m->change->op == CHANGE_INVALIDATE ||
-		    (m->change->flattened && name.len > 2 && memcmp(name.data, "__", 2) == 0))
+		    (m->change->flattened && name.len > 2 && str_begins(name, "__")))
 			return 0;
 		m->r->unknown = true;
 		return refuse_name(m->r, m->entry, REASON_UNKNOWN_COLUMN, table,
