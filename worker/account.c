@@ -83,10 +83,13 @@ emptied_next(const struct table *table)
 }
 
 static void
-log_emptied(const struct worker *w, const struct entry *e, const struct table *table)
+log_emptied(const struct worker *w, const struct entry *e)
 {
-	log_event(LOG_WARN, "table_emptied", "worker", "%d", w->index, "lane", "%s", e->lane->name,
-	    "table", "%s", table->name, "next", "%s", emptied_next(table), NULL);
+	for (size_t i = 0; i < e->change_count; i++)
+		if (e->changes[i].whole_table)
+			log_event(LOG_WARN, "table_emptied", "worker", "%d", w->index, "lane", "%s",
+			    e->lane->name, "table", "%s", e->changes[i].table->name, "next", "%s",
+			    emptied_next(e->changes[i].table), NULL);
 }
 
 void
@@ -134,10 +137,8 @@ account_written(struct worker *w, struct batch *b, const struct write_report *re
 		count_entry(w, e);
 		if (e->refusal.reason != NULL)
 			log_dead(w, e);
-		for (size_t i = 0; i < e->change_count && e->refusal.reason == NULL; i++) {
-			if (e->changes[i].whole_table)
-				log_emptied(w, e, e->changes[i].table);
-		}
+		else
+			log_emptied(w, e);
 		if (now > e->at_ms)
 			histogram_add(&w->counters.commit_lag_seconds,
 			    (uint64_t)(now - e->at_ms) * 1000);

@@ -76,8 +76,8 @@ block_signals(struct supervisor *s)
 	sigaddset(&s->signals, SIGNAL_ENDED);
 	pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
 	signal(SIGPIPE, SIG_IGN); /* a client that hangs up is no reason to die */
-	signal(SIGXFSZ,
-	    SIG_IGN); /* nor is a log that may not grow: its lines are lost and counted */
+	/* nor is a log that may not grow: its lines are lost and counted */
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 static void *

@@ -237,9 +237,9 @@ find_unowned(struct worker *w, struct lane **lanes, size_t *count, struct err *e
 			tend_lose(w, lane, "another member owns it");
 		if (lane->state != LANE_FREE || !unowned[i]) {
 			lane->unowned_ms = 0;
+			/* what kept us from it is its owner's matter */
 			if (lane->state == LANE_FREE)
-				SHOW(lane->why,
-				    NULL); /* what kept us from it is its owner's matter */
+				SHOW(lane->why, NULL);
 			continue;
 		}
 		if (lane->unowned_ms == 0)

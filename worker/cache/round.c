@@ -191,12 +191,8 @@ send_refused(struct round *r, const struct expected *expected, struct str key, u
 
 /* What a value that was put later is told by, should this row not be written. */
 static void
-add_before(struct call *call, const struct told *told, uint64_t version)
+add_before(struct call *call, const struct told *told, bool above)
 {
-	bool above = version > told->version;
-
-	if (!above && told->before == 0)
-		return;
 	add_number(call, above ? told->version : told->before);
 	if (told->lower + above > 1)
 		add_number(call, told->lower + above);
@@ -210,9 +206,12 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	const struct config_template *t = expected->template;
 	const struct row_now *now = read_back_of(r->row, told);
 	struct call call = { 0 };
+	bool above, tells_before;
 
 	if (now == NULL)
 		return send_versioned(r, expected, key, told, err);
+	above = now->version > told->version;
+	tells_before = above || told->before > 0;
 	expected->what = EXPECT_POPULATE;
 	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
 	expected->version = now->version;
@@ -226,9 +225,10 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	add_number(&call, t->populate_always);
 	add_number(&call, (uint64_t)t->marker_absent_ms);
 	add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
-	if (t->quarantine_ms != QUARANTINE_MS || told->before > 0 || now->version > told->version)
+	if (t->quarantine_ms != QUARANTINE_MS || tells_before)
 		add_number(&call, (uint64_t)t->quarantine_ms);
-	add_before(&call, told, now->version);
+	if (tells_before)
+		add_before(&call, told, above);
 	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }

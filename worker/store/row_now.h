@@ -11,8 +11,8 @@
  *
  * MySQL sends row by row and one is held at a time, beside the values that are kept: at most
  * limits->now_bytes_max of them a batch.  What is beyond that, and what can't be read, is counted in
- * report->not_read, and its key is invalidated.  Where reading ends the
- * try (a row above the client's max_allowed_packet does, each time) the batch's next one reads nothing.
+ * report->not_read, and its key is invalidated.  Where reading ends the try (a row above the client's
+ * max_allowed_packet does, each time) the batch's next one reads nothing.
  *
  * A batch without such tables asks nothing.
  */
