@@ -458,6 +458,19 @@ def test_tls_and_sasl_are_settings(t):
 
 
 @limit(120)
+def test_what_keeps_a_broker_away_is_said_at_once_and_does_not_hold_up_the_end(t):
+    kafka = the_kafka(t, secure=True)
+    t.sql(COUNTERS)
+    wrong = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "alice", "sasl.password": "no" + PASSWORD}
+    for port, properties, words in (kafka.ports[3], wrong, "uthentication failed"), (1, {}, "refused"):
+        process = t.sluice(**settings(t, kafka, topic_of(t), fmt="json", tables=["counters"], source={"table": "counters"}, properties=properties,
+                                      kafka={"brokers": f"127.0.0.1:{port}", "timeout": "55s"}))
+        assert words in process.logged("event=source_unreachable"), process.text()
+        wait_for("health says it", lambda: words in process.get("/healthz")[1])
+        equal((process.get("/readyz")[0], process.stop(), PASSWORD in process.text()), (200, 0, False))
+
+
+@limit(120)
 def test_dead_letters_reach_their_topic_over_tls_and_sasl(t):
     kafka = the_kafka(t, secure=True)
     topic, home = kafka.create(topic_of(t)[-60:]), kafka.create(topic_of(t)[-60:] + ".dead", 1, "cleanup.policy=compact")

@@ -14,6 +14,7 @@
 enum {
 	SERVE_MS = 500, /* what isn't polled for so long stands still, so that it can be polled */
 	COMPLAIN_MS = 5000,
+	SOON_MS = 500,
 	CLOSE_MS = 3000
 };
 
@@ -90,7 +91,9 @@ on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
 	struct kafka *k = opaque;
 
 	(void)client;
-	snprintf(k->why, sizeof(k->why), "%s", reason);
+	/* why a broker is away says more than that all of them are */
+	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || k->why[0] == '\0')
+		snprintf(k->why, sizeof(k->why), "%s", reason);
 	if (code == RD_KAFKA_RESP_ERR__FATAL)
 		k->fatal = true;
 	else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
@@ -290,19 +293,26 @@ start_client(struct kafka *k, struct err *err)
 	return -1;
 }
 
-/* Does some broker answer? */
+/* Does some broker answer?  Asked with twice the time again and again, to hear in between that all of them are
+ * known not to: then, as behind a refused password, the rest is not waited for. */
 static int
 reach(struct kafka *k, struct err *err)
 {
 	const struct rd_kafka_metadata *metadata;
-	rd_kafka_resp_err_t code;
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	int left_ms = k->config->kafka.timeout_ms;
 
-	code = rd_kafka_metadata(k->client, 0, NULL, &metadata, k->config->kafka.timeout_ms);
-	if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-		rd_kafka_metadata_destroy(metadata);
-		return 0;
+	k->unreached = false;
+	for (int wait_ms = SOON_MS; left_ms > 0 && !k->unreached && !k->fatal; wait_ms *= 2) {
+		wait_ms = wait_ms < left_ms ? wait_ms : left_ms;
+		left_ms -= wait_ms;
+		code = rd_kafka_metadata(k->client, 0, NULL, &metadata, wait_ms);
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+			rd_kafka_metadata_destroy(metadata);
+			return 0;
+		}
+		kafka_stand_still(k); /* it hears why */
 	}
-	kafka_stand_still(k); /* it hears why */
 	return err_set(err, ERR_RETRY, (int)code, "kafka: %s%s%s", rd_kafka_err2str(code),
 	    k->why[0] != '\0' ? ": " : "", k->why);
 }
