@@ -470,6 +470,28 @@ def test_what_keeps_a_broker_away_is_said_at_once_and_does_not_hold_up_the_end(t
         equal((process.get("/readyz")[0], process.stop(), PASSWORD in process.text()), (200, 0, False))
 
 
+def test_a_group_that_may_not_be_used_is_said_until_it_may(t):
+    kafka = the_kafka(t, secure=True)
+    t.sql(COUNTERS)
+    topic = kafka.create(topic_of(t))
+    kafka.send(topic, [incr(1)])
+    bob = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "bob", "sasl.password": PASSWORD}
+    config = settings(t, kafka, topic, fmt="json", tables=["counters"], source={"table": "counters"}, properties=bob, pool="bobs",
+                      kafka={"brokers": f"127.0.0.1:{kafka.ports[3]}"})
+    code, _, text = t.command("check", t.write_config(**config), "--connect")
+    assert code == 78 and f"topic {topic}: there is none of that name, or ACLs hide it" in text, text
+    kafka.allow("--operation", "Read", "--topic", topic)
+    process = t.sluice(**config)
+    assert "the group sluice-bobs: " in process.logged("event=source_unreachable"), process.text()
+    wait_for("health says it", lambda: process.get("/healthz")[0] == 503 and "the group sluice-bobs: " in process.get("/healthz")[1])
+    code, _, text = t.command("check", process.config, "--connect")
+    assert code == 78 and "the group sluice-bobs: Broker: Group authorization failed; it wants Read" in text, text
+    kafka.allow("--operation", "Read", "--group", "sluice-bobs")
+    wait_for("it goes on", lambda: counted(t) == 1)
+    wait_for("health", lambda: process.get("/healthz")[0] == 200)
+    equal(t.command("check", process.config, "--connect")[0], 0)
+
+
 @limit(120)
 def test_dead_letters_reach_their_topic_over_tls_and_sasl(t):
     kafka = the_kafka(t, secure=True)

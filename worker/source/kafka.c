@@ -13,7 +13,6 @@
 
 enum {
 	SERVE_MS = 500, /* what isn't polled for so long stands still, so that it can be polled */
-	COMPLAIN_MS = 5000,
 	SOON_MS = 500,
 	CLOSE_MS = 3000
 };
@@ -68,11 +67,9 @@ void
 kafka_complain(struct kafka *k, const char *event, const char *topic, int partition,
     const char *text)
 {
-	if (clock_ms() - k->complained_ms < COMPLAIN_MS)
-		return;
-	k->complained_ms = clock_ms();
-	log_event(LOG_WARN, event, "worker", "%d", k->worker, "topic", topic != NULL ? "%s" : NULL,
-	    topic, "partition", partition >= 0 ? "%d" : NULL, partition, "error", "%s", text, NULL);
+	log_event(LOG_WARN, event, "worker", "%d", k->worker, "error", "%s", text,
+	    topic != NULL ? "topic" : NULL, "%s", topic, partition >= 0 ? "partition" : NULL, "%d",
+	    partition, NULL);
 }
 
 /* ---- what librdkafka tells; all but the log in our thread, while we poll ---- */
@@ -137,6 +134,7 @@ on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code, rd_kafka_topic_partit
 	bool assigned = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
 	struct kafka_news *news;
 
+	k->refused = k->refused && !assigned;
 	if (k->closing) {
 		answer(k, !assigned, list);
 		return;
@@ -283,7 +281,7 @@ start_client(struct kafka *k, struct err *err)
 		rd_kafka_conf_destroy(conf);
 		return err_set(err, ERR_FATAL, 0, "kafka: %s", why);
 	}
-	k->fatal = k->unreached = false;
+	k->fatal = k->unreached = k->refused = false;
 	rd_kafka_poll_set_consumer(k->client);
 	k->queue = rd_kafka_queue_get_consumer(k->client);
 	rd_kafka_queue_io_event_enable(k->queue, k->event, &one, sizeof(one));
@@ -367,6 +365,8 @@ source_open(struct source *source, struct err *err)
 		return -1;
 	if (reach(k, err) != 0)
 		return -1;
+	if (k->refused)
+		return err_set(err, ERR_RETRY, 0, "kafka: %s", k->why);
 	k->unreached = false;
 	k->why[0] = '\0';
 	k->open = true;

@@ -63,6 +63,7 @@ struct kafka {
 	bool open, closing;
 	bool fatal;	/* the client is beyond repair */
 	bool unreached; /* all brokers are away, as librdkafka says */
+	bool refused;	/* the group doesn't take us in */
 	char why[256];	/* its last words */
 	int64_t polled_ms;
 
@@ -81,7 +82,6 @@ struct kafka {
 
 	struct delivery_pool pool;
 	rd_kafka_topic_partition_list_t *board; /* to be committed; NULL: nothing */
-	int64_t complained_ms;
 };
 
 struct kafka *kafka_of(const struct source *source);
@@ -89,7 +89,7 @@ struct kafka *kafka_of(const struct source *source);
 struct kafka_lane *kafka_lane_of(const struct lane *lane);
 struct kafka_lane *kafka_lane_add(struct kafka *k, struct lane *lane);
 int kafka_error(struct err *err, rd_kafka_resp_err_t code, const char *what);
-/* Words about what doesn't stop us, at most one line each 5 s. */
+/* Words about what doesn't stop us. */
 void kafka_complain(struct kafka *k, const char *event, const char *topic, int partition,
     const char *text);
 

@@ -323,7 +323,16 @@ hear_end(struct kafka *k, struct kafka_lane *kl, int64_t end)
 		find_lost(k, kl, false);
 }
 
-/* What is said of a partition instead of a message. */
+/* Until it takes us in nothing comes, and nothing else is said. */
+static void
+hear_refusal(struct kafka *k, const rd_kafka_message_t *m)
+{
+	k->refused = true;
+	snprintf(k->why, sizeof(k->why), "the group sluice-%s: %s", k->config->pool,
+	    rd_kafka_message_errstr(m));
+}
+
+/* What is said of a partition, or the group, instead of a message. */
 static void
 hear(struct kafka *k, const rd_kafka_message_t *m)
 {
@@ -340,6 +349,8 @@ hear(struct kafka *k, const rd_kafka_message_t *m)
 		m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
 		m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) {
 		find_lost(k, kl, m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION);
+	} else if (m->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
+		hear_refusal(k, m);
 	} else if (m->err != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
 		kafka_complain(k, "kafka_error", topic, m->rkt != NULL ? m->partition : -1,
 		    rd_kafka_message_errstr(m));
@@ -495,7 +506,7 @@ kafka_receive(struct source *source, struct delivery **delivery, struct err *err
 		eventfd_write(k->event, 1); /* there may be more, which wakes nobody */
 	if (t.d->count == 0) {
 		kafka_recycle(source, &t.d);
-		if (k->fatal || k->unreached)
+		if (k->fatal || k->unreached || k->refused)
 			return err_set(err, ERR_RETRY, 0, "kafka: %s", k->why);
 		if (clock_ms() < k->asked_until_ms)
 			return 0;
@@ -523,6 +534,6 @@ kafka_stand_still(struct kafka *k)
 			hear(k, m);
 		rd_kafka_message_destroy(m);
 	}
-	if (k->fatal || k->unreached)
+	if (k->fatal || k->unreached || k->refused)
 		k->open = false; /* the worker opens it again, and hears what is wrong */
 }
