@@ -26,9 +26,11 @@ struct kafka_lane {
 	bool flows;		       /* not paused, and sought */
 	bool lost;	/* the place to fetch from isn't in the log: to be looked at */
 	bool truncated; /* the log lost its end: another leader epoch, or another record */
-	bool unproved;	/* the record at the position may be another than was written */
+	bool unproved;	/* the record that was done last may be another by now */
 	bool elsewhere; /* its place isn't in the log that is there, until an order says where */
-	bool settled;	/* its row is there: the notice board may speak of it */
+	struct checkpoint
+	    witness;  /* what the notice board says of it, where no ledger does; hash 0: nothing */
+	bool settled; /* its row is there: the notice board may speak of it */
 	struct position
 	    at;		 /* what was delivered up to here; where it flows: behind it comes next */
 	int64_t first;	 /* offset of the first record that is left, as of the last look */
@@ -126,7 +128,8 @@ void kafka_board_write(struct kafka *k);
 /* What a commit of ours was answered; librdkafka's callback. */
 void kafka_board_answer(rd_kafka_t *client, rd_kafka_resp_err_t code,
     rd_kafka_topic_partition_list_t *offsets, void *opaque);
-/* The `done` that the committed offset's metadata names, if it is ours. */
-bool kafka_board_read(const rd_kafka_topic_partition_t *committed, struct position *done);
+/* The `done` that the committed offset's metadata names, if it is ours, and the hash of the record there
+ * (0: not known). */
+bool kafka_board_read(const rd_kafka_topic_partition_t *committed, struct checkpoint *done);
 
 #endif

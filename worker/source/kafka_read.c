@@ -141,20 +141,26 @@ seek(struct kafka *k, rd_kafka_topic_partition_list_t *list)
 	return code == RD_KAFKA_RESP_ERR__STATE ? begin_anew(k, list) : code;
 }
 
-/* Of the record that stands at the lane's position; 0: none of ours need stand there. */
-static uint64_t
-hash_written(const struct lane *lane)
+/* The record that was done last; hash 0: none of ours need stand there. */
+static struct checkpoint
+last_done(const struct kafka_lane *kl)
 {
-	return checkpoints_hash_at(&lane->checkpoints, lane->position);
+	const struct lane *lane = kl->lane;
+
+	if (!lane->source->write)
+		return kl->witness;
+	return (struct checkpoint){ lane->position,
+		checkpoints_hash_at(&lane->checkpoints, lane->position) };
 }
 
-/* From behind the lane's cursor, or where the log begins when that is gone.  The record at the position
- * is read once more if it wasn't seen since the lane was looked at (is_proof). */
+/* From behind the lane's cursor, or where the log begins when that is gone.  The record that was done
+ * last is read once more if it wasn't seen since the lane was looked at (is_proof). */
 static void
 let_flow(struct kafka *k, struct kafka_lane *kl)
 {
 	int64_t from = position_next_offset(kl->lane->cursor);
 	int64_t next = position_next_offset(kl->lane->position);
+	struct checkpoint last = last_done(kl);
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t code;
 
@@ -163,9 +169,9 @@ let_flow(struct kafka *k, struct kafka_lane *kl)
 		kl->lane->look_again = true;
 		return;
 	}
-	kl->unproved = kl->unproved && hash_written(kl->lane) != 0;
-	if (kl->unproved && from >= next)
-		from = next - 1;
+	kl->unproved = kl->unproved && last.hash != 0;
+	if (kl->unproved && from > (int64_t)last.id.major)
+		from = position_next_offset(last.id) - 1;
 	list = list_of(kl, from > kl->first ? from : kl->first);
 	code = seek(k, list);
 
@@ -306,7 +312,7 @@ find_lost(struct kafka *k, struct kafka_lane *kl, bool truncated)
 {
 	kl->lost = true;
 	kl->truncated = truncated;
-	kl->end = -1;
+	kl->end = kl->told = -1;
 	kl->lane->look_again = true;
 	kafka_pause(k, kl);
 }
@@ -406,21 +412,20 @@ take(struct delivery *d, struct entry ***tail, struct kafka_lane *kl, const rd_k
 
 /*
  * Is it only read to compare it with what was written last?  A log that lost its end and grew past the
- * lane's position while nobody read it holds another record there, and those before it may never have
+ * lane's place while nobody read it holds another record there, and those before it may never have
  * been read.  Where none is any more, retention or compaction took it, and that proves nothing.
  */
 static bool
 is_proof(struct kafka *k, struct kafka_lane *kl, struct arena *a, const rd_kafka_message_t *m)
 {
 	struct position at = position_of_offset(m->offset);
-	int order = position_compare(at, kl->lane->position);
+	struct checkpoint last = last_done(kl);
+	int order = position_compare(at, last.id);
 
 	if (order < 0)
 		return false;
 	kl->unproved = false;
-	if (order > 0)
-		return false;
-	if (checkpoint_hash(entry_of(a, kl->lane, m)) != hash_written(kl->lane)) {
+	if (order == 0 && checkpoint_hash(entry_of(a, kl->lane, m)) != last.hash) {
 		find_lost(k, kl, true);
 		return true;
 	}
