@@ -1,6 +1,7 @@
 """Mode scan and announcements, on real servers."""
 import json
 from cache_functions import reader, start, user
+from fault_proxy import FaultProxy
 from support import Redis, equal, limit, wait_for
 
 SCAN = {"key": "user:{id}:*", "mode": "scan"}
@@ -107,6 +108,23 @@ def test_a_pass_survives_a_lost_connection_and_a_kill(t):
     process.start()
     t.settle(30)
     equal(client.keys("user:1:*"), [])
+
+
+def test_a_step_that_is_lost_in_its_middle_is_done_again(t):
+    proxies = []
+
+    def through_a_proxy(server):
+        proxies.append(FaultProxy(server.port).start())
+        return {"url": server.url_at(proxies[0].port)}
+    process, server = start(t, SCAN, version=None, cache=through_a_proxy, scan={"step": 10})
+    client = server.client()
+    fill(client, "user:1:page:", 300)
+    proxies[0].drop_reply(b"TYPE", times=3)
+    t.user(1, name="a")
+    wait_for("the types of three steps are lost", lambda: proxies[0].done("drop_reply") == 3)
+    t.settle()
+    equal(client.keys("user:1:*"), [])
+    proxies[0].stop()
 
 
 # --- announcements
