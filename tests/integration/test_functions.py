@@ -862,6 +862,23 @@ def rule_no_order_of_loads_invalidations_and_evictions_brings_an_old_value_back(
     assert looks > 100, "hardly ever a value was there"
 
 
+def rule_a_hash_of_another_kind_is_left_alone_whatever_its_fields_are_called(c):
+    for fields in ({"m": "male"}, {"q": "yes"}, {"q": "3"}, {"t": "x"}, {"w": "80", "h": "200"}, {"w": "x", "e": "y"}, {"t": "x", "l": "large"},
+                   {"p": "1.50", "q": "12", "r": "7"}, {"e": "x", "s": "y", "l": "z", "b": "1"}):
+        c.client.delete("theirs")
+        c.client.hset("theirs", mapping=fields)
+        before = c.client.dump("theirs")
+        for call in calls_of_each(c, "theirs") + [lambda: c.lease("theirs"), lambda: c.stretch("theirs", "", 5),
+                                                  lambda: c.put("theirs", "s", 9, 0, "x", HOUR, 9, "id", 1)]:
+            try:
+                answer = call()
+                assert answer in ("LEASE_LOST", "CHANGED", ["ABSENT"], ["FRESH", -1]), (fields, answer)
+            except redis.ResponseError as error:
+                assert "WRONGTYPE" in str(error), (fields, error)
+            equal(c.client.dump("theirs"), before, fields)
+            equal(c.client.pttl("theirs"), -1)
+
+
 def rule_reads_are_reported_to_whoever_listens(c):
     listener = c.client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe("sluice:reads")
