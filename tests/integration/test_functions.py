@@ -992,6 +992,17 @@ def test_load_puts_it_there_and_never_replaces_a_newer_one(t):
         equal(t.redis.fcall("sluice_version", 0).decode() == other, stays, other)
 
 
+def test_a_library_of_another_major_version_is_left_alone_and_the_script_does_it(t):
+    t.own_redis()
+    other = re.sub("MINOR = '.*'", "MINOR = '2.99'", SOURCE).replace("name=sluice_1", "name=sluice_2", 1)
+    t.redis.function_load(other)
+    path = t.write_config()
+    code, out, err = t.command("functions", "load", path)
+    equal((code, "EVALSHA" in out), (0, True), out + err)
+    equal(t.redis.fcall("sluice_version", 0), b"2.99")
+    equal([library[1] for library in t.redis.function_list()], [b"sluice_2"])
+
+
 def test_load_says_what_it_does_where_functions_are_denied(t):
     t.own_redis()
     t.redis.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-fcall", "-function")
