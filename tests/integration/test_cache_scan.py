@@ -1,5 +1,5 @@
 """Mode scan and announcements, on real servers."""
-import json
+import base64, json
 from cache_functions import reader, start, user
 from fault_proxy import FaultProxy
 from support import Redis, equal, limit, wait_for
@@ -183,6 +183,22 @@ def test_a_capped_stream_holds_the_announcements(t):
     assert 10 <= len(entries) < 300, len(entries)
     equal(set(json.loads(entries[-1][1][b"message"])), {"table", "key", "version", "reason", "pool", "at"})
     equal(process.metric("sluice_announced_total"), 399)
+
+
+def test_a_key_of_bytes_is_announced_as_what_it_is(t):
+    t.sql("CREATE TABLE users (id VARBINARY(16) PRIMARY KEY, name VARCHAR(20))")
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    t.sluice(cache={"url": server.url}, announce={"stream": "invalidated"}, tables={"users": {"invalidate": ["user:{id}", {"key": "user:{id}:*", "mode": "scan"}]}},
+             sources=[{"streams": t.prefix + ":one", "table": "users"}])
+    ids = [b"\xff\x00a", b"\xfe\x00a", b"plain"]
+    server.client().set(b"user:" + ids[0] + b":page", "x")
+    for value in ids:
+        t.redis.xadd(t.prefix + ":one", {"id": value, "name": "x"})
+    t.settle()
+    told = [json.loads(entry[b"message"]) for _, entry in server.client().xrange("invalidated")]
+    equal(sorted(base64.b64decode(m["key_base64"]) if "key_base64" in m else m["key"].encode() for m in told),
+          sorted([b"user:" + value for value in ids] + [b"user:" + ids[0] + b":page"]))
 
 
 def test_an_announcement_lost_in_a_crash_is_made_again(t):
