@@ -129,7 +129,6 @@ look_at_redis(struct monitor *m)
 	    access_info_number(reply->text, "maxmemory", &max)) {
 		SHOW(m->view.redis_used_bytes, used);
 		SHOW(m->view.redis_max_bytes, max);
-		SHOW(m->view.redis_seen_wall_ms, clock_wall_ms());
 	}
 	arena_deinit(&arena);
 }

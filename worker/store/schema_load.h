@@ -29,8 +29,7 @@ struct load {
 	struct arena *arena; /* of the tables */
 	struct sql *sql;
 	bool mariadb;
-	bool fold_names; /* lower_case_table_names is not 0 */
-	uint64_t packet_max;
+	bool fold_names;   /* lower_case_table_names is not 0 */
 	const char *names; /* 'a','b',… for IN (…) */
 	const char *account;
 	bool sees_database; /* all tables and what they reference, not only those with a right */
