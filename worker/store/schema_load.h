@@ -65,8 +65,6 @@ int load_hidden_checks(struct load *load, struct err *err);
 int load_triggers(struct load *load, struct err *err);
 /* Whatever a generated column or a computed default is made of is guarded. */
 void load_guard_expressions(struct load *load);
-/* Guard every column whose name stands in the expression. */
-void load_guard_named(struct load_table *t, const char *expression);
 /* Something of the table can't be seen: it isn't folded. */
 void load_hide(struct load_table *t, enum hidden what);
 /* The GRANTs that would show it. */
