@@ -39,8 +39,4 @@ void access_mysql_deinit(struct access_mysql *a);
 void access_add_redis(const struct config_redis *config, struct buf *out);
 void access_add_mysql(const struct config_mysql *config, struct buf *out);
 
-/* A line `name:value` of an INFO reply; text without data when there is none. */
-struct str access_info(struct str info, const char *name);
-bool access_info_number(struct str info, const char *name, uint64_t *out);
-
 #endif
