@@ -2,6 +2,7 @@
 
 #include "common/err.h"
 #include "common/number.h"
+#include "common/random.h"
 
 #include <stdarg.h>
 #include <stdio.h>

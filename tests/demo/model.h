@@ -2,7 +2,6 @@
 #define TESTS_DEMO_MODEL_H
 
 #include "common/buf.h"
-#include "common/random.h"
 #include "common/str.h"
 
 #include <stdbool.h>

@@ -4,7 +4,6 @@
 #include "common/buf.h"
 #include "common/mysql.h"
 #include "common/redis.h"
-#include "common/str.h"
 #include "config/config.h"
 
 #include <stdbool.h>

@@ -1,4 +1,3 @@
-#include "common/clock.h"
 #include "common/number.h"
 #include "worker/operate/access.h"
 #include "worker/operate/check_acl.h"
