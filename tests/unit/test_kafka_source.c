@@ -55,6 +55,7 @@ set_up(void **state)
 	rig.settings[1] =
 	    (struct config_setting){ .name = "heartbeat.interval.ms", .value = "200" };
 	rig.config = (struct config){ .pool = "p",
+		.group = "sluice-p",
 		.kafka = { .name = "kafka",
 		    .brokers = rd_kafka_mock_cluster_bootstraps(rig.brokers),
 		    .timeout_ms = 1000, /* these brokers answer nothing about a topic's id */
