@@ -184,6 +184,9 @@ def test_a_topic_made_anew_halts_its_lanes(t):
     line = process.logged("event=lane_halted", "why=identity", seconds=40)
     assert "deleted and made anew" in line, line
     before = counted(t)
+    # the place is the old topic's
+    equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/0")[0], 0)
+    process.logged("event=lane_not_resumed", "give the order again with --start OFFSET")
     equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/0", "--start", "0-0")[0], 0)
     wait_for("the new topic from its beginning", lambda: counted(t) == before + 20)
     stays("the lane", lambda: process.status()["lanes"][0]["state"] == "open", 1)
