@@ -406,6 +406,21 @@ def test_mysql_may_be_away_longer_than_the_group_waits_for_a_poll(t):
     equal(len(process.events("partitions_assigned")), 1)
 
 
+def test_a_member_that_another_of_its_name_fenced_says_so_and_counts_nothing_twice(t):
+    """Both have the same group.instance.id; what is said of the group is of no topic."""
+    t.sql(COUNTERS)
+    topic = the_kafka(t).create(topic_of(t), 2)
+    both = []
+    for number in range(2):
+        both.append(count(t, topic, properties={"group.instance.id": "same", "session.timeout.ms": "20000"}))
+        wait_for("its lanes", lambda: [lane["state"] for lane in both[number].status()["lanes"]] == ["open"] * 2)
+    assert "fenced" in both[0].logged("event=source_unreachable", "group sluice-default"), both[0].text()
+    both[1].kill()
+    the_kafka(t).send(topic, [incr(1, partition) for partition in (0, 1) for _ in range(5)])
+    wait_for("it goes on", lambda: counted(t) == 10)
+    wait_for("health", lambda: both[0].get("/healthz")[0] == 200)
+
+
 # --- lanes that only invalidate
 
 @limit(60)
