@@ -258,6 +258,21 @@ def test_more_partitions_are_an_alarm(t):
     assert "has 3 partitions and had 2" in process.logged("event=lane_alarm", "why=partitions")
 
 
+def test_a_partition_that_came_later_is_read_from_its_beginning(t):
+    """Also where those that were there are not: what it holds came after the start."""
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    kafka.send(topic, [incr(1, 0), incr(1, 1)])
+    process = count(t, topic, source={"start": "end"})
+    wait_for("its lanes", lambda: [lane["state"] for lane in process.status()["lanes"]] == ["open"] * 2)
+    process.stop()
+    kafka.tool("grow", topic, 3)
+    kafka.send(topic, [incr(2, 2), incr(2, 0)])
+    process.start()
+    wait_for("what came since", lambda: t.sql("SELECT id, n FROM counters") == ((2, 2),), 30)
+
+
 def test_a_lost_ledger_and_lost_commits_are_told(t):
     t.sql(COUNTERS)
     kafka = the_kafka(t)
