@@ -48,6 +48,15 @@ def rule_a_lease_that_is_over_or_not_ours_fills_nothing(c):
     equal(c.fill("k", token, 57, "right", HOUR), "OK")
 
 
+def rule_a_lease_that_is_over_fills_nothing_though_nobody_took_the_next(c):
+    equal(c.invalidate("k", 57, "", "", HOUR), "NEW")
+    token, _ = c.load("k", 1)
+    ended = int(c.hash("k")["l"])
+    wait_for("the lease is over", lambda: (lambda now: now[0] * 1000 + now[1] // 1000 > ended)(c.client.time()))
+    equal(c.fill("k", token, 57, "late", HOUR), "LEASE_LOST")
+    equal(c.fill_none("k", token, row(57), HOUR), "LEASE_LOST")
+
+
 def rule_a_key_that_vanished_meanwhile_takes_no_fill(c):
     token, _ = c.load("k")
     c.forget("k")
