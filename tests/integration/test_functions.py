@@ -286,6 +286,22 @@ def rule_places_order_what_has_no_version_and_readers_fill_with_the_floor(c):
     equal((c.get("k")[0], c.hash("k")["g"]), ("LOAD", "7/binlog 1000"))
 
 
+def rule_what_is_known_outlives_a_shorter_life_of_what_is_told(c):
+    equal(c.invalidate("q", "", "", "", "", HOUR), "NEW")
+    equal(c.invalidate("q", 58, "", 10, 10), "NEW")
+    assert c.client.pttl("q") > HOUR // 2, "the quarantine goes on"
+    equal(c.get("q"), ["MISS"])
+    c.filled("k", 58, "v", 60_000, 0)
+    equal(c.invalidate("k", 58, "", HOUR), "KEPT")
+    assert c.client.pttl("k") > HOUR // 2, "the marker lives as long as it was told"
+
+
+def rule_nothing_is_put_where_places_are_known(c):
+    equal(place(c, 5, 1000), "NEW")
+    equal(c.put("k", "s", 1000, 999, "put", HOUR, 100, "id", 1), ["OLD", row(5)])
+    equal(c.client.exists("s"), 0)
+
+
 def rule_a_fill_is_refused_once_the_place_moved(c):
     place(c, 5, 1000)
     token, floor = c.load("k")
