@@ -252,6 +252,15 @@ def test_a_tag_s_members_are_invalidated_and_leave(t):
     equal((client.get("user:other"), client.smembers("user:2:keys")), (b"x", {b"user:other"}))
 
 
+def test_a_set_that_names_itself_stays(t):
+    _, server = start(t, TAG, version=None)
+    client = server.client()
+    members = [f"user:page:{n}" for n in range(300)]
+    client.mset({name: "x" for name in members}), client.sadd("user:1:keys", "user:1:keys", *members)
+    t.user(1, name="a"), t.settle()
+    equal((client.exists(*members), client.smembers("user:1:keys")), (0, {b"user:1:keys"}))
+
+
 @limit(90)
 def test_a_large_tag_is_done_page_by_page_and_never_names_a_lane(t):
     process, server = start(t, TAG, version=None, cache=lambda server: None)
