@@ -2,7 +2,7 @@
 The cache functions by themselves, on real servers: every rule is played on Redis 7 as functions and as a script, and
 on Redis 8 and Valkey 8 where they can be had.
 """
-import os, random, re, subprocess
+import os, random, re, socket, subprocess
 import redis
 from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
 from support import TOP, equal, limit, other_server, wait_for
@@ -902,6 +902,48 @@ def rule_a_hash_of_another_kind_is_left_alone_whatever_its_fields_are_called(c):
                 assert "WRONGTYPE" in str(error), (fields, error)
             equal(c.client.dump("theirs"), before, fields)
             equal(c.client.pttl("theirs"), -1)
+
+
+class Resp3:
+    """A client that speaks RESP3 and keeps copies: what it hears, as bytes."""
+
+    def __init__(self, client):
+        self.side = socket.create_connection(("127.0.0.1", client.connection_pool.connection_kwargs["port"]), 20)
+        self.ask("HELLO", "3", until=b"modules")
+        self.ask("CLIENT", "TRACKING", "ON", until=b"+OK")
+
+    def hear(self, until):
+        heard = b""
+        while until not in heard:
+            piece = self.side.recv(65536)
+            assert piece, "the server closed it"
+            heard += piece
+        return heard
+
+    def ask(self, *words, until):
+        self.side.sendall(b"".join([b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)]))
+        return self.hear(until)
+
+
+def rule_tracking_clients_are_woken_for_absent_keys_too(c):
+    client = Resp3(c.client)
+    try:
+        c.filled("k", 57)
+        client.ask("HGET", "k", "p", until=b"v\r\n"), c.invalidate("k", 58)
+        client.hear(b"invalidate\r\n*1\r\n$1\r\nk\r\n")
+        c.filled("k", 58)
+        client.ask("FCALL", "sluice_get", "1", "k", until=row(58).encode()) if not c.sha else client.ask("HGET", "k", "p", until=b"v\r\n")
+        c.invalidate("k", "")
+        client.hear(b"invalidate\r\n*1\r\n$1\r\nk\r\n")
+        client.ask("HGET", "absent", "p", until=b"_\r\n"), c.invalidate("absent", 58)
+        client.hear(b"invalidate\r\n*1\r\n$6\r\nabsent\r\n")
+        token, floor = c.load("none")
+        equal(c.fill_none("none", token, floor, HOUR), "OK")
+        if not c.sha:
+            heard = client.ask("FCALL", "sluice_get", "1", "none", until=NONE.encode())
+            assert heard.startswith(b"*4\r\n$3\r\nHIT\r\n_\r\n"), heard
+    finally:
+        client.side.close()
 
 
 def rule_reads_are_reported_to_whoever_listens(c):
