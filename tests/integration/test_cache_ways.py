@@ -185,6 +185,8 @@ def test_the_readme_s_rights_are_enough(t):
     equal(server.client().exists("user:1:keys"), 0)
     assert app.invalidate("user:1", 3) == "NEW" and app.invalidate("user:1", 2) == "OLD" and app.drop("user:1") == "OK" and app.populate("user:1", 1, "x", HOUR, "", "", "", 1) == "OK"
     equal(app.refresh("user:1", app.get("user:1")[3], 1, "y", HOUR), "OK")
+    equal(app.fill_none("user:none", *app.load("user:none"), HOUR), "OK")
+    equal(app.get("user:none")[:2], ["HIT", None])
     # what watches the cache does without what is denied
     denied = [line for line in server.client().execute_command("ACL", "LOG") if b"name=sluice-cache-watch" not in b" ".join(part for part in line if isinstance(part, bytes))]
     equal(denied, [], "a denied command")
