@@ -98,5 +98,8 @@ bool redis_reply_is_oom(const struct redis_reply *reply);
 
 /* The value behind a name in a flat array of pairs (XINFO, CONFIG GET), or NULL. */
 const struct redis_reply *redis_pair(const struct redis_reply *array, const char *name);
+/* A line `name:value` of an INFO reply; text without data when there is none. */
+struct str redis_info(struct str info, const char *name);
+bool redis_info_number(struct str info, const char *name, uint64_t *out);
 
 #endif

@@ -669,6 +669,7 @@ configure(char **argv)
 	};
 	table = (struct config_table){ .name = "t" };
 	config = (struct config){ .pool = "p",
+		.group = "sluice-p",
 		.sources = &source,
 		.source_count = 1,
 		.tables = &table,

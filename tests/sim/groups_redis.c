@@ -1,7 +1,6 @@
 #include "tests/sim/groups_redis.h"
 
 #include "common/buf.h"
-#include "common/clock.h"
 #include "common/err.h"
 #include "tests/sim/sim.h"
 

@@ -1,6 +1,5 @@
 #include "tests/sim/sim.h"
 
-#include "common/clock.h"
 #include "common/err.h"
 
 #include <stdio.h>

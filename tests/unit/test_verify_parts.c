@@ -1,7 +1,5 @@
 #include "worker/cache/verify_wait.h"
 
-#include "common/clock.h"
-
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>

@@ -24,8 +24,9 @@ library_source(void)
 	return (struct str){ functions_lua, (size_t)functions_lua_bytes };
 }
 
-struct str
-library_script(void)
+/* The same without its first line. */
+static struct str
+script_source(void)
 {
 	struct str source = library_source();
 	const char *line = memchr(source.data, '\n', source.len);
@@ -83,7 +84,7 @@ minor_there(struct redis *redis, struct arena *a)
 static int
 load_script(struct redis *redis, struct library *library, struct arena *a, struct err *err)
 {
-	struct str script = library_script();
+	struct str script = script_source();
 	struct redis_reply *reply = redis_call(redis, a, err, "SCRIPT LOAD %b", &script);
 
 	if (reply == NULL)

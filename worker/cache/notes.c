@@ -1,7 +1,5 @@
 #include "worker/cache/notes.h"
 
-#include "worker/operate/access.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -27,9 +25,9 @@ notes_info(struct notes *n, struct str info)
 {
 	uint64_t keys = 1;
 
-	copy_id(n->run_id, sizeof(n->run_id), access_info(info, "run_id"));
-	copy_id(n->replication_id, sizeof(n->replication_id), access_info(info, "master_replid"));
-	access_info_number(info, "rdb_last_load_keys_loaded", &keys);
+	copy_id(n->run_id, sizeof(n->run_id), redis_info(info, "run_id"));
+	copy_id(n->replication_id, sizeof(n->replication_id), redis_info(info, "master_replid"));
+	redis_info_number(info, "rdb_last_load_keys_loaded", &keys);
 	n->loaded = keys > 0;
 }
 
@@ -78,6 +76,17 @@ ask(struct notes *n, struct arena *a, int argc, const struct str *argv, struct e
 	return NULL;
 }
 
+/* What can't be kept up goes: it would look like a rollback to the next who may read it. */
+static void
+remove_key(struct notes *n, struct arena *a, struct str key)
+{
+	const struct str argv[] = { STR("UNLINK"), key };
+	struct err ignored = { 0 };
+
+	if (redis_is_open(n->redis))
+		ask(n, a, 2, argv, &ignored);
+}
+
 int
 notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t count,
     struct position *at, enum cache_notes *found, struct err *err)
@@ -92,8 +101,10 @@ notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t c
 	for (size_t i = 0; i < count; i++)
 		argv[2 + i] = str_of(lanes[i]->name);
 	reply = ask(n, a, (int)count + 2, argv, err);
-	if (reply == NULL)
+	if (reply == NULL) {
+		remove_key(n, a, argv[1]);
 		return -1;
+	}
 	for (size_t i = 0; i < count; i++) {
 		at[i] = (struct position){ 0, 0 };
 		if (reply->type == REDIS_ARRAY && i < reply->count &&
@@ -112,7 +123,6 @@ notes_write(struct notes *n, struct arena *a, struct lane *const *lanes, size_t 
 {
 	struct str *argv = arena_alloc(a, (2 * count + 2) * sizeof(*argv));
 	char(*texts)[POSITION_TEXT] = arena_alloc(a, count * sizeof(*texts));
-	struct err ignored = { 0 };
 	char key[KEY_MAX];
 
 	argv[0] = STR("HSET");
@@ -123,10 +133,6 @@ notes_write(struct notes *n, struct arena *a, struct lane *const *lanes, size_t 
 	}
 	if (ask(n, a, (int)(2 * count) + 2, argv, err) != NULL)
 		return 0;
-	/* no room, or not allowed: what stands there would look like a rollback to the next owner */
-	if (redis_is_open(n->redis)) {
-		argv[0] = STR("UNLINK");
-		ask(n, a, 2, argv, &ignored);
-	}
+	remove_key(n, a, argv[1]); /* no room, or not allowed */
 	return -1;
 }

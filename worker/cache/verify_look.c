@@ -70,17 +70,6 @@ verify_eye_deinit(struct verify_eye *eye)
 	arena_deinit(&eye->arena);
 }
 
-struct verify_template *
-verify_eye_find(struct verify_eye *eye, struct str key)
-{
-	struct str values[KEY_HOLES_MAX];
-
-	for (size_t i = 0; i < eye->template_count; i++)
-		if (key_holes_match(&eye->templates[i].holes, key, &eye->arena, values))
-			return &eye->templates[i];
-	return NULL;
-}
-
 /* ---- rows ---- */
 
 struct looking {

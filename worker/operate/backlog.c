@@ -3,7 +3,6 @@
 #include "common/clock.h"
 #include "worker/operate/counters.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { LANES_AT_ONCE = 64 };
@@ -63,7 +62,7 @@ receive(struct redis *redis, struct arena *arena, const struct config *config,
 
 static int
 receive_lane(struct redis *redis, struct arena *arena, const struct config *config,
-    const char *group, struct lane *lane, struct err *err)
+    struct lane *lane, struct err *err)
 {
 	struct redis_reply *groups, *length;
 	uint64_t lag;
@@ -73,10 +72,10 @@ receive_lane(struct redis *redis, struct arena *arena, const struct config *conf
 		return -1;
 	if (length->type != REDIS_INTEGER)
 		return 0; /* not a stream, or not allowed */
-	if (!backlog_group_lag(groups, group, &lag))
+	if (!backlog_group_lag(groups, config->group, &lag))
 		lag = (uint64_t)length->integer;
 	else if (!lane->source->write)
-		lag += pending_of(groups, group);
+		lag += pending_of(groups, config->group);
 	SHOW(lane->lag, lag);
 	SHOW(lane->stream_length, (uint64_t)length->integer);
 	if (lag == 0)
@@ -91,10 +90,8 @@ backlog_look(struct redis *redis, const struct config *config, struct lane *lane
     struct err *err)
 {
 	struct arena arena;
-	char group[256];
 	int status = 0;
 
-	snprintf(group, sizeof(group), "sluice-%s", config->pool);
 	if (!redis_is_open(redis) && redis_open(redis, err) != 0)
 		return -1;
 	arena_init(&arena, 256 * 1024);
@@ -104,7 +101,7 @@ backlog_look(struct redis *redis, const struct config *config, struct lane *lane
 			queue_lane(redis, &lanes[i]);
 		status = redis_flush(redis, err);
 		for (size_t i = from; i < to && status == 0; i++)
-			status = receive_lane(redis, &arena, config, group, &lanes[i], err);
+			status = receive_lane(redis, &arena, config, &lanes[i], err);
 		arena_reset(&arena);
 	}
 	arena_deinit(&arena);

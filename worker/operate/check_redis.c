@@ -1,4 +1,3 @@
-#include "common/clock.h"
 #include "common/number.h"
 #include "worker/operate/access.h"
 #include "worker/operate/check_acl.h"
@@ -21,10 +20,10 @@ static void
 check_memory(struct redis_check *r, struct str info)
 {
 	const struct config *config = r->check->config;
-	struct str policy = access_info(info, "maxmemory_policy");
+	struct str policy = redis_info(info, "maxmemory_policy");
 	uint64_t max = 0;
 
-	access_info_number(info, "maxmemory", &max);
+	redis_info_number(info, "maxmemory", &max);
 	if (policy.len <= 8 || memcmp(policy.data, "allkeys-", 8) != 0)
 		return;
 	if (max > 0 && !config->eviction_allowed)
@@ -69,7 +68,7 @@ check_server(struct redis_check *r)
 		    err.text);
 	} else {
 		check_memory(r, info->text);
-		if (str_equal(access_info(info->text, "role"), STR("slave")))
+		if (str_equal(redis_info(info->text, "role"), STR("slave")))
 			check_problem(r->check, 0, 0,
 			    "redis is a replica: sluice trims and marks, so it needs the "
 			    "primary");

@@ -48,12 +48,10 @@ place_of_group(struct explain_lanes *l, const struct lane *lane, struct place *p
 {
 	struct arena arena;
 	struct redis_reply *groups;
-	char group[LANE_NAME_MAX + 16];
 
 	if (!redis_is_open(l->redis))
 		return;
 	arena_init(&arena, 0);
-	snprintf(group, sizeof(group), "sluice-%s", l->config->pool);
 	groups = redis_call(l->redis, &arena, NULL, "XINFO GROUPS %s", lane->stream);
 	for (size_t i = 0; groups != NULL && i < groups->count; i++) {
 		const struct redis_reply *one = groups->element[i], *name = redis_pair(one, "name");
@@ -61,7 +59,7 @@ place_of_group(struct explain_lanes *l, const struct lane *lane, struct place *p
 		const struct redis_reply *pending = redis_pair(one, "pending");
 
 		if (name == NULL || at == NULL || pending == NULL ||
-		    !str_equal(name->text, str_of(group)))
+		    !str_equal(name->text, str_of(l->config->group)))
 			continue;
 		place->known = position_parse(at->text, &place->done);
 		place->pending = (uint64_t)pending->integer;
