@@ -185,6 +185,27 @@ def test_a_capped_stream_holds_the_announcements(t):
     equal(process.metric("sluice_announced_total"), 399)
 
 
+def test_no_key_that_a_pattern_finds_goes_without_being_announced(t):
+    process, server = start(t, SCAN, version=None, announce={"channel": "invalidated"})
+    client = server.client()
+    client.execute_command("ACL", "SETUSER", "sluice", "-publish")
+    fill(client, "user:1:page:", 20)
+    t.user(1, name="a")
+    wait_for("it can't be told", lambda: process.metric("sluice_scan_failures_total"))
+    listener = Listener(server, "invalidated")
+    client.execute_command("ACL", "SETUSER", "sluice", "+publish")
+    t.settle()
+    equal({m["key"] for m in listener.messages(20)}, {f"user:1:page:{number}" for number in range(20)})
+    equal(client.keys("user:1:*"), [])
+    client.execute_command("ACL", "SETUSER", "sluice", "-multi")
+    fill(client, "user:1:page:", 20)
+    listener.heard = []
+    process.kill(), process.start()
+    t.user(1, name="b"), t.settle()
+    equal(len(listener.messages(20)), 20)
+    equal(client.keys("user:1:*"), [])
+
+
 def test_a_key_of_bytes_is_announced_as_what_it_is(t):
     t.sql("CREATE TABLE users (id VARBINARY(16) PRIMARY KEY, name VARCHAR(20))")
     server = Redis(t.dir).up()

@@ -51,6 +51,14 @@ def test_a_versioned_entry_is_told_with_its_row_and_never_its_value(t):
     holds(explain(t, key), r"^  fills +refused for [0-9.]+ s more \(told without a version\)$")
 
 
+def test_a_key_in_a_spelling_that_nobody_is_told_of_is_named(t):
+    users(t).port()
+    t.user(7, name="a", _version=5)
+    t.settle()
+    holds(explain(t, t.prefix + ":v:007"), r"^  row +MySQL has version 5$", rf"^  spelled  otherwise: changes of the row are told to {t.prefix}:v:7$")
+    assert "spelled" not in explain(t, t.prefix + ":v:7")
+
+
 def test_what_waits_in_a_lane_is_found_with_its_entry(t):
     sluice = users(t)
     sluice.port()

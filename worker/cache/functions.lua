@@ -206,7 +206,7 @@ local function look(key, args)
 	local lease = whole(args[1], 10000, 3600000, 'lease')
 	local wait = whole(args[2], 100, 3600000, 'wait')
 	local p, r, w, e = values(call('HMGET', key, 'p', 'r', 'w', 'e'))
-	if w and (#w ~= 16 or not p and call('HEXISTS', key, 'n') == 0) then wrong_kind() end
+	if w and (#w ~= 16 or not p and not call('HMGET', key, 'n')[1]) then wrong_kind() end
 	if w and not e then return value_reply('HIT', p, r, w) end
 	local us = now_us()
 	if w and not is_over(e, us) then return value_reply('HIT', p, r, w), us end

@@ -189,15 +189,6 @@ send_refused(struct round *r, const struct expected *expected, struct str key, u
 	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
-/* What a value that was put later is told by, should this row not be written. */
-static void
-add_before(struct call *call, const struct told *told, bool above)
-{
-	add_number(call, above ? told->version : told->before);
-	if (told->lower + above > 1)
-		add_number(call, told->lower + above);
-}
-
 /* The row as it was read back; without that it is told as with mode versioned. */
 static int
 send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
@@ -210,7 +201,10 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 
 	if (now == NULL)
 		return send_versioned(r, expected, key, told, err);
+	/* what a value that was put later is told by, should this row not be written */
 	above = now->version > told->version;
+	expected->before = above ? told->version : told->before;
+	expected->lower = told->lower + above;
 	tells_before = above || told->before > 0;
 	expected->what = EXPECT_POPULATE;
 	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
@@ -227,8 +221,11 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
 	if (t->quarantine_ms != QUARANTINE_MS || tells_before)
 		add_number(&call, (uint64_t)t->quarantine_ms);
-	if (tells_before)
-		add_before(&call, told, above);
+	if (tells_before) {
+		add_number(&call, expected->before);
+		if (expected->lower > 1)
+			add_number(&call, expected->lower);
+	}
 	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }
@@ -238,7 +235,7 @@ static int
 populate_refused(struct round *r, const struct expected *e, struct err *err)
 {
 	struct expected expected = *e;
-	struct told told = { .version = e->version };
+	struct told told = { .version = e->version, .before = e->before, .lower = e->lower };
 
 	expected.what = EXPECT_CALL;
 	expected.member = (struct str){ NULL, 0 };

@@ -52,6 +52,8 @@ struct scan {
 	struct arena arena;
 	struct buf message;
 	struct found *first, *asked; /* asked: whose TYPE is answered next */
+	bool as_one;		     /* what goes and what is told of it are one transaction */
+	bool apart;		     /* for good: keys of several slots can't be in one */
 	int64_t progress_ms, next_ms;
 	int failures; /* running */
 };
@@ -297,30 +299,39 @@ count_removed(struct scan *s, const struct found *f)
 	COUNT(c->scan_removed, 1);
 	COUNT(c->invalidated, 1);
 	COUNT(c->tables[f->table - s->config->tables].invalidated, 1);
+	COUNT(c->announced, announce_is_on(s->config));
+}
+
+static void
+announce(struct scan *s, const struct found *f)
+{
+	struct announcement a = { .reason = "scan", .table = f->table->name, .key = f->key };
+	struct str argv[ANNOUNCE_WORDS];
+
+	redis_queue(s->redis, announce_command(s->config, &a, &s->message, argv), argv);
 }
 
 /* All types are known: what is no stream goes, and is told. */
 static int
 send_unlinks(struct scan *s, struct err *err)
 {
-	struct announcement a = { .reason = "scan" };
-	struct str argv[ANNOUNCE_WORDS];
+	size_t removed = 0;
 
 	for (const struct found *f = s->first; f != NULL; f = f->next) {
 		if (!f->removed)
 			continue;
+		if (removed++ == 0 && s->as_one)
+			redis_queuef(s->redis, "MULTI");
 		redis_queuef(s->redis, "UNLINK %b", &f->key);
-		count_removed(s, f);
-		a.table = f->table->name;
-		a.key = f->key;
 		if (announce_is_on(s->config))
-			redis_queue(s->redis, announce_command(s->config, &a, &s->message, argv),
-			    argv);
+			announce(s, f);
 	}
-	if (redis_pending(s->redis) == 0) {
+	if (removed == 0) {
 		end_step(s);
 		return 0;
 	}
+	if (s->as_one)
+		redis_queuef(s->redis, "EXEC");
 	s->step = STEP_UNLINK;
 	return redis_flush(s->redis, err);
 }
@@ -339,19 +350,42 @@ take_type(struct scan *s, const struct redis_reply *reply, struct err *err)
 }
 
 static int
+fail(struct scan *s, const struct redis_reply *reply, struct err *err)
+{
+	s->apart |= s->step == STEP_UNLINK && str_begins(reply->text, "CROSSSLOT");
+	return redis_reply_error(reply, err);
+}
+
+/* The last answer may be that of EXEC. */
+static int
+take_removed(struct scan *s, const struct redis_reply *reply, struct err *err)
+{
+	for (size_t i = 0; reply->type == REDIS_ARRAY && i < reply->count; i++) {
+		if (reply->element[i]->type == REDIS_ERROR)
+			return fail(s, reply->element[i], err);
+	}
+	if (redis_pending(s->redis) > 0)
+		return 0;
+	for (const struct found *f = s->first; f != NULL; f = f->next) {
+		if (f->removed)
+			count_removed(s, f);
+	}
+	end_step(s);
+	return 0;
+}
+
+static int
 take_reply(struct scan *s, const struct redis_reply *reply, struct err *err)
 {
 	if (reply->type == REDIS_ERROR)
-		return redis_reply_error(reply, err);
+		return fail(s, reply, err);
 	switch (s->step) {
 	case STEP_SCAN:
 		return take_keys(s, reply, err);
 	case STEP_TYPE:
 		return take_type(s, reply, err);
 	case STEP_UNLINK:
-		if (redis_pending(s->redis) == 0)
-			end_step(s);
-		return 0;
+		return take_removed(s, reply, err);
 	case STEP_NONE:
 		break;
 	}
@@ -385,6 +419,23 @@ know_server(struct scan *s)
 		    reply != NULL && reply->integer > 0 ? (uint64_t)reply->integer : 0);
 }
 
+/* May we?  EXEC alone, which is an error, first: whoever may begin a transaction must be able to end it. */
+static void
+know_transactions(struct scan *s)
+{
+	struct err err = { 0 };
+
+	s->as_one = false;
+	if (!announce_is_on(s->config) || s->apart || !redis_is_open(s->redis))
+		return;
+	redis_call(s->redis, &s->arena, &err, "EXEC");
+	if (strstr(err.text, "without MULTI") == NULL)
+		return;
+	err_clear(&err);
+	s->as_one = redis_call(s->redis, &s->arena, &err, "MULTI") != NULL &&
+	    redis_call(s->redis, &s->arena, &err, "EXEC") != NULL;
+}
+
 static void
 scan_failed(struct scan *s, const struct err *err)
 {
@@ -414,6 +465,7 @@ go_on(struct scan *s, struct err *err)
 		if (redis_open(s->redis, err) != 0)
 			return -1;
 		know_server(s);
+		know_transactions(s);
 		if (!redis_is_open(s->redis))
 			return err_set(err, ERR_RETRY, 0, "the cache went away");
 	}

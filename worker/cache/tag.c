@@ -109,8 +109,8 @@ take_members(struct round *r, struct tag *tag, const struct redis_reply *reply, 
 	for (size_t i = 0; i < list->count; i++) {
 		struct str member = list->element[i]->text;
 
-		if (!round_may_touch(r, tag->expected.table, member))
-			continue;
+		if (str_equal(member, tag->key) || !round_may_touch(r, tag->expected.table, member))
+			continue; /* the set itself stays, whatever it holds */
 		tag->members[tag->count++] = member;
 		tag->unanswered++;
 		if (send_member(r, tag, member, err) != 0)
