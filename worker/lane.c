@@ -205,6 +205,28 @@ lane_halt(struct lane *lane, const char *why)
 	set_state(lane, LANE_HALTED, why);
 }
 
+const char *
+lane_alarm_text(const struct lane *lane, const char *alarm, char text[LANE_ALARM_MAX + 1])
+{
+	bool is_that = alarm != NULL && strcmp(alarm, LANE_WHY_CACHE_LOST) == 0;
+	bool lost = lane->cache_lost || SEE(lane->alarm) == lane_why_of(LANE_WHY_CACHE_LOST);
+
+	snprintf(text, LANE_ALARM_MAX + 1, "%s%s", alarm != NULL ? alarm : "",
+	    alarm != NULL && lost && !is_that ? "," LANE_WHY_CACHE_LOST : "");
+	return text;
+}
+
+void
+lane_take_alarm(struct lane *lane, const char *text)
+{
+	char word[LANE_ALARM_MAX + 1];
+	size_t len = strcspn(text, ",");
+
+	snprintf(word, sizeof(word), "%.*s", (int)len, text);
+	lane->cache_lost = strcmp(text + len, "," LANE_WHY_CACHE_LOST) == 0;
+	SHOW(lane->alarm, lane_why_of(word));
+}
+
 static void
 move(struct lane *lane, const struct lane_wait *to)
 {

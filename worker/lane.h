@@ -210,6 +210,14 @@ void lane_hold(struct lane *lane, const char *why, int64_t until_ms);
 void lane_halt(struct lane *lane, const char *why);
 /* The LANE_WHY word equal to this text (as read from a ledger row), or NULL for "". */
 const char *lane_why_of(const char *text);
+/*
+ * The alarm as a ledger row has it: its word, and `,cache_lost` where that waits behind another one
+ * ("gap,cache_lost").  What is lost of the cache stays known when `alarm` takes the lane's place for it.
+ */
+enum { LANE_ALARM_MAX = 31 };
+const char *lane_alarm_text(const struct lane *lane, const char *alarm,
+    char text[LANE_ALARM_MAX + 1]);
+void lane_take_alarm(struct lane *lane, const char *text);
 /* It is answered up to here, by other news than a batch of ours. */
 void lane_answered_at(struct lane *lane, struct position answered);
 /* It is answered up to here, but for what passes up to that one still look for (0: nothing); `place`

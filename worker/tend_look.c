@@ -31,9 +31,13 @@ tend_alarm(struct worker *w, struct lane *lane, const char *why, const char *tex
 void
 tend_cache_lost(struct worker *w, struct lane *lane)
 {
+	if (lane->cache_lost)
+		return;
 	lane->cache_lost =
 	    SEE(lane->alarm) != NULL && SEE(lane->alarm) != lane_why_of(LANE_WHY_CACHE_LOST);
-	if (!lane->cache_lost)
+	if (lane->cache_lost)
+		tend_mark(w, lane);
+	else
 		tend_alarm(w, lane, lane_why_of(LANE_WHY_CACHE_LOST),
 		    "the cache went back, and not all that it lost can be invalidated again "
 		    "(entries that were trimmed, a table that is gone, or keys that only rows "

@@ -169,6 +169,15 @@ failed(struct worker *w, struct lane **lanes, size_t count, const struct err *er
 	worker_cache_failed(w, err);
 }
 
+static void
+stands(struct lane *lane, struct position at)
+{
+	lane->noting = true;
+	lane->noted = at;
+	lane->note_anew = false;
+}
+
+/* What stands there already isn't written again: a cache at rest has nothing to save or replicate. */
 static int
 look_and_note(struct worker *w, struct lane **lanes, size_t count, struct err *err)
 {
@@ -184,16 +193,17 @@ look_and_note(struct worker *w, struct lane **lanes, size_t count, struct err *e
 
 		if (position_is_none(to) && position_is_none(at[i]))
 			continue;
+		if (position_compare(to, at[i]) == 0) {
+			stands(lanes[i], to);
+			continue;
+		}
 		lanes[stale] = lanes[i];
 		at[stale++] = to;
 	}
 	if (stale > 0 && w->cache->ops->note(w->cache, lanes, stale, at, err) != 0)
 		return -1;
-	for (size_t i = 0; i < stale; i++) {
-		lanes[i]->noting = true;
-		lanes[i]->noted = at[i];
-		lanes[i]->note_anew = false;
-	}
+	for (size_t i = 0; i < stale; i++)
+		stands(lanes[i], at[i]);
 	return 0;
 }
 

@@ -78,7 +78,7 @@ tend_learn_row(struct lane *lane, const struct ledger_row *row)
 		lane->look_again = lane->doubtful = true;
 	/* what we wrote, and heard no answer to */
 	if (row->alarm[0] != '\0' && atomic_load(&lane->alarm) == NULL)
-		atomic_store(&lane->alarm, lane_why_of(row->alarm));
+		lane_take_alarm(lane, row->alarm);
 }
 
 void
@@ -195,7 +195,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	lane->note_anew = false;
 	lane_end_again(lane);
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */
-	atomic_store(&lane->alarm, lane_why_of(row.alarm));
+	lane_take_alarm(lane, row.alarm);
 	lane_open(lane);
 	if (w->source->ops->look(w->source, lane, &row, &look, err) != 0 ||
 	    begun_meanwhile(w, lane, &look, &row, err) != 0) {

@@ -358,5 +358,37 @@ def test_what_the_cache_lost_is_shown_behind_another_alarm(t):
     wait_for("it is through", lambda: any(lane in line for line in process.events("cache_invalidated_again")))
     for stream in t.streams():
         wait_for("another alarm", lambda s=stream: t.lane_status(s)["alarm"] == "gap")
+    process.kill()  # the ledger knows of both
+    equal(t.row("SELECT alarm FROM sluice_ledger WHERE lane = %s", lane), ("gap,cache_lost",))
+    process.start()
+    for stream in t.streams():
+        wait_for("another alarm", lambda s=stream: t.lane_status(s)["alarm"] == "gap")
         equal(t.lane("ack", stream)[0], 0)
         wait_for("the one before", lambda s=stream: t.lane_status(s)["alarm"] == "cache_lost")
+
+
+def test_a_note_that_stands_is_not_written_again(t):
+    process, server = start(t)
+    cache = server.client()
+    wait_for("noted", lambda: noted(t, cache) == done(t))
+    calls = lambda name: cache.info("commandstats").get(f"cmdstat_{name}", {"calls": 0})["calls"]
+    wait_for("at rest", lambda: process.get("/status") and noted(t, cache) == done(t))
+    looks, writes = calls("hmget"), calls("hset")
+    wait_for("it looks", lambda: calls("hmget") >= looks + 2)
+    equal(calls("hset"), writes)
+
+
+def test_a_note_that_may_not_be_read_is_no_rollback_later(t):
+    process, server = start(t, keep="1h")
+    cache = server.client()
+    wait_for("noted", lambda: noted(t, cache) == done(t))
+    cache.execute_command("ACL", "SETUSER", "sluice", "-hmget")
+    process.logged("cache_notes_denied")
+    wait_for("it goes", lambda: not cache.exists(KEY))
+    change_all(t, "new")
+    process.kill()
+    cache.execute_command("ACL", "SETUSER", "sluice", "+hmget")
+    process.start()
+    change_all(t, "newer")
+    wait_for("noted anew", lambda: noted(t, cache) == done(t))
+    equal(process.events("cache_went_back"), [])

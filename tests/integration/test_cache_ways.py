@@ -198,10 +198,12 @@ def test_a_key_that_holds_something_else_is_counted_named_and_passed(t):
     client = server.client()
     client.set("user:1", "plain"), client.hset("number:1", "a", "b"), client.set("tag:1", "plain")
     cache.filled("user:2", 1, "x")
-    user(t, 1, 2, name="a"), user(t, 2, 2, name="b"), t.settle()
+    client.hset("user:3", "q", "theirs")
+    user(t, 1, 2, name="a"), user(t, 3, 2, name="c"), user(t, 2, 2, name="b"), t.settle()
     equal(client.get("user:1"), b"plain")
+    equal(cache.hash("user:3"), {"q": "theirs"})
     equal(cache.hash("user:2"), {"m": row(2)})
-    equal(process.metric("sluice_invalidations_refused_total"), 3)
+    equal(process.metric("sluice_invalidations_refused_total"), 4)
     process.logged("event=invalidation_refused", "user:{id}", "WRONGTYPE")
     assert "user:1" not in process.text(), "a key carries row values"
 

@@ -862,6 +862,23 @@ def rule_no_order_of_loads_invalidations_and_evictions_brings_an_old_value_back(
     assert looks > 100, "hardly ever a value was there"
 
 
+def rule_a_hash_of_another_kind_is_left_alone_whatever_its_fields_are_called(c):
+    for fields in ({"m": "male"}, {"q": "yes"}, {"q": "3"}, {"t": "x"}, {"w": "80", "h": "200"}, {"w": "x", "e": "y"}, {"t": "x", "l": "large"},
+                   {"p": "1.50", "q": "12", "r": "7"}, {"e": "x", "s": "y", "l": "z", "b": "1"}):
+        c.client.delete("theirs")
+        c.client.hset("theirs", mapping=fields)
+        before = c.client.dump("theirs")
+        for call in calls_of_each(c, "theirs") + [lambda: c.lease("theirs"), lambda: c.stretch("theirs", "", 5),
+                                                  lambda: c.put("theirs", "s", 9, 0, "x", HOUR, 9, "id", 1)]:
+            try:
+                answer = call()
+                assert answer in ("LEASE_LOST", "CHANGED", ["ABSENT"], ["FRESH", -1]), (fields, answer)
+            except redis.ResponseError as error:
+                assert "WRONGTYPE" in str(error), (fields, error)
+            equal(c.client.dump("theirs"), before, fields)
+            equal(c.client.pttl("theirs"), -1)
+
+
 def rule_reads_are_reported_to_whoever_listens(c):
     listener = c.client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe("sluice:reads")
@@ -973,6 +990,17 @@ def test_load_puts_it_there_and_never_replaces_a_newer_one(t):
         t.redis.function_load(re.sub("MINOR = '.*'", f"MINOR = '{other}'", SOURCE), replace=True)
         equal(t.command("functions", "load", path)[0], 0)
         equal(t.redis.fcall("sluice_version", 0).decode() == other, stays, other)
+
+
+def test_a_library_of_another_major_version_is_left_alone_and_the_script_does_it(t):
+    t.own_redis()
+    other = re.sub("MINOR = '.*'", "MINOR = '2.99'", SOURCE).replace("name=sluice_1", "name=sluice_2", 1)
+    t.redis.function_load(other)
+    path = t.write_config()
+    code, out, err = t.command("functions", "load", path)
+    equal((code, "EVALSHA" in out), (0, True), out + err)
+    equal(t.redis.fcall("sluice_version", 0), b"2.99")
+    equal([library[1] for library in t.redis.function_list()], [b"sluice_2"])
 
 
 def test_load_says_what_it_does_where_functions_are_denied(t):

@@ -110,6 +110,7 @@ struct ledger {
 	struct position position, done;
 	char identity[64];
 	const char *halted, *alarm;
+	bool cache_lost; /* behind that alarm */
 	unsigned lanes_of_source;
 	struct lane_order order;
 	struct checkpoints checkpoints;

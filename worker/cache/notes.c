@@ -76,6 +76,17 @@ ask(struct notes *n, struct arena *a, int argc, const struct str *argv, struct e
 	return NULL;
 }
 
+/* What can't be kept up goes: it would look like a rollback to the next who may read it. */
+static void
+remove_key(struct notes *n, struct arena *a, struct str key)
+{
+	const struct str argv[] = { STR("UNLINK"), key };
+	struct err ignored = { 0 };
+
+	if (redis_is_open(n->redis))
+		ask(n, a, 2, argv, &ignored);
+}
+
 int
 notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t count,
     struct position *at, enum cache_notes *found, struct err *err)
@@ -90,8 +101,10 @@ notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t c
 	for (size_t i = 0; i < count; i++)
 		argv[2 + i] = str_of(lanes[i]->name);
 	reply = ask(n, a, (int)count + 2, argv, err);
-	if (reply == NULL)
+	if (reply == NULL) {
+		remove_key(n, a, argv[1]);
 		return -1;
+	}
 	for (size_t i = 0; i < count; i++) {
 		at[i] = (struct position){ 0, 0 };
 		if (reply->type == REDIS_ARRAY && i < reply->count &&
@@ -110,7 +123,6 @@ notes_write(struct notes *n, struct arena *a, struct lane *const *lanes, size_t 
 {
 	struct str *argv = arena_alloc(a, (2 * count + 2) * sizeof(*argv));
 	char(*texts)[POSITION_TEXT] = arena_alloc(a, count * sizeof(*texts));
-	struct err ignored = { 0 };
 	char key[KEY_MAX];
 
 	argv[0] = STR("HSET");
@@ -121,10 +133,6 @@ notes_write(struct notes *n, struct arena *a, struct lane *const *lanes, size_t 
 	}
 	if (ask(n, a, (int)(2 * count) + 2, argv, err) != NULL)
 		return 0;
-	/* no room, or not allowed: what stands there would look like a rollback to the next owner */
-	if (redis_is_open(n->redis)) {
-		argv[0] = STR("UNLINK");
-		ask(n, a, 2, argv, &ignored);
-	}
+	remove_key(n, a, argv[1]); /* no room, or not allowed */
 	return -1;
 }

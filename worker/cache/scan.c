@@ -42,9 +42,10 @@ struct scan {
 	struct patterns *now, *next; /* of the pass that runs; of the one behind it */
 	bool running;
 	uint64_t passes;
-	char cursor[24];
-	struct buf match; /* what all patterns of the pass have in common */
-	char run_id[64];  /* of the server the cursor is of; "": not known */
+	char cursor[24];      /* of the step that runs, until it is through: */
+	char next_cursor[24]; /* a step that failed is done again */
+	struct buf match;     /* what all patterns of the pass have in common */
+	char run_id[64];      /* of the server the cursor is of; "": not known */
 
 	/* of one step */
 	enum { STEP_NONE, STEP_SCAN, STEP_TYPE, STEP_UNLINK } step;
@@ -221,6 +222,7 @@ end_step(struct scan *s)
 
 	s->step = STEP_NONE;
 	s->failures = 0;
+	memcpy(s->cursor, s->next_cursor, sizeof(s->cursor));
 	if (rate > 0)
 		s->next_ms =
 		    clock_ms() + (int64_t)s->config->scan_step * 1000 * s->config->workers / rate;
@@ -270,7 +272,7 @@ take_keys(struct scan *s, const struct redis_reply *reply, struct err *err)
 	if (reply->type != REDIS_ARRAY || reply->count != 2 ||
 	    reply->element[1]->type != REDIS_ARRAY)
 		return err_set(err, ERR_RETRY, 0, "SCAN answered something else");
-	snprintf(s->cursor, sizeof(s->cursor), "%s", reply->element[0]->text.data);
+	snprintf(s->next_cursor, sizeof(s->next_cursor), "%s", reply->element[0]->text.data);
 	list = reply->element[1];
 	for (size_t i = 0; i < list->count; i++)
 		add_found(s, list->element[i]->text);

@@ -335,6 +335,8 @@ look_at(struct verify_eye *eye, const struct verify_template *template, const st
 	CHECK(count <= VERIFY_BATCH_MAX);
 	arena_reset(&eye->arena);
 	memset(seen, 0, count * sizeof(*seen));
+	for (size_t n = 0; n < count; n++)
+		seen[n].partial = template->template->when_count > 0;
 	l.contents = arena_zalloc(&eye->arena, (count + 1) * sizeof(*l.contents));
 	if (row_access_table(&eye->rows, template->table->name, err) != 0) {
 		/* as long as it is so nobody can compare; the tables are read again at the next open */
