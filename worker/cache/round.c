@@ -147,7 +147,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	struct call call = { 0 };
 
 	if (round_reloads(r, expected))
-		told_key.member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+		told_key.member = arena_str(&r->arena, key.data, key.len);
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
 	if (told->unversioned)
 		add_word(&call, STR(""));
@@ -207,7 +207,7 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	expected->lower = told->lower + above;
 	tells_before = above || told->before > 0;
 	expected->what = EXPECT_POPULATE;
-	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+	expected->member = arena_str(&r->arena, key.data, key.len);
 	expected->version = now->version;
 	call.argc = library_call(r->library, STR("sluice_populate"), key, call.argv);
 	add_number(&call, now->version);

@@ -188,13 +188,7 @@ is_read_by(struct redis_check *r, struct str stream, const char *group)
 	struct redis_reply *groups =
 	    redis_call(r->redis, &r->arena, NULL, "XINFO GROUPS %b", &stream);
 
-	for (size_t i = 0; groups != NULL && i < groups->count; i++) {
-		const struct redis_reply *name = redis_pair(groups->element[i], "name");
-
-		if (name != NULL && str_equal(name->text, str_of(group)))
-			return true;
-	}
-	return false;
+	return redis_group(groups, group) != NULL;
 }
 
 /* One is enough to see the mistake. */

@@ -141,7 +141,7 @@ read_wrapped(struct reading *r, const struct value *given)
 	if (!number_i64(given->text, &n) || n >= 0)
 		return true;
 	len = number_scaled_text(((int128)1 << 64) + n, 0, text);
-	return become(r, VALUE_NUMBER, (struct str){ arena_copy(r->arena, text, len), len });
+	return become(r, VALUE_NUMBER, arena_str(r->arena, text, len));
 }
 
 /* Base64 of an unscaled number. */
