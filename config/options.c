@@ -52,6 +52,8 @@ static const struct option_word operations[] = { { "upsert", OPERATION_UPSERT, f
 	{ "update", OPERATION_UPDATE, false }, { "delete", OPERATION_DELETE, false },
 	{ "incr", OPERATION_INCR, false }, { "invalidate", OPERATION_INVALIDATE, false },
 	{ NULL, 0, false } };
+static const struct option_word on_caches_lost[] = { { "alarm", ON_CACHE_LOST_ALARM, false },
+	{ "flush", ON_CACHE_LOST_FLUSH, false }, { NULL, 0, false } };
 static const struct option_word on_gaps[] = { { "continue", ON_GAP_CONTINUE, false },
 	{ "halt", ON_GAP_HALT, false }, { NULL, 0, false } };
 static const struct option_word on_poisons[] = { { "skip", ON_POISON_SKIP, false },
@@ -368,7 +370,6 @@ const struct option options[] = {
 	LATER("tables.*", "ttl"),
 	LATER("tables.*", "truncate"),
 	LATER("tables.*", "announce"),
-	LATER("tables.*", "on_cache_lost"),
 	LATER("tables.*", "stale_for"),
 	LATER("tables.*.invalidate[]", "stale_for"),
 	LATER("tables.*.invalidate[]", "tag"),
@@ -450,6 +451,12 @@ const struct option options[] = {
 	{ "", "invalidate_lag_max", OPTION_SIZE, AT(config, invalidate_lag_max_bytes),
 	    .fallback = "1GiB", RANGE(MIB, 1024 * GIB),
 	    .doc = "Stream bytes that may wait for a cache that is away before rows stop too." },
+	{ "", "on_cache_lost", OPTION_WORD, AT(config, on_cache_lost), .fallback = "alarm",
+	    .words = on_caches_lost,
+	    .doc =
+		"Where keys may be old and can't be invalidated one by one any more: an alarm, or "
+		"empty the cache's database (FLUSHDB), which must be no source's; then rows don't "
+		"stop beyond invalidate_lag_max either." },
 	{ "", "announce", OPTION_SECTION, .shown = true,
 	    .doc =
 		"Tells process-local caches which keys were invalidated; a channel or a stream of "
@@ -506,7 +513,6 @@ const struct option options[] = {
 	{ "log", "format", OPTION_WORD, AT(config, log_format), .fallback = "logfmt",
 	    .words = log_formats, .doc = "How a line is written." },
 	LATER("", "outbox"),
-	LATER("", "on_cache_lost"),
 	LATER("", "quarantine"),
 	LATER("", "stale_for"),
 	LATER("", "marker"),

@@ -331,6 +331,16 @@ lane_rewind(struct lane *lane)
 }
 
 void
+lane_flushed(struct lane *lane)
+{
+	lane_end_again(lane);
+	if (position_compare(lane->answered, lane->position) < 0)
+		lane_answered_at(lane, lane->position);
+	lane_forget_waits(lane);
+	lane->noted = (struct position){ 0, 0 };
+}
+
+void
 lane_end_again(struct lane *lane)
 {
 	lane->again = (struct lane_again){ .on = false };

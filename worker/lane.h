@@ -234,6 +234,8 @@ struct position lane_recordable(const struct lane *lane);
 /* The connection to the cache was lost, and it may be a server that lacks the last invalidations: all
  * behind what it has noted is sent again. */
 void lane_rewind(struct lane *lane);
+/* The cache was emptied: it is answered as far as it is written, and nothing is noted there. */
+void lane_flushed(struct lane *lane);
 /* Nothing of it is invalidated again, or no more. */
 void lane_end_again(struct lane *lane);
 /* Publish position and done for pages. */

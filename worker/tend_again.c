@@ -193,6 +193,10 @@ step(struct worker *w, struct lane *lane)
 	pass_lacking(b);
 	if (batch_misses_keys(b))
 		lose(w, lane);
+	if (tend_owes_flush(w)) { /* before the note goes on */
+		worker_empty(w, b);
+		return false;
+	}
 	batch_seal(b);
 	batch_mark_written(b);
 	w->invalidating = b;
@@ -229,6 +233,10 @@ tend_again(struct worker *w)
 {
 	struct lane *lane = next_lane(w);
 
+	if (tend_owes_flush(w)) {
+		w->rewind = true;
+		return false;
+	}
 	if (lane == NULL || !is_possible(w) || !is_due(w))
 		return false;
 	if (is_through(lane)) {

@@ -177,11 +177,23 @@ stands(struct lane *lane, struct position at)
 	lane->note_anew = false;
 }
 
+static int
+leave(struct worker *w, struct lane **lanes, size_t count, const struct position *at,
+    struct err *err)
+{
+	if (count > 0 && w->cache->ops->note(w->cache, lanes, count, at, err) != 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		stands(lanes[i], at[i]);
+	return 0;
+}
+
 /* What stands there already isn't written again: a cache at rest has nothing to save or replicate. */
 static int
 look_and_note(struct worker *w, struct lane **lanes, size_t count, struct err *err)
 {
 	struct position at[WORKER_LANES_MAX];
+	struct lane *behind[WORKER_LANES_MAX];
 	enum cache_notes found;
 	size_t stale = 0;
 
@@ -197,14 +209,10 @@ look_and_note(struct worker *w, struct lane **lanes, size_t count, struct err *e
 			stands(lanes[i], to);
 			continue;
 		}
-		lanes[stale] = lanes[i];
+		behind[stale] = lanes[i];
 		at[stale++] = to;
 	}
-	if (stale > 0 && w->cache->ops->note(w->cache, lanes, stale, at, err) != 0)
-		return -1;
-	for (size_t i = 0; i < stale; i++)
-		stands(lanes[i], at[i]);
-	return 0;
+	return leave(w, behind, stale, at, err);
 }
 
 static bool
@@ -237,4 +245,28 @@ tend_notes(struct worker *w)
 	}
 	allowed(w);
 	worker_cache_worked(w);
+}
+
+int
+tend_note_answered(struct worker *w, struct err *err)
+{
+	struct lane *lanes[WORKER_LANES_MAX];
+	struct position at[WORKER_LANES_MAX];
+	bool news = false;
+	size_t count = noted_lanes(w, lanes, &news), known = 0;
+
+	if (w->notes.denied)
+		return 0;
+	for (size_t i = 0; i < count; i++) {
+		if (position_is_none(target(w, lanes[i])))
+			continue;
+		lanes[known] = lanes[i];
+		at[known++] = target(w, lanes[i]);
+	}
+	if (leave(w, lanes, known, at, err) == 0)
+		return 0;
+	if (!w->cache->ops->is_open(w->cache))
+		return -1;
+	refused(w, lanes, known, err);
+	return 0;
 }

@@ -228,6 +228,8 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 			tend_alarm(w, lane,
 			    look.result == LOOK_GAP ? LANE_WHY_GAP : LANE_WHY_STORE_ROLLBACK,
 			    look.text);
+		if (look.result == LOOK_STORE_ROLLBACK)
+			tend_lost_commits(w, lane, &look);
 	} else if (tend_obey_look(w, lane, &look, err) != 0) {
 		lane_free(lane);
 		return -1;

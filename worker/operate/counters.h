@@ -68,6 +68,8 @@ struct counters {
 	_Atomic int lanes_unread; /* in the ledger with entries left, in no source of the config */
 	_Atomic uint64_t outbox_rows; /* of our lanes in sluice_outbox, as last counted */
 	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
+	_Atomic int flush_owed;	      /* they went on: the cache is emptied when it is back */
+	_Atomic uint64_t cache_flushes;
 	struct histogram batch_rows, batch_seconds, commit_lag_seconds; /* added -> committed */
 	struct breaker mysql, redis, cache, kafka;
 };

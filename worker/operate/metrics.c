@@ -87,6 +87,12 @@ print_invalidations(const struct snapshot *s, struct buf *out)
 	series_gauge(out, "sluice_workers_paused_for_cache",
 	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
 	    (double)t->workers_paused);
+	series_gauge(out, "sluice_workers_owing_flush",
+	    "Workers that empty the cache when it is back, since more than invalidate_lag_max "
+	    "waits for it.",
+	    (double)t->flushes_owed);
+	series_counter(out, "sluice_cache_flushes_total",
+	    "Times the cache was emptied (on_cache_lost: flush).", t->cache_flushes);
 }
 
 static void

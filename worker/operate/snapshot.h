@@ -93,6 +93,8 @@ struct snapshot_total {
 	int lanes_share;  /* lanes that are this process's part of the pool */
 	bool standby;	  /* it has no lanes and there are none to be had */
 	int lanes_owned, lanes_in[LANE_HALTED + 1], alarms, workers_paused;
+	int flushes_owed; /* workers */
+	uint64_t cache_flushes;
 	double oldest_pending_seconds, mysql_waits_seconds;
 };
 

@@ -164,6 +164,8 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "alarms", (uint64_t)t->alarms);
 	json_number(j, "outbox_rows", t->outbox_rows);
 	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);
+	json_number(j, "workers_owing_flush", (uint64_t)t->flushes_owed);
+	json_number(j, "cache_flushes", t->cache_flushes);
 	json_number(j, "log_lines_suppressed", s->log_lines_suppressed);
 	json_close(j, '}');
 	json_open(j, "dead_by_reason", '{');
