@@ -257,6 +257,7 @@ struct config {
 	int max_parked;	 /* keys of a lane that wait behind dead letters */
 	int64_t invalidate_lag_max_bytes;
 	enum config_on_cache_lost on_cache_lost;
+	int64_t markers_max; /* on absent keys, of a worker; 0: no limit */
 	const char *announce_channel, *announce_stream; /* NULL, NULL: nothing is announced */
 	int announce_max_len;
 	int scan_step;			  /* keys of one SCAN */

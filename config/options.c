@@ -457,6 +457,10 @@ const struct option options[] = {
 		"Where keys may be old and can't be invalidated one by one any more: an alarm, or "
 		"empty the cache's database (FLUSHDB), which must be no source's; then rows don't "
 		"stop beyond invalidate_lag_max either." },
+	{ "", "markers_max", OPTION_COUNT, AT(config, markers_max), .fallback = "1000000",
+	    RANGE(0, 1000000000),
+	    .doc = "Markers of mode versioned that a worker has at a time on keys that are not in "
+		   "the cache, of 192 bytes each; beyond it none is left there.  0 is no limit." },
 	{ "", "announce", OPTION_SECTION, .shown = true,
 	    .doc =
 		"Tells process-local caches which keys were invalidated; a channel or a stream of "
@@ -517,7 +521,6 @@ const struct option options[] = {
 	LATER("", "stale_for"),
 	LATER("", "marker"),
 	LATER("", "marker_absent"),
-	LATER("", "markers_max"),
 	NOT_YET("", "sentinel", "Sentinel"),
 	NOT_YET("", "cluster", "Cluster"),
 	NOT_YET("", "tls", "TLS"),

@@ -50,7 +50,7 @@ struct counters {
 	_Atomic uint64_t invalidations_refused; /* the key holds something else */
 	_Atomic uint64_t
 	    invalidation_answers[INVALIDATION_ANSWERS]; /* by invalidation_answer_name */
-	_Atomic uint64_t announced, populated, not_populated;
+	_Atomic uint64_t announced, populated, not_populated, markers_left_out;
 	_Atomic uint64_t scan_patterns, scan_patterns_waiting; /* of the pass that runs, the next */
 	_Atomic uint64_t scan_looked,
 	    scan_of; /* keys of this pass, of the whole server; 0: not known */

@@ -70,6 +70,10 @@ print_invalidations(const struct snapshot *s, struct buf *out)
 	    "Rows that could not be read back, or were more than a batch keeps, and were "
 	    "invalidated instead.",
 	    t->not_populated);
+	series_counter(out, "sluice_markers_left_out_total",
+	    "Versioned invalidations that left no marker on an absent key because of "
+	    "markers_max.",
+	    t->markers_left_out);
 	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
 	series_gauge(out, "sluice_scan_patterns",
 	    "Patterns of mode scan that are looked for or wait.",

@@ -121,6 +121,7 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 		total->invalidation_answers[i] += SEE(c->invalidation_answers[i]);
 	total->populated += SEE(c->populated);
 	total->not_populated += SEE(c->not_populated);
+	total->markers_left_out += SEE(c->markers_left_out);
 	total->announced += SEE(c->announced);
 	total->scan_patterns += SEE(c->scan_patterns);
 	total->scan_patterns_waiting += SEE(c->scan_patterns_waiting);

@@ -84,7 +84,7 @@ struct snapshot_total {
 	uint64_t one_by_one;
 	uint64_t outbox_rows;
 	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS], announced,
-	    populated, not_populated;
+	    populated, not_populated, markers_left_out;
 	uint64_t scan_patterns, scan_patterns_waiting, scan_looked, scan_of, scan_passes, scan_keys,
 	    scan_removed, scan_failures;
 	int scan_full; /* workers */

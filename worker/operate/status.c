@@ -155,6 +155,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "invalidated_again", t->invalidated_again);
 	json_number(j, "populated", t->populated);
 	json_number(j, "not_populated", t->not_populated);
+	json_number(j, "markers_left_out", t->markers_left_out);
 	json_number(j, "announced", t->announced);
 	json_number(j, "lag", t->lag);
 	json_real(j, "oldest_pending_seconds", t->oldest_pending_seconds);
