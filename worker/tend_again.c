@@ -58,8 +58,8 @@ check(struct worker *w, struct lane *lane, struct err *err)
 	if (lane->again.checked)
 		return 0;
 	if (!lane->again.whole &&
-	    w->source->ops->range(w->source, lane, (struct position){ 0, 0 }, lane->again.at, &page,
-		err) != 0)
+	    w->source->ops->history(w->source, lane, (struct position){ 0, 0 }, lane->again.at,
+		&page, err) != 0)
 		return -1;
 	lane->again.checked = true;
 	if (page == NULL)
@@ -90,7 +90,7 @@ read_pages(struct worker *w, struct batch *b, struct lane *lane, struct err *err
 	for (int i = 0; i < PAGES && b->bytes < (size_t)w->config->batch_max_bytes; i++) {
 		struct delivery *page = NULL;
 
-		if (w->source->ops->range(w->source, lane, b->again_to, lane->again.to, &page,
+		if (w->source->ops->history(w->source, lane, b->again_to, lane->again.to, &page,
 			err) != 0)
 			return -1;
 		if (page == NULL) {

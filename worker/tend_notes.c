@@ -24,15 +24,17 @@ enum { LOOK_MS = 2000, DENIED_MS = 60000 };
  * The cache is asked between two transactions, never while one of ours is open: one that hangs would
  * hold row locks for as long as its time-out.
  *
+ * Of a stream that a consumer group reads the group says how far all is acknowledged (lane->settled), and
+ * each worker keeps a note of its own of that, since none of them owns the lane.  Whoever sees its note
+ * gone back reads the stream beside the group; `done` and acknowledging don't wait for notes.
+ *
  * One owner writes a lane's field; an earlier one, stopped between its last word with MySQL and its note,
  * can at worst set it back, which is seen and costs a repetition.
  */
 static bool
 has_note(const struct worker *w, const struct lane *lane)
 {
-	/* entries that any consumer of a group reads have no common place */
-	return lane->source->has_keys && w->cache != NULL && w->cache->ops->note != NULL &&
-	    (!w->invalidates || lane->is_partition);
+	return lane->source->has_keys && w->cache != NULL && w->cache->ops->note != NULL;
 }
 
 bool
@@ -46,7 +48,7 @@ static struct position
 target(const struct worker *w, const struct lane *lane)
 {
 	if (!lane->again.on)
-		return lane->answered;
+		return lane->by_group ? lane->settled : lane->answered;
 	return lane->again.pass > w->scan.passes ? lane->noted : lane->again.at;
 }
 
@@ -101,7 +103,7 @@ begin_again(struct worker *w, struct lane *lane, struct position at, enum cache_
 
 	log_event(LOG_ERROR, "cache_went_back", "worker", "%d", w->index, "lane", "%s", lane->name,
 	    "found", "%s", found == NOTES_LOST ? "older_data" : "older_note", "from", "%s",
-	    position_text(at, from), "to", "%s", position_text(lane_reached(lane).at, to), "next",
+	    position_text(at, from), "to", "%s", position_text(lane_touched(lane), to), "next",
 	    "%s", "what the lane still holds of that is invalidated again", NULL);
 	lane_end_again(lane);
 	lane->noted = at;
@@ -113,7 +115,7 @@ begin_again(struct worker *w, struct lane *lane, struct position at, enum cache_
 	}
 	lane->again.on = true;
 	lane->again.at = at;
-	lane->again.to = lane_reached(lane).at;
+	lane->again.to = lane_touched(lane);
 	lane->again.whole = position_is_none(at);
 	SHOW(lane->shown_again, 1);
 }

@@ -192,6 +192,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	lane->noting = tend_is_noted(w, lane);
 	lane->noted = (struct position){ 0, 0 };
 	lane->note_anew = false;
+	lane->settled = lane->taken = (struct position){ 0, 0 };
 	lane_end_again(lane);
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */
 	lane_take_alarm(lane, row.alarm);

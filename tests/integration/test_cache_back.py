@@ -494,3 +494,61 @@ def test_a_database_that_holds_lanes_is_never_emptied(t):
     code, _, err = t.command("check", process.argv[-1], "--connect")
     equal(code, 78, err)
     assert "the same server and database" in err, err
+
+
+def by_group(t, **more):
+    """A stream that a group reads, and some of its entries answered and noted; answers (processes, server, stream)."""
+    server, stream = Redis(t.dir).up(), t.prefix + ":cdc"
+    t.own.append(server)
+    source = {"streams": stream, "format": "fields", "write": False, "table": "users", **more}
+    processes = [t.sluice(mysql=None, cache={"url": server.url}, sources=[source],
+                          tables={"users": {"invalidate": ["user:{id}"], "types": {"id": "bigint"}}}) for _ in range(2)]
+    tell(t, stream)
+    wait_for("both noted", lambda: group_notes(server, stream) == [t.redis.xinfo_stream(stream)["last-generated-id"]] * 2)
+    return processes, server, stream
+
+
+def tell(t, stream):
+    for n in range(50):
+        t.redis.xadd(stream, {"_op": "invalidate", "id": n})
+
+    def settled():
+        group, = t.redis.xinfo_groups(stream)
+        return group["pending"] == 0 and group["last-delivered-id"] == t.redis.xinfo_stream(stream)["last-generated-id"]
+    wait_for("all is acknowledged", settled)
+
+
+def group_notes(server, stream):
+    cache = server.client()
+    return [cache.hget(key, f"default/redis/{stream}") for key in cache.keys(KEY + ":*")]
+
+
+def test_a_stream_that_a_group_reads_is_invalidated_again(t):
+    processes, server, stream = by_group(t)
+    cache = server.client()
+    equal([0 < cache.pttl(key) <= 3600000 for key in cache.keys(KEY + ":*")], [True, True])
+    stale(server)
+    cache.save()
+    tell(t, stream)
+    equal(app_keys(cache), ["user:never"])
+    wait_for("both noted", lambda: group_notes(server, stream) == [t.redis.xinfo_stream(stream)["last-generated-id"]] * 2)
+    server.kill()
+    server.up()
+    wait_for("no stale key", lambda: app_keys(server.client()) == ["user:never"])
+    assert any(process.events("cache_went_back") for process in processes)
+    wait_for("noted anew", lambda: group_notes(server, stream) == [t.redis.xinfo_stream(stream)["last-generated-id"]] * 2)
+    equal(t.redis.xinfo_groups(stream)[0]["pending"], 0)
+    equal([process.status()["lanes"][0]["alarm"] for process in processes], [None, None])
+
+
+def test_what_such_a_stream_no_longer_holds_is_an_alarm(t):
+    processes, server, stream = by_group(t, trim="acked")
+    cache = server.client()
+    old = {key: cache.dump(key) for key in cache.keys(KEY + ":*")}
+    tell(t, stream)
+    wait_for("both noted", lambda: group_notes(server, stream) == [t.redis.xinfo_stream(stream)["last-generated-id"]] * 2)
+    wait_for("trimmed", lambda: t.redis.xlen(stream) == 1)
+    for key, dump in old.items():
+        cache.restore(key, 0, dump, replace=True)
+    for process in processes:
+        wait_for("the alarm", lambda p=process: p.status()["lanes"][0]["alarm"] == "cache_lost")

@@ -1,6 +1,7 @@
 #include "worker/cache/cache.h"
 
 #include "common/clock.h"
+#include "common/random.h"
 #include "common/redis.h"
 #include "worker/cache/flush.h"
 #include "worker/cache/library.h"
@@ -233,6 +234,8 @@ invalidate_new(const struct config *config, int worker)
 	v->notes = (struct notes){
 		.redis = v->redis, .pool = config->pool, .timeout_ms = cache->timeout_ms
 	};
+	snprintf(v->notes.name, sizeof(v->notes.name), "%016llx",
+	    (unsigned long long)random_seed());
 	round_init(&v->round, &v->cache, config, v->redis, &v->library);
 	untouched_init(&v->untouched, config);
 	v->round.untouched = &v->untouched;
