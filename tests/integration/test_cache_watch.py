@@ -2,7 +2,7 @@
 What people see of the cache: its hit rate, memory and keys as warnings that never make a sluice unhealthy, advice for
 its settings, and `sluice top`.
 """
-import os, pty, re, select, time
+import os, pty, select, time
 from cache_functions import SOURCE
 from support import SLUICE, Redis, equal, wait_for
 import subprocess
