@@ -485,6 +485,7 @@ static const struct source_ops ops = {
 	.recycle = fake_recycle,
 	.release = fake_release,
 	.range = fake_range,
+	.history = fake_range,
 	.lift = fake_lift,
 	.confirm = fake_confirm,
 	.newest = fake_newest,
