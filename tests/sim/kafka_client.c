@@ -233,11 +233,8 @@ poll_one(rd_kafka_t *c)
 	c->polled_us = world.now_us;
 	c->silent_us = 0;
 	hear(c);
-	if (c->breaks) {
-		c->breaks = false;
-		trace("p%d is fenced", c->process->index);
-		return kafka_word_new(RD_KAFKA_RESP_ERR__FATAL);
-	}
+	if (c->breaks)
+		return kafka_word_new(&c->breaks, RD_KAFKA_RESP_ERR__FATAL);
 	hear_places(c);
 	for (unsigned i = 0; i < world.lanes; i++) {
 		unsigned l = (first + i) % world.lanes;

@@ -241,10 +241,11 @@ kafka_message_new(unsigned partition, int64_t offset, const struct stream_entry 
 }
 
 rd_kafka_message_t *
-kafka_word_new(rd_kafka_resp_err_t code)
+kafka_word_new(bool *due, rd_kafka_resp_err_t code)
 {
 	rd_kafka_message_t *m = kafka_object_new(sizeof(*m));
 
+	*due = false;
 	m->err = code;
 	m->partition = RD_KAFKA_PARTITION_UA;
 	m->offset = RD_KAFKA_OFFSET_INVALID;
