@@ -571,6 +571,8 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		round_reload(r, e, reply->text);
 		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
+	case EXPECT_MEMBER_TOLD:
+		return wrong_type ? fail(reply, err) : tag_answer(r, e, reply, false, err);
 	case EXPECT_TIME:
 	case EXPECT_MEMBERS:
 	case EXPECT_MEMBER:
