@@ -85,11 +85,11 @@ told_of(const struct touched *row, size_t template)
 		bool deleted = c->op == CHANGE_DELETE;
 		uint64_t order;
 
+		told.repeat |= c->entry->done_before || c->entry->letter != NULL;
 		if (c->entry->refusal.reason != NULL && c->has_version && c->version > told.refused)
 			told.refused = c->version;
 		if (c->entry->refusal.reason != NULL || change_left(c->unchanged, template))
 			continue;
-		told.repeat |= c->entry->done_before || c->entry->letter != NULL;
 		if (!find_order(row, c, &told, &order)) {
 			told.unversioned = true;
 		} else if (order > told.version) {

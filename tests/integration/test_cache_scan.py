@@ -1,6 +1,6 @@
 """Mode scan and announcements, on real servers."""
 import base64, json
-from cache_functions import reader, start, user
+from cache_functions import HOUR, NONE, Cache, reader, start, user
 from fault_proxy import FaultProxy
 from support import Redis, equal, limit, wait_for
 
@@ -220,6 +220,31 @@ def test_a_key_of_bytes_is_announced_as_what_it_is(t):
     told = [json.loads(entry[b"message"]) for _, entry in server.client().xrange("invalidated")]
     equal(sorted(base64.b64decode(m["key_base64"]) if "key_base64" in m else m["key"].encode() for m in told),
           sorted([b"user:" + value for value in ids] + [b"user:" + ids[0] + b":page"]))
+
+
+def test_no_member_leaves_its_set_before_it_is_announced(t):
+    process, server = start(t, {"key": "tag:{id}", "mode": "tag"}, version=None, announce={"stream": "invalidated"})
+    cache, client = reader(server), server.client()
+    client.execute_command("ACL", "SETUSER", "sluice", "-xadd")
+    cache.filled("user:page", NONE, "x"), client.sadd("tag:1", "user:page")
+    t.user(1, name="a")
+    process.logged("event=cache_unreachable", "xadd")
+    equal(client.smembers("tag:1"), {b"user:page"})
+    client.execute_command("ACL", "SETUSER", "sluice", "+xadd")
+    t.settle()
+    told = {essence(json.loads(entry[b"message"])) for _, entry in client.xrange("invalidated")}
+    equal((told, client.exists("tag:1")), ({("users", "user:page", None, "tag")}, 0))
+
+
+def test_a_put_value_whose_write_is_refused_is_announced(t):
+    _, _ = start(t, {"key": "user:{id}", "mode": "versioned"}, announce={"stream": t.prefix + ":told"}, cache=lambda server: None)
+    cache = Cache(t.redis)
+    cache.forget("user:1")
+    equal(cache.put("user:1", t.stream(1), 58, 0, "x", HOUR, 1000, "id", 1, "credits", "many")[0], "OK")
+    t.settle()
+    equal((t.reasons(), t.redis.hexists("user:1", "p")), (["bad_value"], False))
+    told = [json.loads(entry[b"message"]) for _, entry in t.redis.xrange(t.prefix + ":told")]
+    equal([essence(m) for m in told], [("users", "user:1", None, "unversioned")])
 
 
 def test_an_announcement_lost_in_a_crash_is_made_again(t):

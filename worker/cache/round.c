@@ -175,18 +175,47 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	return round_send(r, &told_key, call.argc, call.argv, err);
 }
 
+/* What is to be announced of the rendered key; NULL: nothing. */
+static struct announced *
+announced_of(struct round *r, const struct expected *expected, const struct told *told,
+    bool one_row)
+{
+	bool versioned = mode_is_versioned(expected->template->mode);
+	struct announced *announced;
+
+	if (!announce_is_on(r->config) || expected->template->mode == MODE_TAG)
+		return NULL;
+	announced = arena_zalloc(&r->arena, sizeof(*announced));
+	announced->repeat = told->repeat;
+	announced->a = (struct announcement){
+		.table = expected->table->name,
+		.key = { arena_copy(&r->arena, r->key.data, r->key.len), r->key.len },
+		.reason = versioned && told->unversioned ? "unversioned" :
+		    one_row && told->deleted		 ? "deleted" :
+							   "changed",
+		.has_version =
+		    one_row && told->anything && !told->unversioned && told->log.len == 0,
+		.version = told->version,
+	};
+	return announced;
+}
+
 /* A value that was put with this version (sluice_put) is that of a row that will never be. */
 static int
-send_refused(struct round *r, const struct expected *expected, struct str key, uint64_t version,
+send_refused(struct round *r, const struct expected *expected, const struct told *told,
     struct err *err)
 {
-	struct expected refused = {
-		.what = EXPECT_REFUSED, .table = expected->table, .template = expected->template
-	};
+	/* whoever has a copy of it can't tell by the row's version */
+	struct told gone = { .anything = true, .unversioned = true, .repeat = told->repeat };
+	struct expected refused = { .what = EXPECT_REFUSED,
+		.table = expected->table,
+		.template = expected->template,
+		.announced = announced_of(r, expected, &gone, true) };
+	struct str key = { r->key.data, r->key.len };
 	struct call call = { 0 };
 
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
-	add_number(&call, version);
+	add_number(&call, told->refused);
 	add_word(&call, STR("refused"));
 	return round_send(r, &refused, call.argc, call.argv, err);
 }
@@ -253,31 +282,6 @@ send_generation(struct round *r, const struct expected *expected, struct str key
 	if (expected->template->ttl_ms > 0)
 		add_number(&call, (uint64_t)expected->template->ttl_ms);
 	return round_send(r, expected, call.argc, call.argv, err);
-}
-
-/* What is to be announced of the rendered key; NULL: nothing. */
-static struct announced *
-announced_of(struct round *r, const struct expected *expected, const struct told *told,
-    bool one_row)
-{
-	bool versioned = mode_is_versioned(expected->template->mode);
-	struct announced *announced;
-
-	if (!announce_is_on(r->config) || expected->template->mode == MODE_TAG)
-		return NULL;
-	announced = arena_zalloc(&r->arena, sizeof(*announced));
-	announced->repeat = told->repeat;
-	announced->a = (struct announcement){
-		.table = expected->table->name,
-		.key = { arena_copy(&r->arena, r->key.data, r->key.len), r->key.len },
-		.reason = versioned && told->unversioned ? "unversioned" :
-		    one_row && told->deleted		 ? "deleted" :
-							   "changed",
-		.has_version =
-		    one_row && told->anything && !told->unversioned && told->log.len == 0,
-		.version = told->version,
-	};
-	return announced;
 }
 
 /* The key that was rendered, in its template's way. */
@@ -356,8 +360,7 @@ send_rendered(struct round *r, const struct touched *row, size_t place, const st
 	}
 	if (versioned && told.refused > told.version &&
 	    !untouched_holds(r->untouched, (struct str){ r->key.data, r->key.len }) &&
-	    send_refused(r, &expected, (struct str){ r->key.data, r->key.len }, told.refused,
-		err) != 0)
+	    send_refused(r, &expected, &told, err) != 0)
 		return -1;
 	if (versioned && !told.anything)
 		return 0;
@@ -554,7 +557,7 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_REFUSED:
-		return 0;
+		return wrong_type ? 0 : round_announce_versioned(r, e, reply->text, err);
 	case EXPECT_CLOCK:
 		return server_clock_take(&r->clock, reply, err);
 	case EXPECT_ANNOUNCED:
@@ -570,6 +573,8 @@ take_answer(struct round *r, const struct expected *e, const struct redis_reply 
 		round_reload(r, e, reply->text);
 		round_checked(r, e);
 		return round_announce_versioned(r, e, reply->text, err);
+	case EXPECT_MEMBER_TOLD:
+		return wrong_type ? fail(reply, err) : tag_answer(r, e, reply, false, err);
 	case EXPECT_TIME:
 	case EXPECT_MEMBERS:
 	case EXPECT_MEMBER:

@@ -56,6 +56,7 @@ struct expected {
 		EXPECT_TIME, /* the rest: tag.c's */
 		EXPECT_MEMBERS,
 		EXPECT_MEMBER,
+		EXPECT_MEMBER_TOLD,
 		EXPECT_LEFT
 	} what;
 	const struct config_table *table;
@@ -113,8 +114,9 @@ int round_send(struct round *r, const struct expected *expected, int argc, const
     struct err *err);
 /* May the key be touched?  Counts it, as invalidated or as skipped. */
 bool round_may_touch(struct round *r, const struct config_table *table, struct str key);
-/* Announce a key, if anything is. */
-int round_announce(struct round *r, const struct announcement *a, struct err *err);
+/* Announce a key, if anything is; the answer is for *expected. */
+int round_announce(struct round *r, const struct announcement *a, const struct expected *expected,
+    struct err *err);
 /* Count and name a key that holds something else. */
 void round_refused(struct round *r, const struct expected *expected);
 

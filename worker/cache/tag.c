@@ -119,13 +119,22 @@ take_members(struct round *r, struct tag *tag, const struct redis_reply *reply, 
 	return tag->unanswered == 0 ? finish(r, tag, err) : 0;
 }
 
+/* It leaves once this is answered: else who tries again would not find it. */
+static int
+tell_member(struct round *r, const struct expected *e, struct err *err)
+{
+	struct announcement a = { .table = e->table->name, .key = e->member, .reason = "tag" };
+	struct expected told = { .what = EXPECT_MEMBER_TOLD, .table = e->table };
+
+	return round_announce(r, &a, &told, err);
+}
+
 int
 tag_answer(struct round *r, const struct expected *e, const struct redis_reply *reply,
     bool wrong_type, struct err *err)
 {
 	struct str unlink[] = { STR("UNLINK"), e->member };
 	struct tag *tag = r->tags;
-	struct announcement a = { .key = e->member, .reason = "tag" };
 
 	if (wrong_type && e->what == EXPECT_MEMBER) /* no entry of ours: a plain key */
 		return round_send(r, e, 2, unlink, err);
@@ -140,9 +149,10 @@ tag_answer(struct round *r, const struct expected *e, const struct redis_reply *
 	case EXPECT_MEMBERS:
 		return take_members(r, tag, reply, err);
 	case EXPECT_MEMBER:
-		a.table = e->table->name;
-		if (round_announce(r, &a, err) != 0)
-			return -1;
+		if (announce_is_on(r->config))
+			return tell_member(r, e, err);
+		return --tag->unanswered == 0 ? finish(r, tag, err) : 0;
+	case EXPECT_MEMBER_TOLD:
 		return --tag->unanswered == 0 ? finish(r, tag, err) : 0;
 	case EXPECT_LEFT:
 	case EXPECT_UNLINK:
