@@ -87,8 +87,8 @@ const struct redis_reply *redis_partial(const struct redis *r, size_t *bytes);
 
 /* Queue, flush and wait for the one reply; nothing else may be pending.  An error reply is -1 too
  * with its text (class by its prefix: LOADING READONLY MASTERDOWN CLUSTERDOWN TRYAGAIN NOREPLICAS
- * OOM BUSY MISCONF UNBLOCKED are RETRY; NOPERM NOAUTH WRONGPASS FATAL; the rest POISON) and leaves
- * the connection open. */
+ * OOM BUSY MISCONF UNBLOCKED and too many clients are RETRY; NOPERM NOAUTH WRONGPASS DENIED FATAL;
+ * the rest POISON) and leaves the connection open. */
 struct redis_reply *redis_call(struct redis *r, struct arena *a, struct err *err,
     const char *format, ...);
 /* An error reply as an err, by the same rule. */

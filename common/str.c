@@ -99,3 +99,13 @@ str_distance(struct str a, struct str b)
 	}
 	return row[b_len];
 }
+
+bool
+str_is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if ((unsigned char)s.data[i] >= 0x80)
+			return false;
+	}
+	return true;
+}

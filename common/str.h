@@ -37,6 +37,8 @@ str_begins(struct str s, const char *prefix)
 /* Valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF)?  If so and characters
  * isn't NULL, *characters is their number. */
 bool str_is_utf8(struct str s, size_t *characters);
+/* No byte above 0x7f? */
+bool str_is_ascii(struct str s);
 
 /* Edit distance (insert, delete, replace; case ignored), for "did you mean".  At most 64 bytes of
  * each are looked at. */

@@ -1,8 +1,8 @@
 #include "tests/sim/groups_redis.h"
 
-#include "common/buf.h"
 #include "common/err.h"
 #include "tests/sim/sim.h"
+#include "tests/support/command_words.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,38 +141,9 @@ queue_format(struct redis *r, const char *format, va_list ap)
 {
 	struct str words[WORDS];
 	struct arena scratch;
-	int n = 0;
 
 	arena_init(&scratch, 0);
-	while (*format != '\0') {
-		struct buf word = { 0 };
-
-		if (*format == ' ') {
-			format++;
-			continue;
-		}
-		buf_add_str(&word, "");
-		while (*format != '\0' && *format != ' ') {
-			if (strncmp(format, "%s", 2) == 0) {
-				buf_add_str(&word, va_arg(ap, const char *));
-				format += 2;
-			} else if (strncmp(format, "%b", 2) == 0) {
-				const struct str *bytes = va_arg(ap, const struct str *);
-
-				buf_add(&word, bytes->data, bytes->len);
-				format += 2;
-			} else if (strncmp(format, "%lld", 4) == 0 ||
-			    strncmp(format, "%llu", 4) == 0) {
-				buf_printf(&word, "%lld", va_arg(ap, long long));
-				format += 4;
-			} else {
-				buf_add_char(&word, *format++);
-			}
-		}
-		words[n++] = arena_str(&scratch, word.data != NULL ? word.data : "", word.len);
-		buf_deinit(&word);
-	}
-	redis_queue(r, n, words);
+	redis_queue(r, command_words(&scratch, words, WORDS, format, ap), words);
 	arena_deinit(&scratch);
 }
 

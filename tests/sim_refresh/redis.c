@@ -1,7 +1,7 @@
 #include "tests/sim_refresh/play.h"
 
-#include "common/buf.h"
 #include "common/err.h"
+#include "tests/support/command_words.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -120,33 +120,11 @@ redis_queue(struct redis *r, int argc, const struct str *argv)
 static void
 queue_format(struct redis *r, const char *format, va_list ap)
 {
-	struct arena scratch;
 	struct str words[WORDS];
-	struct buf word = { 0 };
-	int n = 0;
+	struct arena scratch;
 
 	arena_init(&scratch, 0);
-	while (*format != '\0') {
-		buf_reset(&word);
-		buf_add_str(&word, "");
-		for (; *format != '\0' && *format != ' '; format++) {
-			if (strncmp(format, "%s", 2) == 0) {
-				buf_add_str(&word, va_arg(ap, const char *));
-				format++;
-			} else if (strncmp(format, "%b", 2) == 0) {
-				const struct str *bytes = va_arg(ap, const struct str *);
-
-				buf_add(&word, bytes->data, bytes->len);
-				format++;
-			} else {
-				buf_add_char(&word, *format);
-			}
-		}
-		format += *format == ' ';
-		words[n++] = arena_str(&scratch, word.data, word.len);
-	}
-	redis_queue(r, n, words);
-	buf_deinit(&word);
+	redis_queue(r, command_words(&scratch, words, WORDS, format, ap), words);
 	arena_deinit(&scratch);
 }
 

@@ -89,6 +89,8 @@ rig_end(struct rig *rig)
 {
 	recycle(&rig->batch.deliveries);
 	recycle(&rig->joined);
+	for (unsigned i = 0; i < RIG_LANES; i++)
+		parked_deinit(&rig->lanes[i].parked);
 	batch_deinit(&rig->batch);
 	schema_free(&rig->schema);
 	free(rig->source.tables);

@@ -1,5 +1,4 @@
-#include "common/buf.h"
-#include "config/config.h"
+#include "tests/support/config_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,25 +13,6 @@
 #define SERVERS       \
 	"redis: {}\n" \
 	"mysql: { user: a, database: b }\n"
-
-/* All problems of a text are exactly these, each "line:column: sentence" and a newline. */
-static void
-expect(const char *text, const char *problems_expected)
-{
-	struct config_problems problems;
-	struct config config;
-	struct buf found;
-
-	buf_init(&found);
-	*buf_reserve(&found, 1) = '\0';
-	config_parse(&config, "f", str_of(text), &problems);
-	for (size_t i = 0; i < problems.count; i++)
-		buf_printf(&found, "%s\n", problems.list[i].text + strlen("f:"));
-	assert_string_equal(found.data, problems_expected);
-	buf_deinit(&found);
-	config_problems_deinit(&problems);
-	config_deinit(&config);
-}
 
 static void
 options_of_change_events_are_refused_elsewhere(void **state)

@@ -1,5 +1,5 @@
 #include "common/buf.h"
-#include "config/config.h"
+#include "tests/support/config_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,32 +20,6 @@
 #define SERVERS       \
 	"redis: {}\n" \
 	"mysql: { user: a, database: b }\n"
-
-/* All problems of a text are exactly these, each "line:column: sentence" and a newline. */
-static void
-expect_of(struct str text, const char *problems_expected)
-{
-	struct config_problems problems;
-	struct config config;
-	struct buf found;
-
-	buf_init(&found);
-	buf_add_str(&found, "");
-	*buf_reserve(&found, 1) = '\0';
-	config_parse(&config, "f", text, &problems);
-	for (size_t i = 0; i < problems.count; i++)
-		buf_printf(&found, "%s\n", problems.list[i].text + strlen("f:"));
-	assert_string_equal(found.data, problems_expected);
-	buf_deinit(&found);
-	config_problems_deinit(&problems);
-	config_deinit(&config);
-}
-
-static void
-expect(const char *text, const char *problems_expected)
-{
-	expect_of(str_of(text), problems_expected);
-}
 
 static void
 a_good_file_has_no_problem(void **state)

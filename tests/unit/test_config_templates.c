@@ -1,5 +1,4 @@
-#include "common/buf.h"
-#include "config/config.h"
+#include "tests/support/config_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,23 +15,6 @@
 #define LATE                                                                                       \
 	"a row may be written up to 2 s after it was read, and would come back behind a deletion " \
 	"that is forgotten"
-
-/* All problems of a text are exactly these, each "line:column: sentence" and a newline. */
-static void
-expect(const char *text, const char *problems_expected)
-{
-	struct config_problems problems;
-	struct config config;
-	struct buf found = { 0 };
-
-	config_parse(&config, "f", str_of(text), &problems);
-	for (size_t i = 0; i < problems.count; i++)
-		buf_printf(&found, "%s\n", problems.list[i].text + strlen("f:"));
-	assert_string_equal(found.data, problems_expected);
-	buf_deinit(&found);
-	config_problems_deinit(&problems);
-	config_deinit(&config);
-}
 
 static void
 a_template_can_never_be_a_stream_or_a_key_of_ours(void **state)

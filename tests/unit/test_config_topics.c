@@ -1,5 +1,5 @@
 #include "common/buf.h"
-#include "config/config.h"
+#include "tests/support/config_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,32 +12,6 @@
 
 #define MYSQL "mysql: { user: a, database: b }\n"
 #define TABLES "tables: { t: {} }\n"
-
-static void
-read_text(const char *text, struct config *config, struct buf *found)
-{
-	struct config_problems problems;
-
-	buf_init(found);
-	*buf_reserve(found, 1) = '\0';
-	config_parse(config, "f", str_of(text), &problems);
-	for (size_t i = 0; i < problems.count; i++)
-		buf_printf(found, "%s\n", problems.list[i].text + strlen("f:"));
-	config_problems_deinit(&problems);
-}
-
-/* All problems of a text are exactly these. */
-static void
-expect(const char *text, const char *problems_expected)
-{
-	struct config config;
-	struct buf found;
-
-	read_text(text, &config, &found);
-	assert_string_equal(found.data, problems_expected);
-	buf_deinit(&found);
-	config_deinit(&config);
-}
 
 static void
 topics_need_a_kafka_and_no_redis(void **state)
@@ -83,22 +57,19 @@ static void
 a_topic_belongs_to_the_source_that_names_it_or_fits_first(void **state)
 {
 	struct config config;
-	struct buf found;
 
 	(void)state;
-	read_text(MYSQL "kafka: { brokers: k }\n"
-			"sources:\n"
-			"- { topics: \"^shop\\\\.(a|b)$\", table: t, format: json }\n"
-			"- { topics: [shop.b, ^shop], table: t, format: json }\n" TABLES,
-	    &config, &found);
-	assert_string_equal(found.data, "");
+	expect_config(MYSQL "kafka: { brokers: k }\n"
+			    "sources:\n"
+			    "- { topics: \"^shop\\\\.(a|b)$\", table: t, format: json }\n"
+			    "- { topics: [shop.b, ^shop], table: t, format: json }\n" TABLES,
+	    &config, "");
 	assert_ptr_equal(config_source_of_topic(&config, "shop.a"), &config.sources[0]);
 	assert_ptr_equal(config_source_of_topic(&config, "shop.b"), &config.sources[1]);
 	assert_ptr_equal(config_source_of_topic(&config, "shop.c"), &config.sources[1]);
 	assert_null(config_source_of_topic(&config, "other"));
 	assert_int_equal(config_lane_count(&config), 0);
 	assert_int_equal(config_worker_count(&config), 1);
-	buf_deinit(&found);
 	config_deinit(&config);
 }
 
@@ -106,21 +77,19 @@ static void
 secrets_among_the_settings_are_not_printed(void **state)
 {
 	struct config config;
-	struct buf found, out;
+	struct buf out;
 
 	(void)state;
-	read_text(MYSQL "kafka: { brokers: k, settings: { sasl.username: me, sasl.password: "
-			"hunter2, ssl.key.password: hunter2 } }\n"
-			"sources: [{ topics: a, table: t, format: json }]\n" TABLES,
-	    &config, &found);
-	assert_string_equal(found.data, "");
+	expect_config(MYSQL "kafka: { brokers: k, settings: { sasl.username: me, sasl.password: "
+			    "hunter2, ssl.key.password: hunter2 } }\n"
+			    "sources: [{ topics: a, table: t, format: json }]\n" TABLES,
+	    &config, "");
 	assert_int_equal(config.kafka.setting_count, 3);
 	buf_init(&out);
 	config_print(&config, &out);
 	assert_null(strstr(out.data, "hunter2"));
 	assert_non_null(strstr(out.data, "\"sasl.username\": \"me\", \"sasl.password\": \"***\""));
 	buf_deinit(&out);
-	buf_deinit(&found);
 	config_deinit(&config);
 }
 

@@ -28,8 +28,6 @@ static int
 tear_down(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < RIG_LANES; i++)
-		parked_deinit(&rig.lanes[i].parked);
 	rig_end(&rig);
 	return 0;
 }

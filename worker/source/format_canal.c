@@ -1,8 +1,8 @@
-#include "worker/source/enum_text.h"
 #include "worker/source/event_ddl.h"
 #include "worker/source/event_row.h"
 #include "worker/source/json_tree.h"
 #include "worker/source/looks_like.h"
+#include "worker/store/enum_text.h"
 
 /*
  * Canal's flat messages: {database, table, type, isDdl, data: [rows], old: [changed columns], pkNames}.

@@ -2,6 +2,7 @@
 
 #include "common/err.h"
 #include "worker/store/column_rules.h"
+#include "worker/store/enum_text.h"
 #include "worker/store/time_text.h"
 #include "worker/store/value_text.h"
 
@@ -167,38 +168,13 @@ check_time(const struct value *given, struct value *out)
 	return fine(out, VALUE_TEXT, given->text);
 }
 
-/* Is this one of the members in "enum('a','b''c')"?  Where a backslash is about, nobody knows. */
-static bool
-is_member(const char *type, struct str text)
-{
-	const char *at = strchr(type, '(');
-	char *member;
-	size_t len;
-	bool found = false;
-
-	if (at == NULL || strchr(type, '\\') != NULL)
-		return false;
-	member = malloc(strlen(at) + 1);
-	CHECK(member != NULL);
-	for (at++; *at == '\'' && !found; at += *at == ',') {
-		for (len = 0, at++; *at != '\0' && (*at != '\'' || at[1] == '\''); at++) {
-			member[len++] = *at;
-			at += *at == '\'';
-		}
-		found = str_equal((struct str){ member, len }, text);
-		at += *at == '\'';
-	}
-	free(member);
-	return found;
-}
-
 static enum column_verdict
 check_enum(const struct column *column, const struct value *given, struct value *out,
     const char **why)
 {
 	if (!str_is_utf8(given->text, NULL))
 		return refused(why, "is not UTF-8");
-	if (given->kind == VALUE_TEXT && is_member(column->type, given->text) &&
+	if (given->kind == VALUE_TEXT && enum_has_member(str_of(column->type), given->text) &&
 	    column_has_text(column, given->text))
 		return fine(out, VALUE_TEXT, given->text);
 	return alone(out, given);

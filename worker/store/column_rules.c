@@ -39,16 +39,6 @@ column_has_moment(const struct column *column, const struct moment *m)
 }
 
 static bool
-is_ascii(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		if ((unsigned char)s.data[i] >= 0x80)
-			return false;
-	}
-	return true;
-}
-
-static bool
 has_four_byte_character(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++) {
@@ -74,5 +64,5 @@ column_has_text(const struct column *column, struct str s)
 		if (strcmp(charset, unlike_ascii[i]) == 0)
 			return false;
 	}
-	return is_ascii(s);
+	return str_is_ascii(s);
 }

@@ -17,15 +17,6 @@ is_whole_number(struct str text)
 }
 
 static bool
-is_ascii(struct str text)
-{
-	for (size_t i = 0; i < text.len; i++)
-		if ((unsigned char)text.data[i] >= 0x80)
-			return false;
-	return true;
-}
-
-static bool
 refuse(const char **why, const char *sentence)
 {
 	*why = sentence;
@@ -37,7 +28,7 @@ take_text(enum change_origin origin, const struct value *given, const char **why
 {
 	if (origin != ORIGIN_CANAL)
 		return refuse(why, "has a text that may be base64" TELL);
-	return is_ascii(given->text) ||
+	return str_is_ascii(given->text) ||
 	    refuse(why, "has a text that may be of a binary column" TELL);
 }
 

@@ -15,16 +15,6 @@ derived_add_column(struct buf *out, char letter, unsigned i)
 	buf_add_u64(out, i);
 }
 
-static bool
-is_ascii(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		if ((unsigned char)s.data[i] >= 0x80)
-			return false;
-	}
-	return true;
-}
-
 /* CONVERT … USING makes a question mark of what the column's character set lacks, and that could be
  * another row's key. */
 static bool
@@ -32,7 +22,7 @@ converts_exactly(const struct column *column, struct str text)
 {
 	if (column->charset == NULL || column->collation == NULL)
 		return false;
-	return strcmp(column->charset, "utf8mb4") == 0 || is_ascii(text);
+	return strcmp(column->charset, "utf8mb4") == 0 || str_is_ascii(text);
 }
 
 static bool

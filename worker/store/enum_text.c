@@ -1,8 +1,10 @@
-#include "worker/source/enum_text.h"
+#include "worker/store/enum_text.h"
 
+#include "common/err.h"
 #include "common/number.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -35,6 +37,23 @@ next_member(struct str type, size_t *at, char *out, size_t *len)
 		out[(*len)++] = type.data[*at];
 	}
 	return false;
+}
+
+bool
+enum_has_member(struct str type, struct str text)
+{
+	char *member;
+	size_t at = 0, len = 0;
+	bool found = false;
+
+	if (memchr(type.data, '\\', type.len) != NULL)
+		return false;
+	member = malloc(type.len + 1);
+	CHECK(member != NULL);
+	for (; !found && next_member(type, &at, member, &len); len = 0)
+		found = str_equal((struct str){ member, len }, text);
+	free(member);
+	return found;
 }
 
 /* bits: which members, the first is the lowest; they are joined by commas. */

@@ -1,5 +1,5 @@
-#ifndef WORKER_SOURCE_ENUM_TEXT_H
-#define WORKER_SOURCE_ENUM_TEXT_H
+#ifndef WORKER_STORE_ENUM_TEXT_H
+#define WORKER_STORE_ENUM_TEXT_H
 
 #include "common/arena.h"
 #include "common/str.h"
@@ -8,6 +8,9 @@
 
 /* Is this the type of an ENUM or SET, as MySQL writes it: enum('a','it''s')? */
 bool enum_is_type(struct str type);
+
+/* Is text one of the members?  Where a backslash is about, nobody knows: false. */
+bool enum_has_member(struct str type, struct str text);
 
 /* What the binlog's number of such a column stands for: an ENUM's member by its place from 1 (0 is the
  * empty text), a SET's members by its bits.  False: the text is no number or beyond the members, or
