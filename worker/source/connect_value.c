@@ -90,12 +90,6 @@ logical_of(yyjson_val *type)
 }
 
 static bool
-is_type(yyjson_val *type, const char *name)
-{
-	return json_tree_is(yyjson_obj_get(type, "type"), name);
-}
-
-static bool
 take_bytes(yyjson_val *given, struct arena *arena, struct str *bytes)
 {
 	return yyjson_is_str(given) && text_base64_decode(json_tree_text(given), arena, bytes);
@@ -205,22 +199,24 @@ logical_value(const struct logical_name *logical, yyjson_val *type, yyjson_val *
 
 /* Is a JSON value of this kind what the type is written as? */
 static bool
-fits_type(yyjson_val *type, yyjson_val *given)
+fits_type(struct str type, yyjson_val *given)
 {
-	if (is_type(type, "string"))
+	if (str_equal(type, STR("string")))
 		return yyjson_is_str(given);
-	if (is_type(type, "boolean"))
+	if (str_equal(type, STR("boolean")))
 		return yyjson_is_bool(given);
-	if (is_type(type, "array") || is_type(type, "map") || is_type(type, "struct"))
+	if (str_equal(type, STR("array")) || str_equal(type, STR("map")) ||
+	    str_equal(type, STR("struct")))
 		return yyjson_is_ctn(given);
-	return yyjson_is_raw(given) || is_type(type, "double") || is_type(type, "float");
+	return yyjson_is_raw(given) || str_equal(type, STR("double")) ||
+	    str_equal(type, STR("float"));
 }
 
 enum connect_result
 connect_value(yyjson_val *type, yyjson_val *given, struct arena *arena, struct value *value)
 {
 	const struct logical_name *logical;
-	struct str bytes;
+	struct str plain, bytes;
 
 	if (!json_tree_value(given, arena, value))
 		return CONNECT_TOO_DEEP;
@@ -229,10 +225,11 @@ connect_value(yyjson_val *type, yyjson_val *given, struct arena *arena, struct v
 	logical = logical_of(type);
 	if (logical->logical != LOGICAL_NONE)
 		return logical_value(logical, type, given, arena, value);
-	if (is_type(type, "bytes")) {
+	plain = json_tree_member(type, "type");
+	if (str_equal(plain, STR("bytes"))) {
 		if (!take_bytes(given, arena, &bytes))
 			return CONNECT_OTHER;
 		return fine(value, VALUE_BINARY, bytes);
 	}
-	return fits_type(type, given) ? CONNECT_FINE : CONNECT_OTHER;
+	return fits_type(plain, given) ? CONNECT_FINE : CONNECT_OTHER;
 }
