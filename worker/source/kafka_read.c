@@ -168,6 +168,8 @@ let_flow(struct kafka *k, struct kafka_lane *kl)
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t code;
 
+	/* it was looked at, and where it halted an order said from where it goes on */
+	kl->elsewhere = kl->truncated = false;
 	/* set back to before all that is left: a look passes what is gone */
 	if (from < next && next <= kl->first) {
 		kl->lane->look_again = true;
@@ -188,7 +190,6 @@ let_flow(struct kafka *k, struct kafka_lane *kl)
 	if (position_compare(kl->at, kl->lane->cursor) != 0)
 		kl->end = -1; /* records may stand before it that are read again */
 	kl->at = kl->lane->cursor;
-	kl->elsewhere = kl->truncated = false;
 	kl->flows = code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
