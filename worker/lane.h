@@ -101,10 +101,12 @@ struct lane {
 	const char *stream;	      /* or topic */
 	char topic[TOPIC_NAME_MAX + 1];
 	bool is_partition; /* of a topic: the consumer group says who owns it */
+	bool by_group;	   /* a stream that a consumer group reads: its places are ordinals */
 	int partition;
 	const struct config_source *source;
 	unsigned lanes_of_source;
-	int index; /* among all lanes of the process that write, or that don't */
+	bool came_later; /* a partition that its topic got after others of it had been read */
+	int index;	 /* among all lanes of the process that write, or that don't */
 
 	/* worker only */
 	enum lane_state state;
@@ -119,6 +121,9 @@ struct lane {
 	bool noting;	       /* the cache keeps how far it is answered, and `done` follows that */
 	bool note_anew;	       /* its place was moved: what the cache keeps may be of before */
 	struct position noted; /* as we know that the cache has it; 0-0: not read yet */
+	/* by_group, ids of the stream: all up to here is answered, by whoever had it; the highest that we
+	 * were given */
+	struct position settled, taken;
 	struct lane_again again;
 	bool cache_lost; /* that alarm is to be raised, when another one is acknowledged */
 	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */
@@ -210,6 +215,14 @@ void lane_hold(struct lane *lane, const char *why, int64_t until_ms);
 void lane_halt(struct lane *lane, const char *why);
 /* The LANE_WHY word equal to this text (as read from a ledger row), or NULL for "". */
 const char *lane_why_of(const char *text);
+/*
+ * The alarm as a ledger row has it: its word, and `,cache_lost` where that waits behind another one
+ * ("gap,cache_lost").  What is lost of the cache stays known when `alarm` takes the lane's place for it.
+ */
+enum { LANE_ALARM_MAX = 31 };
+const char *lane_alarm_text(const struct lane *lane, const char *alarm,
+    char text[LANE_ALARM_MAX + 1]);
+void lane_take_alarm(struct lane *lane, const char *text);
 /* It is answered up to here, by other news than a batch of ours. */
 void lane_answered_at(struct lane *lane, struct position answered);
 /* It is answered up to here, but for what passes up to that one still look for (0: nothing); `place`
@@ -226,8 +239,14 @@ struct position lane_recordable(const struct lane *lane);
 /* The connection to the cache was lost, and it may be a server that lacks the last invalidations: all
  * behind what it has noted is sent again. */
 void lane_rewind(struct lane *lane);
+/* The cache was emptied: it is answered as far as it is written, and nothing is noted there. */
+void lane_flushed(struct lane *lane);
 /* Nothing of it is invalidated again, or no more. */
 void lane_end_again(struct lane *lane);
+/* We were given this entry of a stream that a group reads. */
+void lane_took(struct lane *lane, struct position id);
+/* Up to where a stream's entries may have been answered. */
+struct position lane_touched(const struct lane *lane);
 /* Publish position and done for pages. */
 void lane_show(struct lane *lane);
 

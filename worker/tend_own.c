@@ -47,8 +47,9 @@ tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text
 
 /* ---- becoming the owner ---- */
 
-void
-tend_place(struct lane *lane, const struct ledger_row *row)
+/* The lane stands where its row says; it is read from `done`. */
+static void
+place(struct lane *lane, const struct ledger_row *row)
 {
 	lane->epoch = row->epoch;
 	lane->position = row->position;
@@ -77,7 +78,7 @@ tend_learn_row(struct lane *lane, const struct ledger_row *row)
 		lane->look_again = lane->doubtful = true;
 	/* what we wrote, and heard no answer to */
 	if (row->alarm[0] != '\0' && atomic_load(&lane->alarm) == NULL)
-		atomic_store(&lane->alarm, lane_why_of(row->alarm));
+		lane_take_alarm(lane, row->alarm);
 }
 
 void
@@ -112,7 +113,7 @@ tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err
 			return -1;
 		tend_learn_row(lane, &row);
 		row.checkpoints = lane->checkpoints;
-		tend_place(lane, &row);
+		place(lane, &row);
 		*ours = true;
 		return 0;
 	}
@@ -188,13 +189,14 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		return -1;
 	if (tend_load_parked(w, lane, err) != 0)
 		return -1;
-	tend_place(lane, &row);
+	place(lane, &row);
 	lane->noting = tend_is_noted(w, lane);
 	lane->noted = (struct position){ 0, 0 };
 	lane->note_anew = false;
+	lane->settled = lane->taken = (struct position){ 0, 0 };
 	lane_end_again(lane);
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */
-	atomic_store(&lane->alarm, lane_why_of(row.alarm));
+	lane_take_alarm(lane, row.alarm);
 	lane_open(lane);
 	if (w->source->ops->look(w->source, lane, &row, &look, err) != 0 ||
 	    begun_meanwhile(w, lane, &look, &row, err) != 0) {
@@ -213,7 +215,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 			lane_free(lane);
 			return -1;
 		}
-		tend_place(lane, &row);
+		place(lane, &row);
 		lane->note_anew = true;
 	}
 	if (row.halted[0] != '\0') {
@@ -228,6 +230,8 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 			tend_alarm(w, lane,
 			    look.result == LOOK_GAP ? LANE_WHY_GAP : LANE_WHY_STORE_ROLLBACK,
 			    look.text);
+		if (look.result == LOOK_STORE_ROLLBACK)
+			tend_lost_commits(w, lane, &look);
 	} else if (tend_obey_look(w, lane, &look, err) != 0) {
 		lane_free(lane);
 		return -1;

@@ -71,6 +71,11 @@ struct worker {
 		int64_t begun_us, due_us; /* of the last step; of the next where others wait */
 	} again;			  /* what it lost (tend_again.c) */
 	struct {
+		bool owed;   /* more waited for the cache than may */
+		bool denied; /* not allowed: tried again at retry_ms */
+		int64_t retry_ms;
+	} flush; /* on_cache_lost (tend_flush.c) */
+	struct {
 		struct lane *lanes
 		    [WORKER_LANES_MAX]; /* assigned, but another worker of ours still has them */
 		size_t count;
@@ -94,9 +99,6 @@ void worker_deinit(struct worker *w);
 /* One turn: own and tend lanes, fill a batch, write it, invalidate, release.  Waits at most about
  * block_ms when there is nothing to do. */
 void worker_turn(struct worker *w, int block_ms);
-
-/* Is nothing of ours in work, and all that is invalidated recorded? */
-bool worker_is_finished(const struct worker *w);
 
 /* Until *stop; then finish what is read.  Returns true when nothing of ours is left undone. */
 bool worker_run(struct worker *w);

@@ -23,7 +23,7 @@ fake_of(struct store *store)
 
 /* ---- the connection ---- */
 
-int
+static int
 store_cut(struct fake_store *s, struct err *err, const char *why)
 {
 	if (s->session >= 0) {
@@ -283,7 +283,8 @@ show_row(const struct ledger *l, unsigned lane, struct ledger_row *row)
 		.checkpoints = l->checkpoints };
 	snprintf(row->identity, sizeof(row->identity), "%s", l->identity);
 	snprintf(row->halted, sizeof(row->halted), "%s", l->halted != NULL ? l->halted : "");
-	snprintf(row->alarm, sizeof(row->alarm), "%s", l->alarm != NULL ? l->alarm : "");
+	snprintf(row->alarm, sizeof(row->alarm), "%s%s", l->alarm != NULL ? l->alarm : "",
+	    l->cache_lost ? ",cache_lost" : "");
 }
 
 static int
@@ -422,6 +423,7 @@ fake_mark(struct store *store, struct lane *lane, struct err *err)
 	}
 	l->halted = lane->state == LANE_HALTED ? atomic_load(&lane->why) : NULL;
 	l->alarm = atomic_load(&lane->alarm);
+	l->cache_lost = lane->cache_lost;
 	return store_commit(s, err);
 }
 

@@ -483,6 +483,7 @@ fake_letters(struct store *store, struct lane *lane, struct entry *first, const 
 {
 	struct fake_store *s = (struct fake_store *)store;
 	unsigned number = (unsigned)lane->index;
+	char text[LANE_ALARM_MAX + 1];
 
 	if (store_reach(s, "store.letters", err) != 0)
 		return WRITE_ERROR;
@@ -497,6 +498,8 @@ fake_letters(struct store *store, struct lane *lane, struct entry *first, const 
 		return WRITE_MISMATCH;
 	}
 	keep_checkpoints(s->session, lane, (struct checkpoint){ 0 });
+	world.sessions[s->session].tx.ledger[number].cache_lost =
+	    strchr(lane_alarm_text(lane, alarm, text), ',') != NULL;
 	world.sessions[s->session].tx.ledger[number].alarm = alarm;
 	for (const struct entry *e = first; e != NULL; e = e->next_kept)
 		add_letter(&world.sessions[s->session].tx, e);

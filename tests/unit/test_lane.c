@@ -267,6 +267,30 @@ a_partition_is_found_by_its_whole_name_or_without_pool_and_server(void **state)
 	assert_false(lane_name_partition(&config, "a.b/x", topic, &partition));
 }
 
+static void
+an_alarm_outlives_us_with_what_waits_behind_it(void **state)
+{
+	struct lane lane = { .cache_lost = true }, other = { .cache_lost = true };
+	char text[LANE_ALARM_MAX + 1];
+
+	(void)state;
+	assert_string_equal(lane_alarm_text(&lane, LANE_WHY_STORE_ROLLBACK, text),
+	    "store_rollback,cache_lost");
+	lane_take_alarm(&other, text);
+	assert_true(other.cache_lost);
+	assert_ptr_equal(atomic_load(&other.alarm), lane_why_of(LANE_WHY_STORE_ROLLBACK));
+	lane_take_alarm(&other, "gap");
+	assert_false(other.cache_lost);
+	assert_string_equal(lane_alarm_text(&other, atomic_load(&other.alarm), text), "gap");
+	lane_take_alarm(&other, "");
+	assert_null(atomic_load(&other.alarm));
+	assert_string_equal(lane_alarm_text(&other, NULL, text), "");
+	/* another one takes its place */
+	lane_take_alarm(&other, LANE_WHY_CACHE_LOST);
+	assert_string_equal(lane_alarm_text(&other, LANE_WHY_CACHE_LOST, text), "cache_lost");
+	assert_string_equal(lane_alarm_text(&other, LANE_WHY_FORK, text), "fork,cache_lost");
+}
+
 int
 main(void)
 {
@@ -286,6 +310,7 @@ main(void)
 		cmocka_unit_test(a_held_lane_says_why_until_it_is_open_again),
 		cmocka_unit_test(a_word_from_the_ledger_is_the_word_of_the_code),
 		cmocka_unit_test(a_lane_that_is_let_go_shows_nothing_of_its_stream),
+		cmocka_unit_test(an_alarm_outlives_us_with_what_waits_behind_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,15 +20,25 @@ write_message(const struct config *config, const struct announcement *a, struct 
 {
 	buf_reset(out);
 	buf_add_char(out, '{');
-	add_text(out, "table", a->table, strlen(a->table));
-	add_text(out, "key", a->key.data, a->key.len);
+	if (a->table == NULL) {
+		buf_add_str(out, "\"table\":null,\"key\":null");
+	} else {
+		add_text(out, "table", a->table, strlen(a->table));
+		add_text(out, "key", a->key.data, a->key.len);
+	}
 	if (a->has_version)
 		buf_printf(out, ",\"version\":\"%llu\"", (unsigned long long)a->version);
 	else
 		buf_add_str(out, ",\"version\":null");
 	add_text(out, "reason", a->reason, strlen(a->reason));
 	add_text(out, "pool", config->pool, strlen(config->pool));
-	buf_printf(out, ",\"at\":%lld}", (long long)clock_wall_ms());
+	buf_printf(out, ",\"at\":%lld", (long long)clock_wall_ms());
+	if (!str_is_utf8(a->key, NULL)) {
+		buf_add_str(out, ",\"key_base64\":\"");
+		buf_add_base64(out, a->key.data, a->key.len);
+		buf_add_char(out, '"');
+	}
+	buf_add_char(out, '}');
 }
 
 int

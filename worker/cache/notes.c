@@ -1,16 +1,15 @@
 #include "worker/cache/notes.h"
 
-#include "worker/operate/access.h"
-
 #include <stdio.h>
 #include <string.h>
 
 enum { KEY_MAX = 192 };
 
 static struct str
-key_of(const char *pool, char out[KEY_MAX])
+key_of(const struct notes *n, const struct lane *lane, char out[KEY_MAX])
 {
-	int len = snprintf(out, KEY_MAX, "sluice:%.128s:answered", pool);
+	int len = snprintf(out, KEY_MAX, "sluice:%.128s:answered%s%s", n->pool,
+	    lane->by_group ? ":" : "", lane->by_group ? n->name : "");
 
 	return (struct str){ out, (size_t)len };
 }
@@ -27,9 +26,9 @@ notes_info(struct notes *n, struct str info)
 {
 	uint64_t keys = 1;
 
-	copy_id(n->run_id, sizeof(n->run_id), access_info(info, "run_id"));
-	copy_id(n->replication_id, sizeof(n->replication_id), access_info(info, "master_replid"));
-	access_info_number(info, "rdb_last_load_keys_loaded", &keys);
+	copy_id(n->run_id, sizeof(n->run_id), redis_info(info, "run_id"));
+	copy_id(n->replication_id, sizeof(n->replication_id), redis_info(info, "master_replid"));
+	redis_info_number(info, "rdb_last_load_keys_loaded", &keys);
 	n->loaded = keys > 0;
 }
 
@@ -78,6 +77,17 @@ ask(struct notes *n, struct arena *a, int argc, const struct str *argv, struct e
 	return NULL;
 }
 
+/* What can't be kept up goes: it would look like a rollback to the next who may read it. */
+static void
+remove_key(struct notes *n, struct arena *a, struct str key)
+{
+	const struct str argv[] = { STR("UNLINK"), key };
+	struct err ignored = { 0 };
+
+	if (redis_is_open(n->redis))
+		ask(n, a, 2, argv, &ignored);
+}
+
 int
 notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t count,
     struct position *at, enum cache_notes *found, struct err *err)
@@ -88,12 +98,14 @@ notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t c
 	bool any = false;
 
 	argv[0] = STR("HMGET");
-	argv[1] = key_of(n->pool, key);
+	argv[1] = key_of(n, lanes[0], key);
 	for (size_t i = 0; i < count; i++)
 		argv[2 + i] = str_of(lanes[i]->name);
 	reply = ask(n, a, (int)count + 2, argv, err);
-	if (reply == NULL)
+	if (reply == NULL) {
+		remove_key(n, a, argv[1]);
 		return -1;
+	}
 	for (size_t i = 0; i < count; i++) {
 		at[i] = (struct position){ 0, 0 };
 		if (reply->type == REDIS_ARRAY && i < reply->count &&
@@ -106,27 +118,35 @@ notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t c
 	return 0;
 }
 
+/* Nobody else takes it out.  Without the right it stays. */
+static int
+limit_life(struct notes *n, struct arena *a, const struct lane *lane, struct str key,
+    struct err *err)
+{
+	const struct str argv[] = { STR("PEXPIRE"), key,
+		str_of(arena_printf(a, "%d", NOTES_LIVE_MS)) };
+
+	if (!lane->by_group || ask(n, a, 3, argv, err) != NULL || redis_is_open(n->redis))
+		return 0;
+	return -1;
+}
+
 int
 notes_write(struct notes *n, struct arena *a, struct lane *const *lanes, size_t count,
     const struct position *at, struct err *err)
 {
 	struct str *argv = arena_alloc(a, (2 * count + 2) * sizeof(*argv));
 	char(*texts)[POSITION_TEXT] = arena_alloc(a, count * sizeof(*texts));
-	struct err ignored = { 0 };
 	char key[KEY_MAX];
 
 	argv[0] = STR("HSET");
-	argv[1] = key_of(n->pool, key);
+	argv[1] = key_of(n, lanes[0], key);
 	for (size_t i = 0; i < count; i++) {
 		argv[2 + 2 * i] = str_of(lanes[i]->name);
 		argv[3 + 2 * i] = str_of(position_text(at[i], texts[i]));
 	}
 	if (ask(n, a, (int)(2 * count) + 2, argv, err) != NULL)
-		return 0;
-	/* no room, or not allowed: what stands there would look like a rollback to the next owner */
-	if (redis_is_open(n->redis)) {
-		argv[0] = STR("UNLINK");
-		ask(n, a, 2, argv, &ignored);
-	}
+		return limit_life(n, a, lanes[0], argv[1], err);
+	remove_key(n, a, argv[1]); /* no room, or not allowed */
 	return -1;
 }

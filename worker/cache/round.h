@@ -8,6 +8,7 @@
 #include "worker/cache/announce.h"
 #include "worker/cache/cache.h"
 #include "worker/cache/library.h"
+#include "worker/cache/markers.h"
 #include "worker/cache/scan.h"
 #include "worker/cache/server_clock.h"
 #include "worker/cache/untouched.h"
@@ -60,7 +61,7 @@ struct expected {
 	const struct config_table *table;
 	const struct config_template *template;
 	struct str member;		   /* of a tag; the key that is populated */
-	uint64_t version;		   /* of what is populated */
+	uint64_t version, before, lower;   /* of what is populated, as told_of has them */
 	const struct announced *announced; /* NULL: nothing is */
 	const struct verify_told *check;   /* NULL: it isn't looked at again */
 	struct expected *next;
@@ -73,7 +74,8 @@ struct round {
 	struct redis *redis;
 	const struct library *library;
 	const struct untouched *untouched;
-	struct scan *scan;	   /* NULL: no template has mode scan */
+	struct scan *scan; /* NULL: no template has mode scan */
+	struct markers markers;
 	struct server_clock clock; /* where rows are populated: as old as the last answer */
 
 	/* of one round */
@@ -117,6 +119,10 @@ int round_announce(struct round *r, const struct announcement *a, struct err *er
 void round_refused(struct round *r, const struct expected *expected);
 
 /* ---- for round.c ---- */
+
+/* How long the key's marker is to live where the key is absent (markers.h). */
+int round_marker_absent_ms(struct round *r, const struct config_template *t,
+    const struct told *told);
 
 /* Is the rendered key, about to be sent, looked at again (verify.h)?  NULL: no. */
 const struct verify_told *round_check(struct round *r, const struct expected *expected,

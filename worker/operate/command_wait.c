@@ -269,6 +269,10 @@ doubts(struct str alarm)
 	static const char *const words[] = { LANE_WHY_GAP, LANE_WHY_STORE_ROLLBACK,
 		LANE_WHY_ROLLBACK, LANE_WHY_FORK, LANE_WHY_LEDGER_LOST, LANE_WHY_IDENTITY };
 
+	const char *comma = alarm.len > 0 ? memchr(alarm.data, ',', alarm.len) : NULL;
+
+	if (comma != NULL) /* lane_alarm_text */
+		alarm.len = (size_t)(comma - alarm.data);
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (str_equal(alarm, str_of(words[i])))
 			return true;

@@ -39,7 +39,7 @@ find_own(struct redis_group *g, struct lane *lane, struct err *err)
 		struct redis_reply *reply;
 
 		redis_queuef(g->stream.control, "XPENDING %s %s %s + %lld %s", lane->stream,
-		    g->stream.group, from, (long long)PAGE, g->consumer);
+		    g->stream.config->group, from, (long long)PAGE, g->consumer);
 		if (control_send(&g->stream, 0, err) != 0 ||
 		    control_receive(&g->stream, &reply, err) != 0 ||
 		    redis_reply_error(reply, err) != 0)
@@ -53,6 +53,8 @@ find_own(struct redis_group *g, struct lane *lane, struct err *err)
 				count++;
 		}
 		group_log_add_unknown(&state->log, ids, count);
+		if (count > 0)
+			lane_took(lane, ids[count - 1]);
 		if (count > 0)
 			snprintf(from, sizeof(from), "(%s", position_text(ids[count - 1], text));
 	} while (count == PAGE);
@@ -69,7 +71,7 @@ make_group(struct redis_group *g, struct lane *lane, const char *start, struct s
 	struct redis_reply *reply;
 
 	redis_queuef(g->stream.control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream,
-	    g->stream.group, start);
+	    g->stream.config->group, start);
 	if (control_send(&g->stream, 0, err) != 0 ||
 	    control_receive(&g->stream, &reply, err) != 0 ||
 	    control_refused(&g->stream, reply, err) < 0)
@@ -147,12 +149,12 @@ claim_page(struct redis_group *g, struct lane *lane, struct err *err)
 	struct group_lane *state = group_lane(lane);
 	struct redis_reply *reply;
 	struct position ids[PAGE];
-	size_t added;
+	size_t added, count;
 
 	control_begin(&g->stream);
 	redis_queuef(g->stream.control, "XAUTOCLAIM %s %s %s %lld %s COUNT %lld JUSTID",
-	    lane->stream, g->stream.group, g->consumer, (long long)lane->source->claim_after_ms,
-	    state->cursor, (long long)PAGE);
+	    lane->stream, g->stream.config->group, g->consumer,
+	    (long long)lane->source->claim_after_ms, state->cursor, (long long)PAGE);
 	if (control_send(&g->stream, 0, err) != 0 ||
 	    control_receive(&g->stream, &reply, err) != 0 ||
 	    control_refused(&g->stream, reply, err) < 0)
@@ -167,7 +169,10 @@ claim_page(struct redis_group *g, struct lane *lane, struct err *err)
 	    reply->element[0]->type != REDIS_STRING)
 		return 0;
 	snprintf(state->cursor, sizeof(state->cursor), "%s", reply->element[0]->text.data);
-	added = group_log_add_unknown(&state->log, ids, read_claimed(g, lane, reply, ids));
+	count = read_claimed(g, lane, reply, ids);
+	added = group_log_add_unknown(&state->log, ids, count);
+	if (count > 0)
+		lane_took(lane, ids[count - 1]);
 	COUNT(lane->claimed, added);
 	return strcmp(state->cursor, "0-0") != 0;
 }
@@ -189,7 +194,7 @@ static void
 queue_leave(struct redis_group *g, const struct lane *lane, struct str consumer)
 {
 	struct str words[] = { STR("EVAL"), STR(LEAVE_SCRIPT), STR("1"), str_of(lane->stream),
-		str_of(g->stream.group), consumer };
+		str_of(g->stream.config->group), consumer };
 
 	redis_queue(g->stream.control, 6, words);
 }
@@ -218,7 +223,8 @@ bury_consumers(struct redis_group *g, struct lane *lane, struct err *err)
 		return 0;
 	state->consumers_ms = clock_ms();
 	control_begin(&g->stream);
-	redis_queuef(g->stream.control, "XINFO CONSUMERS %s %s", lane->stream, g->stream.group);
+	redis_queuef(g->stream.control, "XINFO CONSUMERS %s %s", lane->stream,
+	    g->stream.config->group);
 	if (control_send(&g->stream, 0, err) != 0 || control_receive(&g->stream, &list, err) != 0 ||
 	    control_refused(&g->stream, list, err) < 0)
 		return -1;
@@ -287,7 +293,7 @@ read_view(struct redis_group *g, struct lane *lane, struct view *view, struct er
 	if (stream_facts_read(&g->stream, lane, &question, &view->facts, err) != 0)
 		return -1;
 	SHOW(lane->stream_bytes, bytes);
-	redis_queuef(g->stream.control, "XPENDING %s %s", lane->stream, g->stream.group);
+	redis_queuef(g->stream.control, "XPENDING %s %s", lane->stream, g->stream.config->group);
 	if (control_send(&g->stream, 0, err) != 0 ||
 	    control_receive(&g->stream, &reply, err) != 0 ||
 	    control_refused(&g->stream, reply, err) < 0)
@@ -373,6 +379,23 @@ show(struct lane *lane, const struct view *view)
 	SHOW(lane->oldest_pending_ms, beyond + view->pending > 0 ? (int64_t)oldest.major : 0);
 }
 
+/* Up to where all is acknowledged.  Asked in this order: what is given out in between is behind it. */
+static void
+learn_settled(struct lane *lane, const struct view *view)
+{
+	struct position at = view->facts.groups.delivered;
+
+	if (!view->facts.groups.ours)
+		return;
+	if (view->pending > 0) {
+		at = view->lowest;
+		at.major -= at.minor == 0;
+		at.minor--;
+	}
+	if (position_compare(at, lane->settled) > 0)
+		lane->settled = at;
+}
+
 /* trim: acked.  Behind what every group has read and acknowledged; the entry there stays. */
 static int
 trim(struct redis_group *g, struct lane *lane, const struct view *view, struct err *err)
@@ -424,5 +447,6 @@ group_release(struct source *source, struct lane *lane, struct source_look *look
 		return -1;
 	judge(lane, &view, look);
 	show(lane, &view);
+	learn_settled(lane, &view);
 	return trim(g, lane, &view, err);
 }

@@ -97,6 +97,9 @@ struct source_ops {
 	/* Entries behind `after` up to `to`, as many as are handled in one go; NULL: none.  To be recycled. */
 	int (*range)(struct source *source, struct lane *lane, struct position after,
 	    struct position to, struct delivery **page, struct err *err);
+	/* The same by the ids of the stream, also where the lane's places are others.  NULL: no stream. */
+	int (*history)(struct source *source, struct lane *lane, struct position after,
+	    struct position to, struct delivery **page, struct err *err);
 	/* No new entry may get a place at or below the lane's position.  *cannot: the right is missing. */
 	int (*lift)(struct source *source, struct lane *lane, bool *cannot, struct err *err);
 	/* Wait until so many replicas have what was read so far; -1 where they don't. */

@@ -297,12 +297,14 @@ update_marks(struct sql *sql, const struct lane *lane, const char *halted, const
 int
 ledger_mark(struct sql *sql, const struct lane *lane, struct err *err)
 {
-	const char *why = lane->why, *alarm = lane->alarm;
+	const char *why = lane->why;
 	const char *halted = lane->state == LANE_HALTED && why != NULL ? why : "";
+	char alarm[LANE_ALARM_MAX + 1];
 	bool ours;
 	int status;
 
-	status = update_marks(sql, lane, halted, alarm != NULL ? alarm : "", &ours, err);
+	status =
+	    update_marks(sql, lane, halted, lane_alarm_text(lane, lane->alarm, alarm), &ours, err);
 	if (status == 0 && !ours) {
 		if (lane->epoch == 0 && strcmp(halted, LANE_WHY_LEDGER_LOST) == 0)
 			status = insert_row(sql, lane, (struct position){ 0, 0 }, "", halted, err);
@@ -316,10 +318,12 @@ ledger_mark(struct sql *sql, const struct lane *lane, struct err *err)
 int
 ledger_set_alarm(struct sql *sql, const struct lane *lane, const char *alarm, struct err *err)
 {
+	char text[LANE_ALARM_MAX + 1];
 	struct buf update;
 
 	buf_init(&update);
-	buf_printf(&update, "UPDATE sluice_ledger SET alarm='%s' WHERE lane=", alarm);
+	buf_printf(&update,
+	    "UPDATE sluice_ledger SET alarm='%s' WHERE lane=", lane_alarm_text(lane, alarm, text));
 	sql_add_binary(&update, str_of(lane->name));
 	return session_send(sql, &update, NULL, err);
 }

@@ -31,9 +31,9 @@ struct ledger_row {
 	struct position position, done;
 	char identity[64]; /* the source's, "" when not known */
 	unsigned lanes_of_source;
-	char halted[32]; /* a LANE_WHY, "" when not halted */
-	char alarm[32];	 /* a LANE_WHY, "" when none */
-	bool outbox;	 /* keys of it wait in sluice_outbox */
+	char halted[32];		/* a LANE_WHY, "" when not halted */
+	char alarm[LANE_ALARM_MAX + 1]; /* as lane_alarm_text has it; "" when none */
+	bool outbox;			/* keys of it wait in sluice_outbox */
 	struct checkpoints checkpoints;
 };
 
