@@ -57,12 +57,32 @@ what_nobody_asks_for_is_checked_all_the_same(void **state)
 	assert_int_equal(event_rig_event()->after.origin, ORIGIN_UNTYPED);
 }
 
+static void
+a_key_is_taken_whole(void **state)
+{
+	static const struct str asked[] = { { "id", 2 } };
+
+	(void)state;
+	event_rig_start();
+	event_rig.message.value =
+	    STR("{\"op\":\"d\",\"source\":{\"connector\":\"postgresql\"},"
+		"\"before\":{\"id\":7,\"part\":5,\"n\":null},\"after\":null}");
+	event_rig.message.key = STR("{\"id\":7,\"part\":5}");
+	event_rig.message.asked = asked;
+	event_rig.message.asked_count = 1;
+	assert_int_equal(event_rig_decode("debezium"), 0);
+	assert_int_equal(event_rig_event()->key.count, 2);
+	/* so it is seen that the row has nothing else */
+	assert_false(event_rig_event()->before.there);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(columns_that_nobody_asks_for_are_left_out),
 		cmocka_unit_test(what_nobody_asks_for_is_checked_all_the_same),
+		cmocka_unit_test(a_key_is_taken_whole),
 	};
 
 	return cmocka_run_group_tests(tests, event_rig_open, event_rig_close);

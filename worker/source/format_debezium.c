@@ -18,7 +18,6 @@ struct decoding {
 	struct arena *arena;
 	const struct message *message;
 	struct event *event;
-	bool asked_only; /* of the row that is taken */
 };
 
 /* {schema, payload} or the payload itself. */
@@ -95,7 +94,9 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 	yyjson_val *name, *given;
 
 	connect_types_start(&types, schema);
-	bool all = types.there || !d->asked_only || d->message->asked == NULL;
+	/* keys are taken whole, and so is what may be no row */
+	bool all = types.there || flat || d->message->asked == NULL ||
+	    (image != &d->event->before && image != &d->event->after);
 	image->origin = types.there ? ORIGIN_TYPED : ORIGIN_UNTYPED;
 	image->count = 0;
 	yyjson_obj_foreach(row, i, count, name, given)
@@ -350,10 +351,8 @@ decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e
 	event->op = op;
 	/* some connectors leave the mark of a snapshot's last row on the change behind it */
 	event->snapshot = op == EVENT_READ || (event->snapshot && op == EVENT_CREATE);
-	d->asked_only = true;
 	if (take_before(d, w, e, op) < 0 || take_member(d, w, "after", e->after, &event->after) < 0)
 		return -1;
-	d->asked_only = false;
 	if (op != EVENT_DELETE && !event->after.there)
 		return bad_event(d, "a change that is no delete has no row after");
 	return 0;
