@@ -428,10 +428,10 @@ def test_a_member_that_another_of_its_name_fenced_says_so_and_counts_nothing_twi
     """Both have the same group.instance.id; what is said of the group is of no topic."""
     t.sql(COUNTERS)
     topic = the_kafka(t).create(topic_of(t), 2)
-    both = []
-    for number in range(2):
-        both.append(count(t, topic, properties={"group.instance.id": "same", "session.timeout.ms": "20000"}))
-        wait_for("its lanes", lambda: [lane["state"] for lane in both[number].status()["lanes"]] == ["open"] * 2)
+    start_one = lambda: count(t, topic, properties={"group.instance.id": "same", "session.timeout.ms": "20000"})
+    both = [start_one()]
+    wait_for("its lanes", lambda: [lane["state"] for lane in both[0].status()["lanes"]] == ["open"] * 2)
+    both.append(start_one())
     assert "fenced" in both[0].logged("event=source_unreachable", "group sluice-default"), both[0].text()
     both[1].kill()
     the_kafka(t).send(topic, [incr(1, partition) for partition in (0, 1) for _ in range(5)])
