@@ -80,6 +80,7 @@ set_up(uint64_t seed, bool traced)
 	memset(&world, 0, sizeof(world));
 	memset(&groups, 0, sizeof(groups));
 	world.seed = seed;
+	world.played = "--groups ";
 	world.trace = traced;
 	random_init(&world.random, seed);
 	world.now_us = START_US;
@@ -242,12 +243,14 @@ somebody_else(void)
 	return NULL;
 }
 
+/* Who stands still meanwhile doesn't outlast what nothing disturbs any more: a turn may last a second. */
 static void
 let_others(unsigned turns)
 {
 	struct group_process *p;
 
-	while (turns-- > 0 && groups.depth < GROUP_PROCESSES && (p = somebody_else()) != NULL)
+	while (turns-- > 0 && (turns < 4 || !world.calm) && groups.depth < GROUP_PROCESSES &&
+	    (p = somebody_else()) != NULL)
 		step(p);
 }
 

@@ -178,6 +178,7 @@ world_set_up(enum played played, uint64_t seed, bool traced)
 	world.trace = traced;
 	random_init(&world.random, seed);
 	world.kafka = played == PLAYED_KAFKA;
+	world.played = world.kafka ? "--kafka " : "";
 	world.invalidates = world.kafka && below(3) == 0;
 	arena_init(&world.arena, 0);
 	choose_times();

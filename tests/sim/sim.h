@@ -281,9 +281,10 @@ enum played { PLAYED_STREAMS, PLAYED_KAFKA };
 struct world {
 	uint64_t seed;
 	bool trace;
-	bool kafka;	  /* its lanes are partitions: kafka.h */
-	bool invalidates; /* they don't write */
-	bool populates;	  /* profile has mode populate */
+	const char *played; /* the option of `sim` that plays it */
+	bool kafka;	    /* its lanes are partitions: kafka.h */
+	bool invalidates;   /* they don't write */
+	bool populates;	    /* profile has mode populate */
 	struct random random;
 	struct arena arena;
 	struct config config;

@@ -51,8 +51,8 @@ sim_fail(const char *format, ...)
 	va_start(ap, format);
 	vprintf(format, ap);
 	va_end(ap);
-	printf("\n  seed %llu; again, call by call: sim --seed %llu --trace\n",
-	    (unsigned long long)world.seed, (unsigned long long)world.seed);
+	printf("\n  seed %llu; again, call by call: sim %s--seed %llu --trace\n",
+	    (unsigned long long)world.seed, world.played, (unsigned long long)world.seed);
 	fflush(stdout);
 	_exit(1);
 }
