@@ -196,3 +196,25 @@ buf_add_json(struct buf *b, const char *data, size_t len)
 	buf_add(b, data + plain, len - plain);
 	buf_add_char(b, '"');
 }
+
+void
+buf_add_base64(struct buf *b, const void *data, size_t len)
+{
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *bytes = data;
+
+	for (size_t i = 0; i < len; i += 3) {
+		size_t n = len - i < 3 ? len - i : 3;
+		unsigned group = (unsigned)bytes[i] << 16;
+
+		if (n > 1)
+			group |= (unsigned)bytes[i + 1] << 8;
+		if (n > 2)
+			group |= bytes[i + 2];
+		buf_add_char(b, digits[group >> 18]);
+		buf_add_char(b, digits[group >> 12 & 63]);
+		buf_add_char(b, n > 1 ? digits[group >> 6 & 63] : '=');
+		buf_add_char(b, n > 2 ? digits[group & 63] : '=');
+	}
+}

@@ -36,5 +36,7 @@ void buf_vprintf(struct buf *b, const char *format, va_list ap)
 
 /* A JSON string with its quotes.  Bytes that are not UTF-8 become U+FFFD. */
 void buf_add_json(struct buf *b, const char *data, size_t len);
+/* RFC 4648, without quotes. */
+void buf_add_base64(struct buf *b, const void *data, size_t len);
 
 #endif

@@ -77,8 +77,8 @@ log_never_wait(void)
 		out = own;
 }
 
-const char *
-log_level_name(enum log_level level)
+static const char *
+level_name(enum log_level level)
 {
 	switch (level) {
 	case LOG_DEBUG:
@@ -319,7 +319,7 @@ line_begin(struct buf *line, enum log_level level, const char *event)
 {
 	buf_init(line);
 	add_time(line);
-	add_field(line, "level", str_of(log_level_name(level)), false);
+	add_field(line, "level", str_of(level_name(level)), false);
 	add_field(line, "event", str_of(event), false);
 }
 

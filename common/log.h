@@ -45,6 +45,5 @@ void log_flush_quiet(void);
 
 /* Lines not written because of the volume bound or because nobody read them, since start. */
 unsigned long long log_suppressed(void);
-const char *log_level_name(enum log_level level);
 
 #endif

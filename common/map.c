@@ -167,21 +167,3 @@ map_get(const struct map *m, const void *key, size_t len)
 		return NULL;
 	return map_find(m, key, len, slot_hash(key, len))->value;
 }
-
-size_t
-map_count(const struct map *m)
-{
-	return m->used;
-}
-
-void *
-map_next(const struct map *m, size_t *cursor)
-{
-	while (*cursor < m->capacity) {
-		const struct map_slot *slot = &m->slots[(*cursor)++];
-
-		if (slot->hash != 0 && slot->value != NULL)
-			return slot->value;
-	}
-	return NULL;
-}

@@ -27,9 +27,5 @@ uint64_t map_hash(const void *key, size_t len);
 void **map_at(struct map *m, const void *key, size_t len);
 /* The value or NULL. */
 void *map_get(const struct map *m, const void *key, size_t len);
-size_t map_count(const struct map *m);
-
-/* All values, in no order: start with *cursor = 0; NULL at the end. */
-void *map_next(const struct map *m, size_t *cursor);
 
 #endif

@@ -20,12 +20,7 @@ struct sql {
 	sql_wait *wait;
 	void *wait_arg;
 	struct buf statement; /* of sql_queryf */
-
-	/* of the last session */
-	uint64_t thread_id;
-	unsigned long version;
-	bool mariadb;
-	char text[80];
+	bool mariadb;	      /* of the last session */
 };
 
 /* Buffered rows and the one that is being looked at. */
@@ -101,28 +96,10 @@ sql_is_open(const struct sql *s)
 	return s->handle != NULL;
 }
 
-uint64_t
-sql_thread_id(const struct sql *s)
-{
-	return s->thread_id;
-}
-
 bool
 sql_is_mariadb(const struct sql *s)
 {
 	return s->mariadb;
-}
-
-unsigned long
-sql_server_version(const struct sql *s)
-{
-	return s->version;
-}
-
-const char *
-sql_server_text(const struct sql *s)
-{
-	return s->text;
 }
 
 static int
@@ -178,22 +155,6 @@ handle_socket(MYSQL *handle)
 #endif
 }
 
-/* "5.5.5-" is what MariaDB 10 says first, for the sake of old replicas. */
-static void
-note_server(struct sql *s)
-{
-	const char *text = mysql_get_server_info(s->handle);
-	unsigned major = 0, minor = 0, patch = 0;
-
-	if (strncmp(text, "5.5.5-", 6) == 0)
-		text += 6;
-	snprintf(s->text, sizeof(s->text), "%s", text);
-	sscanf(s->text, "%u.%u.%u", &major, &minor, &patch);
-	s->version = major * 10000ul + minor * 100ul + patch;
-	s->mariadb = strstr(s->text, "MariaDB") != NULL;
-	s->thread_id = mysql_thread_id(s->handle);
-}
-
 int
 sql_open(struct sql *s, struct err *err)
 {
@@ -220,7 +181,7 @@ sql_open(struct sql *s, struct err *err)
 		sql_close(s);
 		return -1;
 	}
-	note_server(s);
+	s->mariadb = strstr(mysql_get_server_info(s->handle), "MariaDB") != NULL;
 	return 0;
 }
 
@@ -349,9 +310,8 @@ rows_take(struct rows *rows, struct sql_result *result)
 	struct str *cells = arena_alloc(&rows->held, result->columns * sizeof(*cells));
 
 	for (size_t c = 0; c < result->columns; c++)
-		cells[c] = rows->row[c] == NULL ?
-		    (struct str){ NULL, 0 } :
-		    (struct str){ arena_copy(&rows->held, rows->row[c], lengths[c]), lengths[c] };
+		cells[c] = rows->row[c] == NULL ? (struct str){ NULL, 0 } :
+						  arena_str(&rows->held, rows->row[c], lengths[c]);
 	if (result->rows == rows->taken_max) {
 		rows->taken_max = 2 * rows->taken_max + 64;
 		struct str **more = realloc(rows->taken, rows->taken_max * sizeof(*more));

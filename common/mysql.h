@@ -61,10 +61,7 @@ void sql_set_wait(struct sql *s, sql_wait *wait, void *arg);
 int sql_open(struct sql *s, struct err *err);
 void sql_close(struct sql *s);
 bool sql_is_open(const struct sql *s);
-uint64_t sql_thread_id(const struct sql *s); /* the server's id of this session; kept after close */
-bool sql_is_mariadb(const struct sql *s);
-unsigned long sql_server_version(const struct sql *s); /* 101106 = 10.11.6; kept after close */
-const char *sql_server_text(const struct sql *s);
+bool sql_is_mariadb(const struct sql *s); /* kept after close */
 
 /* One statement at a time.  result may be NULL.  err->code is the server's error number; the class
  * comes from sql_class (a trigger's own number is 1644 here).  The text is the server's message with

@@ -1,4 +1,5 @@
 /* What a reply says; the part of redis.h that needs no connection. */
+#include "common/number.h"
 #include "common/redis.h"
 
 static enum err_class
@@ -52,4 +53,43 @@ redis_pair(const struct redis_reply *array, const char *name)
 			return array->element[i + 1];
 	}
 	return NULL;
+}
+
+const struct redis_reply *
+redis_group(const struct redis_reply *groups, const char *name)
+{
+	for (size_t i = 0; groups != NULL && groups->type == REDIS_ARRAY && i < groups->count;
+	    i++) {
+		const struct redis_reply *of = redis_pair(groups->element[i], "name");
+
+		if (of != NULL && str_equal(of->text, str_of(name)))
+			return groups->element[i];
+	}
+	return NULL;
+}
+
+struct str
+redis_info(struct str info, const char *name)
+{
+	size_t name_len = strlen(name);
+	const char *at = info.data, *end = info.data + info.len;
+
+	while (at < end) {
+		const char *line_end = memchr(at, '\n', (size_t)(end - at));
+		if (line_end == NULL)
+			line_end = end;
+		size_t len = (size_t)(line_end - at);
+		if (len > 0 && at[len - 1] == '\r')
+			len--;
+		if (len > name_len && at[name_len] == ':' && memcmp(at, name, name_len) == 0)
+			return (struct str){ at + name_len + 1, len - name_len - 1 };
+		at = line_end + 1;
+	}
+	return (struct str){ NULL, 0 };
+}
+
+bool
+redis_info_number(struct str info, const char *name, uint64_t *out)
+{
+	return number_u64(redis_info(info, name), out);
 }

@@ -41,6 +41,7 @@ config_read(struct config *config, const struct node *root, struct arena *scratc
 	read_config(&reader, root);
 	if (!reader.cache_given)
 		config->cache = config->redis;
+	config->group = arena_printf(config->owned, "sluice-%s", config->pool);
 	config->cache_is_redis = same_server(&config->cache, &config->redis);
 	if (root->kind == NODE_MAP)
 		validate(&reader, root->at);

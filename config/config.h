@@ -223,7 +223,8 @@ struct config_table {
 
 struct config {
 	const char *file;
-	const char *pool; /* "default" */
+	const char *pool;  /* "default" */
+	const char *group; /* "sluice-" and the pool: our consumers' on Redis and Kafka */
 	struct config_redis redis;
 	struct config_redis cache; /* a copy of redis unless `cache:` is given */
 	bool cache_is_redis;	   /* same server and database as redis */

@@ -105,7 +105,8 @@ struct lane {
 	int partition;
 	const struct config_source *source;
 	unsigned lanes_of_source;
-	int index; /* among all lanes of the process that write, or that don't */
+	bool came_later; /* a partition that its topic got after others of it had been read */
+	int index;	 /* among all lanes of the process that write, or that don't */
 
 	/* worker only */
 	enum lane_state state;

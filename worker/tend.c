@@ -68,16 +68,19 @@ move_lane(struct worker *w, struct lane *lane, struct position to, struct err *e
 	return -1;
 }
 
-/* A partition whose log ended before the ledger may have grown past that place by now, and what it grew
- * by would be passed over: whoever lets it go on says where. */
+/* The ledger's place means nothing in a topic that was made anew; and a log that ended before it may have
+ * grown past it by now.  What stands before that place would be passed over: whoever lets such a partition
+ * go on says where. */
 static bool
 wants_place(struct worker *w, struct lane *lane, const struct lane_order *order)
 {
+	const char *why = atomic_load(&lane->why);
+
 	if (!lane->is_partition || order->has_position ||
-	    atomic_load(&lane->why) != lane_why_of(LANE_WHY_ROLLBACK))
+	    (why != lane_why_of(LANE_WHY_ROLLBACK) && why != lane_why_of(LANE_WHY_IDENTITY)))
 		return false;
 	tend_log(w, LOG_WARN, "lane_not_resumed", lane,
-	    "its log ended before this position, and nobody knows where new records begin",
+	    "its position is another log's, and nobody knows where new records begin",
 	    "give the order again with --start OFFSET");
 	return true;
 }

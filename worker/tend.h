@@ -119,8 +119,6 @@ void tend_log(struct worker *w, enum log_level level, const char *event, const s
     const char *why, const char *next);
 /* Write what halts or alarms the lane into its row; best effort. */
 void tend_mark(struct worker *w, struct lane *lane);
-/* The lane stands where its row says; it is read from `done`. */
-void tend_place(struct lane *lane, const struct ledger_row *row);
 /* The ledger's are the truth: a page of dead letters whose COMMIT was in doubt may have left one, or
  * the store lost some.  Where it knows another server's history than we do, the lane is looked at again. */
 void tend_learn_row(struct lane *lane, const struct ledger_row *row);

@@ -47,8 +47,9 @@ tend_halt(struct worker *w, struct lane *lane, const char *why, const char *text
 
 /* ---- becoming the owner ---- */
 
-void
-tend_place(struct lane *lane, const struct ledger_row *row)
+/* The lane stands where its row says; it is read from `done`. */
+static void
+place(struct lane *lane, const struct ledger_row *row)
 {
 	lane->epoch = row->epoch;
 	lane->position = row->position;
@@ -112,7 +113,7 @@ tend_read_place(struct worker *w, struct lane *lane, bool *ours, struct err *err
 			return -1;
 		tend_learn_row(lane, &row);
 		row.checkpoints = lane->checkpoints;
-		tend_place(lane, &row);
+		place(lane, &row);
 		*ours = true;
 		return 0;
 	}
@@ -188,7 +189,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 		return -1;
 	if (tend_load_parked(w, lane, err) != 0)
 		return -1;
-	tend_place(lane, &row);
+	place(lane, &row);
 	lane->noting = tend_is_noted(w, lane);
 	lane->noted = (struct position){ 0, 0 };
 	lane->note_anew = false;
@@ -214,7 +215,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 			lane_free(lane);
 			return -1;
 		}
-		tend_place(lane, &row);
+		place(lane, &row);
 		lane->note_anew = true;
 	}
 	if (row.halted[0] != '\0') {

@@ -100,9 +100,6 @@ void worker_deinit(struct worker *w);
  * block_ms when there is nothing to do. */
 void worker_turn(struct worker *w, int block_ms);
 
-/* Is nothing of ours in work, and all that is invalidated recorded? */
-bool worker_is_finished(const struct worker *w);
-
 /* Until *stop; then finish what is read.  Returns true when nothing of ours is left undone. */
 bool worker_run(struct worker *w);
 

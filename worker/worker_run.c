@@ -3,8 +3,9 @@
 
 #define BLOCK_MS 1000
 
-bool
-worker_is_finished(const struct worker *w)
+/* Is nothing of ours in work, and all that is invalidated recorded? */
+static bool
+is_finished(const struct worker *w)
 {
 	size_t i;
 
@@ -26,12 +27,12 @@ worker_run(struct worker *w)
 	sql_thread_start();
 	while (!SEE(*w->stop))
 		worker_turn(w, BLOCK_MS);
-	while (SEE(*w->stop) == 1 && !worker_is_finished(w)) {
+	while (SEE(*w->stop) == 1 && !is_finished(w)) {
 		worker_turn(w, 50);
 		if (w->store->ops->is_open(w->store) && w->writing == NULL)
 			tend_record(w, &err);
 	}
 	tend_leave(w);
 	sql_thread_stop();
-	return worker_is_finished(w);
+	return is_finished(w);
 }

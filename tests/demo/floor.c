@@ -1,4 +1,3 @@
-#include "common/clock.h"
 #include "common/number.h"
 #include "tests/demo/shop.h"
 #include "worker/position.h"

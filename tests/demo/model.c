@@ -2,6 +2,7 @@
 
 #include "common/err.h"
 #include "common/number.h"
+#include "common/random.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -67,8 +68,9 @@ shop_row_sql(enum shop_table table)
 	return tables[table].sql;
 }
 
-size_t
-shop_hot_row(struct random *random, enum shop_table table)
+/* A row with more traffic at low numbers. */
+static size_t
+hot_row(struct random *random, enum shop_table table)
 {
 	double unit = random_unit(random), place = (double)tables[table].rows;
 
@@ -196,7 +198,7 @@ put_number(struct shop_change *c, const char *name, int64_t number)
 static void
 next_session(struct model *m, struct shop_change *c)
 {
-	size_t row = shop_hot_row(&m->random, SHOP_SESSIONS);
+	size_t row = hot_row(&m->random, SHOP_SESSIONS);
 	struct session *s = &m->sessions[row];
 	uint64_t what = random_below(&m->random, 100);
 
@@ -273,7 +275,7 @@ sell(struct model *m, struct shop_change *c, size_t row, uint64_t quantity)
 static void
 next_item(struct model *m, struct shop_change *c)
 {
-	size_t row = shop_hot_row(&m->random, SHOP_INVENTORY);
+	size_t row = hot_row(&m->random, SHOP_INVENTORY);
 	struct item *item = &m->items[row];
 	uint64_t what = random_below(&m->random, 100), quantity = 1 + random_below(&m->random, 3);
 
@@ -323,7 +325,7 @@ choose_version(struct model *m, struct user *user)
 static void
 next_user(struct model *m, struct shop_change *c)
 {
-	size_t row = shop_hot_row(&m->random, SHOP_USERS);
+	size_t row = hot_row(&m->random, SHOP_USERS);
 	struct user *user = &m->users[row];
 	uint64_t version = choose_version(m, user), what = random_below(&m->random, 100);
 	bool newer = !user->there || version > user->version;

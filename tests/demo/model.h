@@ -2,7 +2,6 @@
 #define TESTS_DEMO_MODEL_H
 
 #include "common/buf.h"
-#include "common/random.h"
 #include "common/str.h"
 
 #include <stdbool.h>
@@ -49,8 +48,6 @@ uint64_t model_refused(const struct model *model);
 
 const char *shop_table_name(enum shop_table table);
 size_t shop_table_rows(enum shop_table table); /* that can exist */
-/* A row with more traffic at low numbers. */
-size_t shop_hot_row(struct random *random, enum shop_table table);
 /* The primary key of a row, as text; `out` has 24 bytes. */
 void shop_row_id(enum shop_table table, size_t row, char *out);
 /* The reverse; false when no row of the shop has that key. */

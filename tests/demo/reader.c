@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/random.h"
 #include "tests/demo/shop.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 #include "tests/demo/shop.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/random.h"
 
 #include <poll.h>
 #include <signal.h>

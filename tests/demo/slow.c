@@ -1,4 +1,5 @@
 #include "common/number.h"
+#include "common/random.h"
 #include "tests/demo/shop.h"
 
 #include <stdio.h>

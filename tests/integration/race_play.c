@@ -317,8 +317,23 @@ do_look(void)
 static void
 do_stretch(void)
 {
-	if (!world.plain)
-		ask("FCALL sluice_stretch 1 %s %s 3000", world.key, "0");
+	const struct redis_reply *reply;
+
+	if (world.plain)
+		return;
+	reply = ask("FCALL sluice_stretch 1 %s %s 3000", world.key, "");
+	trace("stretched: %s", word_of(reply, 0));
+}
+
+/* The application changes the key's life, as it may. */
+static void
+do_meddle(void)
+{
+	if (!world.family->evicts || chance(50))
+		ask("PERSIST %s", world.key);
+	else
+		ask("PEXPIRE %s %u", world.key, 1 + below(3000));
+	trace("the application changed the key's life");
 }
 
 /* ---- workers ---- */
@@ -410,7 +425,7 @@ static const struct {
 	unsigned weight;
 } actions[] = { { do_act, 40 }, { do_look, 12 }, { do_write, 8 }, { do_ask, 5 },
 	{ do_app_reads, 9 }, { do_put, 9 }, { do_commit, 8 }, { do_tell, 10 }, { do_sleep, 4 },
-	{ do_again, 7 }, { cache_evict, 3 }, { do_time, 6 }, { do_stretch, 2 },
+	{ do_again, 7 }, { cache_evict, 3 }, { do_time, 6 }, { do_stretch, 4 }, { do_meddle, 3 },
 	{ cache_snapshot, 3 }, { cache_failover, 2 },
 	{ do_new_log, 1 } /* the last of `places` alone */ };
 #define ACTIONS (sizeof(actions) / sizeof(actions[0]))

@@ -142,8 +142,6 @@ void play_close(void);
 /* ---- race_oracle.c ---- */
 /* A value came from the cache; NULL: "no such row". */
 void check_value(const char *payload);
-/* May it be wrong now? */
-bool is_excused(void);
 
 /* ---- race_worker.c ---- */
 void worker_open(int port);

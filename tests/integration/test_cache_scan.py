@@ -1,6 +1,7 @@
 """Mode scan and announcements, on real servers."""
-import json
+import base64, json
 from cache_functions import reader, start, user
+from fault_proxy import FaultProxy
 from support import Redis, equal, limit, wait_for
 
 SCAN = {"key": "user:{id}:*", "mode": "scan"}
@@ -109,6 +110,23 @@ def test_a_pass_survives_a_lost_connection_and_a_kill(t):
     equal(client.keys("user:1:*"), [])
 
 
+def test_a_step_that_is_lost_in_its_middle_is_done_again(t):
+    proxies = []
+
+    def through_a_proxy(server):
+        proxies.append(FaultProxy(server.port).start())
+        return {"url": server.url_at(proxies[0].port)}
+    process, server = start(t, SCAN, version=None, cache=through_a_proxy, scan={"step": 10})
+    client = server.client()
+    fill(client, "user:1:page:", 300)
+    proxies[0].drop_reply(b"TYPE", times=3)
+    t.user(1, name="a")
+    wait_for("the types of three steps are lost", lambda: proxies[0].done("drop_reply") == 3)
+    t.settle()
+    equal(client.keys("user:1:*"), [])
+    proxies[0].stop()
+
+
 # --- announcements
 
 class Listener:
@@ -165,6 +183,43 @@ def test_a_capped_stream_holds_the_announcements(t):
     assert 10 <= len(entries) < 300, len(entries)
     equal(set(json.loads(entries[-1][1][b"message"])), {"table", "key", "version", "reason", "pool", "at"})
     equal(process.metric("sluice_announced_total"), 399)
+
+
+def test_no_key_that_a_pattern_finds_goes_without_being_announced(t):
+    process, server = start(t, SCAN, version=None, announce={"channel": "invalidated"})
+    client = server.client()
+    client.execute_command("ACL", "SETUSER", "sluice", "-publish")
+    fill(client, "user:1:page:", 20)
+    t.user(1, name="a")
+    wait_for("it can't be told", lambda: process.metric("sluice_scan_failures_total"))
+    listener = Listener(server, "invalidated")
+    client.execute_command("ACL", "SETUSER", "sluice", "+publish")
+    t.settle()
+    equal({m["key"] for m in listener.messages(20)}, {f"user:1:page:{number}" for number in range(20)})
+    equal(client.keys("user:1:*"), [])
+    client.execute_command("ACL", "SETUSER", "sluice", "-multi")
+    fill(client, "user:1:page:", 20)
+    listener.heard = []
+    process.kill(), process.start()
+    t.user(1, name="b"), t.settle()
+    equal(len(listener.messages(20)), 20)
+    equal(client.keys("user:1:*"), [])
+
+
+def test_a_key_of_bytes_is_announced_as_what_it_is(t):
+    t.sql("CREATE TABLE users (id VARBINARY(16) PRIMARY KEY, name VARCHAR(20))")
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    t.sluice(cache={"url": server.url}, announce={"stream": "invalidated"}, tables={"users": {"invalidate": ["user:{id}", {"key": "user:{id}:*", "mode": "scan"}]}},
+             sources=[{"streams": t.prefix + ":one", "table": "users"}])
+    ids = [b"\xff\x00a", b"\xfe\x00a", b"plain"]
+    server.client().set(b"user:" + ids[0] + b":page", "x")
+    for value in ids:
+        t.redis.xadd(t.prefix + ":one", {"id": value, "name": "x"})
+    t.settle()
+    told = [json.loads(entry[b"message"]) for _, entry in server.client().xrange("invalidated")]
+    equal(sorted(base64.b64decode(m["key_base64"]) if "key_base64" in m else m["key"].encode() for m in told),
+          sorted([b"user:" + value for value in ids] + [b"user:" + ids[0] + b":page"]))
 
 
 def test_an_announcement_lost_in_a_crash_is_made_again(t):

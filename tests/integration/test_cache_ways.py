@@ -185,6 +185,8 @@ def test_the_readme_s_rights_are_enough(t):
     equal(server.client().exists("user:1:keys"), 0)
     assert app.invalidate("user:1", 3) == "NEW" and app.invalidate("user:1", 2) == "OLD" and app.drop("user:1") == "OK" and app.populate("user:1", 1, "x", HOUR, "", "", "", 1) == "OK"
     equal(app.refresh("user:1", app.get("user:1")[3], 1, "y", HOUR), "OK")
+    equal(app.fill_none("user:none", *app.load("user:none"), HOUR), "OK")
+    equal(app.get("user:none")[:2], ["HIT", None])
     # what watches the cache does without what is denied
     denied = [line for line in server.client().execute_command("ACL", "LOG") if b"name=sluice-cache-watch" not in b" ".join(part for part in line if isinstance(part, bytes))]
     equal(denied, [], "a denied command")
@@ -198,10 +200,12 @@ def test_a_key_that_holds_something_else_is_counted_named_and_passed(t):
     client = server.client()
     client.set("user:1", "plain"), client.hset("number:1", "a", "b"), client.set("tag:1", "plain")
     cache.filled("user:2", 1, "x")
-    user(t, 1, 2, name="a"), user(t, 2, 2, name="b"), t.settle()
+    client.hset("user:3", "q", "theirs")
+    user(t, 1, 2, name="a"), user(t, 3, 2, name="c"), user(t, 2, 2, name="b"), t.settle()
     equal(client.get("user:1"), b"plain")
+    equal(cache.hash("user:3"), {"q": "theirs"})
     equal(cache.hash("user:2"), {"m": row(2)})
-    equal(process.metric("sluice_invalidations_refused_total"), 3)
+    equal(process.metric("sluice_invalidations_refused_total"), 4)
     process.logged("event=invalidation_refused", "user:{id}", "WRONGTYPE")
     assert "user:1" not in process.text(), "a key carries row values"
 
@@ -248,6 +252,15 @@ def test_a_tag_s_members_are_invalidated_and_leave(t):
     equal(cache.get("user:page:3"), ["MISS"])
     equal(client.exists("user:1:keys", *(f"user:plain:{number}" for number in range(30))), 0)
     equal((client.get("user:other"), client.smembers("user:2:keys")), (b"x", {b"user:other"}))
+
+
+def test_a_set_that_names_itself_stays(t):
+    _, server = start(t, TAG, version=None)
+    client = server.client()
+    members = [f"user:page:{n}" for n in range(300)]
+    client.mset({name: "x" for name in members}), client.sadd("user:1:keys", "user:1:keys", *members)
+    t.user(1, name="a"), t.settle()
+    equal((client.exists(*members), client.smembers("user:1:keys")), (0, {b"user:1:keys"}))
 
 
 @limit(90)

@@ -51,6 +51,14 @@ def test_a_versioned_entry_is_told_with_its_row_and_never_its_value(t):
     holds(explain(t, key), r"^  fills +refused for [0-9.]+ s more \(told without a version\)$")
 
 
+def test_a_key_in_a_spelling_that_nobody_is_told_of_is_named(t):
+    users(t).port()
+    t.user(7, name="a", _version=5)
+    t.settle()
+    holds(explain(t, t.prefix + ":v:007"), r"^  row +MySQL has version 5$", rf"^  spelled  otherwise: changes of the row are told to {t.prefix}:v:7$")
+    assert "spelled" not in explain(t, t.prefix + ":v:7")
+
+
 def test_what_waits_in_a_lane_is_found_with_its_entry(t):
     sluice = users(t)
     sluice.port()
@@ -125,3 +133,26 @@ def test_without_mysql_a_lane_that_only_invalidates_has_its_cache_told(t):
     code, out, err = t.command("explain", "key", path, t.prefix + ":p:7")
     equal(code, 0, out + err)
     holds(out, r"^  form +absent$", r"^  id +=  ?7$", r"the configuration has no mysql")
+
+
+def test_a_row_that_nobody_writes_is_explained_by_what_its_event_has(t):
+    """No server is asked."""
+    table = {"key": ["id"], "version": "ver", "set": {"region": "eu"}, "types": {"id": "bigint unsigned", "mail": "varchar(64)"}, "invalidate": [
+        {"key": "user:{id}", "mode": "versioned"}, "mail:{mail}", "in:{region}", {"key": "card:{id}", "when": ["name"]}]}
+    config = t.write_config(redis={"url": "redis://127.0.0.1:1"}, mysql=None, tables={"users": table, "logs": {"key": ["id"], "invalidate": [{"key": "log:{id}", "mode": "versioned"}]}},
+                            sources=[{"streams": "s", "format": "debezium", "write": False, "tables": ["users", "logs"]}])
+
+    def keys(*words, table="users", code=0):
+        got, out, err = t.command("explain", "row", config, table, *words)
+        equal(got, code, out + err)
+        return [re.split(r"  +", line.strip()) for line in out.splitlines()[1:]] if code == 0 else err
+    equal([row[0] for row in keys("id=007", "mail=a", "name=x")], ["user:7", "mail:a", "in:eu", "card:7"])
+    equal([row[0] for row in keys("id=7", "mail=a", "name=x", "--before", "mail=b")], ["user:7", "mail:b", "mail:a", "in:eu"])
+    equal([row[0] for row in keys("id=7", "mail=a", "--before", "id=8")][:2], ["user:8", "user:7"])
+    told = lambda *words, **more: keys("id=7", "mail=a", *words, **more)[0][2]
+    equal([told("ver=5"), told("ver=5", "--delete"), told("ver=5", "--before", "ver=4"), told("ver=5", "--before", "ver=5"), told()],
+          ["5", "5 deleted", "5", "unversioned", "unversioned"])
+    equal(keys("id=1", table="logs"), [["log:1", "versioned", "its place in the log", "log:{id}"]])
+    assert "mail: a key names this column" in keys("id=7", code=2)
+    assert "nosuch=1: want COLUMN=VALUE" in keys("id=7", "nosuch=1", code=2)
+    keys("id=-1", "mail=a", code=2)

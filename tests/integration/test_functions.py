@@ -2,7 +2,7 @@
 The cache functions by themselves, on real servers: every rule is played on Redis 7 as functions and as a script, and
 on Redis 8 and Valkey 8 where they can be had.
 """
-import os, random, re, subprocess
+import os, random, re, socket, subprocess
 import redis
 from cache_functions import HOUR, NONE, SOURCE, Cache, deleted, row
 from support import TOP, equal, limit, other_server, wait_for
@@ -46,6 +46,15 @@ def rule_a_lease_that_is_over_or_not_ours_fills_nothing(c):
     equal(c.fill("absent", token, 57, "none", HOUR), "LEASE_LOST")
     equal(c.client.exists("absent"), 0)
     equal(c.fill("k", token, 57, "right", HOUR), "OK")
+
+
+def rule_a_lease_that_is_over_fills_nothing_though_nobody_took_the_next(c):
+    equal(c.invalidate("k", 57, "", "", HOUR), "NEW")
+    token, _ = c.load("k", 1)
+    ended = int(c.hash("k")["l"])
+    wait_for("the lease is over", lambda: (lambda now: now[0] * 1000 + now[1] // 1000 > ended)(c.client.time()))
+    equal(c.fill("k", token, 57, "late", HOUR), "LEASE_LOST")
+    equal(c.fill_none("k", token, row(57), HOUR), "LEASE_LOST")
 
 
 def rule_a_key_that_vanished_meanwhile_takes_no_fill(c):
@@ -275,6 +284,22 @@ def rule_places_order_what_has_no_version_and_readers_fill_with_the_floor(c):
     equal((place(c, 2**53 + 2, 1000), place(c, 2**53 + 1, 1000), c.get("k")[:3]), ("SAME", "OLD", ["HIT", "v2", floor]))
     equal(place(c, 2**53 + 3, 900), "NEW", "a place is more than the log's time")
     equal((c.get("k")[0], c.hash("k")["g"]), ("LOAD", "7/binlog 1000"))
+
+
+def rule_what_is_known_outlives_a_shorter_life_of_what_is_told(c):
+    equal(c.invalidate("q", "", "", "", "", HOUR), "NEW")
+    equal(c.invalidate("q", 58, "", 10, 10), "NEW")
+    assert c.client.pttl("q") > HOUR // 2, "the quarantine goes on"
+    equal(c.get("q"), ["MISS"])
+    c.filled("k", 58, "v", 60_000, 0)
+    equal(c.invalidate("k", 58, "", HOUR), "KEPT")
+    assert c.client.pttl("k") > HOUR // 2, "the marker lives as long as it was told"
+
+
+def rule_nothing_is_put_where_places_are_known(c):
+    equal(place(c, 5, 1000), "NEW")
+    equal(c.put("k", "s", 1000, 999, "put", HOUR, 100, "id", 1), ["OLD", row(5)])
+    equal(c.client.exists("s"), 0)
 
 
 def rule_a_fill_is_refused_once_the_place_moved(c):
@@ -871,6 +896,65 @@ def rule_no_order_of_loads_invalidations_and_evictions_brings_an_old_value_back(
     assert looks > 100, "hardly ever a value was there"
 
 
+def rule_a_hash_of_another_kind_is_left_alone_whatever_its_fields_are_called(c):
+    for fields in ({"m": "male"}, {"q": "yes"}, {"q": "3"}, {"t": "x"}, {"w": "80", "h": "200"}, {"w": "x", "e": "y"}, {"t": "x", "l": "large"},
+                   {"p": "1.50", "q": "12", "r": "7"}, {"e": "x", "s": "y", "l": "z", "b": "1"}):
+        c.client.delete("theirs")
+        c.client.hset("theirs", mapping=fields)
+        before = c.client.dump("theirs")
+        for call in calls_of_each(c, "theirs") + [lambda: c.lease("theirs"), lambda: c.stretch("theirs", "", 5),
+                                                  lambda: c.put("theirs", "s", 9, 0, "x", HOUR, 9, "id", 1)]:
+            try:
+                answer = call()
+                assert answer in ("LEASE_LOST", "CHANGED", ["ABSENT"], ["FRESH", -1]), (fields, answer)
+            except redis.ResponseError as error:
+                assert "WRONGTYPE" in str(error), (fields, error)
+            equal(c.client.dump("theirs"), before, fields)
+            equal(c.client.pttl("theirs"), -1)
+
+
+class Resp3:
+    """A client that speaks RESP3 and keeps copies: what it hears, as bytes."""
+
+    def __init__(self, client):
+        self.side = socket.create_connection(("127.0.0.1", client.connection_pool.connection_kwargs["port"]), 20)
+        self.ask("HELLO", "3", until=b"modules")
+        self.ask("CLIENT", "TRACKING", "ON", until=b"+OK")
+
+    def hear(self, until):
+        heard = b""
+        while until not in heard:
+            piece = self.side.recv(65536)
+            assert piece, "the server closed it"
+            heard += piece
+        return heard
+
+    def ask(self, *words, until):
+        self.side.sendall(b"".join([b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)]))
+        return self.hear(until)
+
+
+def rule_tracking_clients_are_woken_for_absent_keys_too(c):
+    client = Resp3(c.client)
+    try:
+        c.filled("k", 57)
+        client.ask("HGET", "k", "p", until=b"v\r\n"), c.invalidate("k", 58)
+        client.hear(b"invalidate\r\n*1\r\n$1\r\nk\r\n")
+        c.filled("k", 58)
+        client.ask("FCALL", "sluice_get", "1", "k", until=row(58).encode()) if not c.sha else client.ask("HGET", "k", "p", until=b"v\r\n")
+        c.invalidate("k", "")
+        client.hear(b"invalidate\r\n*1\r\n$1\r\nk\r\n")
+        client.ask("HGET", "absent", "p", until=b"_\r\n"), c.invalidate("absent", 58)
+        client.hear(b"invalidate\r\n*1\r\n$6\r\nabsent\r\n")
+        token, floor = c.load("none")
+        equal(c.fill_none("none", token, floor, HOUR), "OK")
+        if not c.sha:
+            heard = client.ask("FCALL", "sluice_get", "1", "none", until=NONE.encode())
+            assert heard.startswith(b"*4\r\n$3\r\nHIT\r\n_\r\n"), heard
+    finally:
+        client.side.close()
+
+
 def rule_reads_are_reported_to_whoever_listens(c):
     listener = c.client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe("sluice:reads")
@@ -984,6 +1068,17 @@ def test_load_puts_it_there_and_never_replaces_a_newer_one(t):
         t.redis.function_load(re.sub("MINOR = '.*'", f"MINOR = '{other}'", SOURCE), replace=True)
         equal(t.command("functions", "load", path)[0], 0)
         equal(t.redis.fcall("sluice_version", 0).decode() == other, stays, other)
+
+
+def test_a_library_of_another_major_version_is_left_alone_and_the_script_does_it(t):
+    t.own_redis()
+    other = re.sub("MINOR = '.*'", "MINOR = '2.99'", SOURCE).replace("name=sluice_1", "name=sluice_2", 1)
+    t.redis.function_load(other)
+    path = t.write_config()
+    code, out, err = t.command("functions", "load", path)
+    equal((code, "EVALSHA" in out), (0, True), out + err)
+    equal(t.redis.fcall("sluice_version", 0), b"2.99")
+    equal([library[1] for library in t.redis.function_list()], [b"sluice_2"])
 
 
 def test_load_says_what_it_does_where_functions_are_denied(t):

@@ -184,6 +184,9 @@ def test_a_topic_made_anew_halts_its_lanes(t):
     line = process.logged("event=lane_halted", "why=identity", seconds=40)
     assert "deleted and made anew" in line, line
     before = counted(t)
+    # the place is the old topic's
+    equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/0")[0], 0)
+    process.logged("event=lane_not_resumed", "give the order again with --start OFFSET")
     equal(t.command("lane", "resume", process.config, f"default/kafka/{topic}/0", "--start", "0-0")[0], 0)
     wait_for("the new topic from its beginning", lambda: counted(t) == before + 20)
     stays("the lane", lambda: process.status()["lanes"][0]["state"] == "open", 1)
@@ -256,6 +259,21 @@ def test_more_partitions_are_an_alarm(t):
     kafka.send(topic, [incr(1, 2)])
     wait_for("the third partition", lambda: counted(t) == 3, 30)
     assert "has 3 partitions and had 2" in process.logged("event=lane_alarm", "why=partitions")
+
+
+def test_a_partition_that_came_later_is_read_from_its_beginning(t):
+    """Also where those that were there are not: what it holds came after the start."""
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    kafka.send(topic, [incr(1, 0), incr(1, 1)])
+    process = count(t, topic, source={"start": "end"})
+    wait_for("its lanes", lambda: [lane["state"] for lane in process.status()["lanes"]] == ["open"] * 2)
+    process.stop()
+    kafka.tool("grow", topic, 3)
+    kafka.send(topic, [incr(2, 2), incr(2, 0)])
+    process.start()
+    wait_for("what came since", lambda: t.sql("SELECT id, n FROM counters") == ((2, 2),), 30)
 
 
 def test_a_lost_ledger_and_lost_commits_are_told(t):
@@ -406,6 +424,21 @@ def test_mysql_may_be_away_longer_than_the_group_waits_for_a_poll(t):
     equal(len(process.events("partitions_assigned")), 1)
 
 
+def test_a_member_that_another_of_its_name_fenced_says_so_and_counts_nothing_twice(t):
+    """Both have the same group.instance.id; what is said of the group is of no topic."""
+    t.sql(COUNTERS)
+    topic = the_kafka(t).create(topic_of(t), 2)
+    both = []
+    for number in range(2):
+        both.append(count(t, topic, properties={"group.instance.id": "same", "session.timeout.ms": "20000"}))
+        wait_for("its lanes", lambda: [lane["state"] for lane in both[number].status()["lanes"]] == ["open"] * 2)
+    assert "fenced" in both[0].logged("event=source_unreachable", "group sluice-default"), both[0].text()
+    both[1].kill()
+    the_kafka(t).send(topic, [incr(1, partition) for partition in (0, 1) for _ in range(5)])
+    wait_for("it goes on", lambda: counted(t) == 10)
+    wait_for("health", lambda: both[0].get("/healthz")[0] == 200)
+
+
 # --- lanes that only invalidate
 
 @limit(60)
@@ -421,7 +454,7 @@ def test_events_only_invalidate_without_mysql_and_the_group_knows_how_far(t):
     process = t.sluice(**config)
     kafka.send(topic, [event(key, 1, partition=key % 2) for key in range(100)])
     wait_for("the keys are gone", lambda: t.redis.exists(*(f"{t.prefix}:item:{key}" for key in range(100))) == 0)
-    wait_for("the board", lambda: kafka.committed(topic, 2) == {p: (50, "done=49") for p in (0, 1)})
+    wait_for("the board", lambda: {p: (offset, metadata.split(" ")[0]) for p, (offset, metadata) in kafka.committed(topic, 2).items()} == {p: (50, "done=49") for p in (0, 1)})
     process.kill()
     kafka.send(topic, [event(key, 1, partition=key % 2) for key in range(100, 200)] + [(0, None, "no json")])
     process.start()
@@ -455,6 +488,41 @@ def test_tls_and_sasl_are_settings(t):
         printed = t.command("config", process.config)[1]
         assert PASSWORD not in printed + process.text() and ("***" in printed or number == 0), printed
         process.stop()
+
+
+@limit(120)
+def test_what_keeps_a_broker_away_is_said_at_once_and_does_not_hold_up_the_end(t):
+    kafka = the_kafka(t, secure=True)
+    t.sql(COUNTERS)
+    wrong = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-256", "sasl.username": "alice", "sasl.password": "no" + PASSWORD}
+    for port, properties, words in (kafka.ports[3], wrong, "uthentication failed"), (1, {}, "refused"):
+        process = t.sluice(**settings(t, kafka, topic_of(t), fmt="json", tables=["counters"], source={"table": "counters"}, properties=properties,
+                                      kafka={"brokers": f"127.0.0.1:{port}", "timeout": "55s"}))
+        assert words in process.logged("event=source_unreachable"), process.text()
+        wait_for("health says it", lambda: words in process.get("/healthz")[1])
+        equal((process.get("/readyz")[0], process.stop(), PASSWORD in process.text()), (200, 0, False))
+
+
+def test_a_group_that_may_not_be_used_is_said_until_it_may(t):
+    kafka = the_kafka(t, secure=True)
+    t.sql(COUNTERS)
+    topic = kafka.create(topic_of(t))
+    kafka.send(topic, [incr(1)])
+    bob = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "bob", "sasl.password": PASSWORD}
+    config = settings(t, kafka, topic, fmt="json", tables=["counters"], source={"table": "counters"}, properties=bob, pool="bobs",
+                      kafka={"brokers": f"127.0.0.1:{kafka.ports[3]}"})
+    code, _, text = t.command("check", t.write_config(**config), "--connect")
+    assert code == 78 and f"topic {topic}: there is none of that name, or ACLs hide it" in text, text
+    kafka.allow("--operation", "Read", "--topic", topic)
+    process = t.sluice(**config)
+    assert "the group sluice-bobs: " in process.logged("event=source_unreachable"), process.text()
+    wait_for("health says it", lambda: process.get("/healthz")[0] == 503 and "the group sluice-bobs: " in process.get("/healthz")[1])
+    code, _, text = t.command("check", process.config, "--connect")
+    assert code == 78 and "the group sluice-bobs: Broker: Group authorization failed; it wants Read" in text, text
+    kafka.allow("--operation", "Read", "--group", "sluice-bobs")
+    wait_for("it goes on", lambda: counted(t) == 1)
+    wait_for("health", lambda: process.get("/healthz")[0] == 200)
+    equal(t.command("check", process.config, "--connect")[0], 0)
 
 
 @limit(120)

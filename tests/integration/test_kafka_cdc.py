@@ -151,6 +151,39 @@ def test_check_tells_of_a_topic_that_forgets_letters(t):
     assert code == 78 and "retention.ms=3600000 deletes letters by their age" in err and "max.message.bytes=5000" in err, err
 
 
+def board(kafka, topic, partitions=1):
+    """What the group knows, but for the hash of the last record."""
+    return {partition: (offset, metadata.split(" ")[0]) for partition, (offset, metadata) in kafka.committed(topic, partitions).items()}
+
+
+def test_a_log_whose_end_was_replaced_while_nobody_read_it_halts_its_lane(t):
+    kafka, topic = homes(t)
+    process, told = start(t, topic)
+    fill(t, range(6))
+    kafka.send(topic, [event(number) for number in range(3)])
+    wait_for("the board, with a hash", lambda: re.fullmatch(r"done=2 [0-9a-f]{16}", kafka.committed(topic)[0][1]))
+    process.stop()
+    process.start()
+    kafka.send(topic, [event(3)])
+    wait_for("it goes on", lambda: cached(t, range(6)) == [4, 5] and board(kafka, topic) == {0: (4, "done=3")})
+    process.stop()
+    # as if what was read there last had been another record than the one that the log holds now
+    other = "done=3 0123456789abcdef"
+    kafka.tool("commit", "sluice-default", topic, 0, 4, other)
+    fill(t, range(6))
+    kafka.send(topic, [event(4)])
+    process.start()
+    line = process.logged("event=lane_halted", "why=rollback")
+    assert "the lane is at 3: some of its last records were replaced" in line, line
+    equal(cached(t, range(6)), [0, 1, 2, 3, 4, 5])
+    equal(t.command("lane", "resume", told, f"{topic}/0", "--start", "1")[0], 0)
+    wait_for("what is behind it", lambda: cached(t, range(6)) == [0, 1, 5] and board(kafka, topic) == {0: (5, "done=4")})
+    process.stop()
+    process.start()
+    kafka.send(topic, [event(5)])
+    wait_for("it stays so", lambda: cached(t, range(6)) == [0, 1])
+
+
 # --- orders
 
 def test_orders_of_lanes_that_only_invalidate_need_no_mysql(t):
@@ -169,7 +202,7 @@ def test_orders_of_lanes_that_only_invalidate_need_no_mysql(t):
     wait_for("its letters, and what is behind them", lambda: len(letters(t, told)) == 6 and cached(t, (7, 8, 9)) == [9])
     equal(t.command("lane", "skip", told, lane + "1", "1")[0], 0)
     wait_for("what is behind it", lambda: cached(t, (9,)) == [])
-    wait_for("progress", lambda: kafka.committed(topic, 2) == {0: (7, "done=6"), 1: (3, "done=2")})
+    wait_for("progress", lambda: board(kafka, topic, 2) == {0: (7, "done=6"), 1: (3, "done=2")})
     process.stop()
     fill(t, (8, 9))
     process.start()

@@ -196,7 +196,8 @@ def test_given_versions_let_only_newer_changes_through(t):
     t.user(1, a=8)
     t.settle()
     equal(t.reasons(), ["bad_version"])
-    wait_for("older changes are counted", lambda: process.status()["tables"]["users"]["older"] >= 5)
+    # five are refused; the first two of row 1 are one where they meet in a batch without the one before
+    wait_for("older changes are counted", lambda: process.status()["tables"]["users"]["older"] >= 4)
 
 
 def test_counter_and_clock_stamp_rows_upwards(t):

@@ -171,6 +171,17 @@ def test_populate_is_compared_by_content(t):
     assert re.search(r" 0\.5 +3 +1 ", out) and " content " in out and SECRET not in out.lower(), out
 
 
+def test_with_when_a_row_that_moved_on_is_no_mistake(t):
+    sluice = users(t, verify={"sample": "off"}, template={"when": ["name"]})
+    t.sql("ALTER TABLE users ADD COLUMN age INT")
+    t.user(1, name="a", age=1, _version=1), t.user(2, name="a", age=1, _version=1), t.settle()
+    fill(t, [1, 2], 1)
+    t.user(1, age=2, _version=2), t.settle()
+    assert t.redis.hexists(key(t, 1), "p"), "nothing of it changed"
+    code, out, _ = t.command("verify", sluice.config, "--once")
+    equal((code, re.findall(r"^users .*", out, re.M)[0].split()[-6:]), (0, ["0.0", "1", "0", "0", "1", "2"]), out)
+
+
 def test_delete_is_not_checkable_and_nothing_compared_is_no_proof(t):
     sluice = users(t, "delete")
     sluice.port()

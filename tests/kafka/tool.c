@@ -2,7 +2,7 @@
  * kafka_tool BROKERS [property=value ...] COMMAND ...: what the tests do to a Kafka.
  *
  *	create TOPIC PARTITIONS [property=value ...] | delete TOPIC | grow TOPIC PARTITIONS
- *	trim TOPIC PARTITION OFFSET | commit GROUP TOPIC PARTITION OFFSET (of a group without members)
+ *	trim TOPIC PARTITION OFFSET | commit GROUP TOPIC PARTITION OFFSET [METADATA] (of a group without members)
  *	produce TOPIC		lines from stdin: partition TAB key TAB value [TAB header=value]...
  *				\N is no key or no value, \x41ff are bytes; with transactional.id also
  *				lines COMMIT, ABORT
@@ -159,10 +159,17 @@ static void
 commit(rd_kafka_t *client, char **words)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_t *one;
 	rd_kafka_resp_err_t code;
 
-	rd_kafka_topic_partition_list_add(list, words[1], atoi(words[2]))->offset = atoll(words[3]);
+	one = rd_kafka_topic_partition_list_add(list, words[1], atoi(words[2]));
+	one->offset = atoll(words[3]);
+	if (words[4] != NULL) {
+		one->metadata = words[4];
+		one->metadata_size = strlen(words[4]);
+	}
 	code = rd_kafka_commit(client, list, 0);
+	one->metadata = NULL; /* the caller's */
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		die("commit", rd_kafka_err2str(code));
 }

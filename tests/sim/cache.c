@@ -42,7 +42,7 @@ readers_read(void)
 		read_row(table, below(KEYS_MAX));
 }
 
-void
+static void
 key_goes(unsigned table, unsigned row)
 {
 	world.gone_tick[table][row] = ++world.ticks;

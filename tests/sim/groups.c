@@ -1,7 +1,6 @@
 #include "tests/sim/groups.h"
 
 #include "common/clock.h"
-#include "common/err.h"
 #include "tests/sim/sim.h"
 #include "worker/source/redis_group.h"
 #include "worker/store/no_store.h"

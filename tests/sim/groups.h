@@ -1,7 +1,6 @@
 #ifndef TESTS_SIM_GROUPS_H
 #define TESTS_SIM_GROUPS_H
 
-#include "common/arena.h"
 #include "worker/worker.h"
 
 #include <poll.h>

@@ -1,8 +1,6 @@
 #include "tests/sim/kafka.h"
 #include "tests/sim/sim.h"
 
-#include "common/err.h"
-
 #include <stdio.h>
 
 /*

@@ -247,10 +247,6 @@ hear(rd_kafka_t *c)
 	if (c->told && !c->asked)
 		hear_group(c, c->mask, c->revoked, false);
 	hear_answers(c);
-	if (c->breaks) {
-		c->breaks = false;
-		c->error_cb(c, RD_KAFKA_RESP_ERR__FATAL, "it is fenced", c->opaque);
-	}
 	if (is_down(world.source_down_us) && !c->down_told)
 		c->error_cb(c, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "all are down", c->opaque);
 	c->down_told = is_down(world.source_down_us);
@@ -265,6 +261,11 @@ poll_one(rd_kafka_t *c)
 	c->polled_us = world.now_us;
 	c->silent_us = 0;
 	hear(c);
+	if (c->breaks) {
+		c->breaks = false;
+		trace("p%d is fenced", c->process->index);
+		return kafka_word_new(RD_KAFKA_RESP_ERR__FATAL);
+	}
 	hear_places(c);
 	for (unsigned i = 0; i < world.lanes; i++) {
 		unsigned l = (first + i) % world.lanes;
@@ -322,8 +323,10 @@ rd_kafka_consume_batch_queue(rd_kafka_queue_t *queue, int timeout_ms, rd_kafka_m
 		if (m == NULL)
 			break;
 		messages[count++] = m;
+		if (m->rkt == NULL)
+			break;
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && messages[i]->rkt != NULL; i++) {
 		int64_t *handed_out = &c->at[messages[i]->partition].handed_out;
 
 		if (*handed_out < messages[i]->offset + 1)

@@ -1,7 +1,5 @@
 #include "tests/sim/kafka.h"
 
-#include "common/err.h"
-
 #include <stdio.h>
 
 /* What a client of the fake librdkafka asks of the cluster: who it is, and which topic is there. */

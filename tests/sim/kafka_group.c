@@ -1,7 +1,5 @@
 #include "tests/sim/kafka.h"
 
-#include "common/err.h"
-
 /*
  * The coordinator.  Cooperative: a partition that is to move is taken from its owner first, and given
  * when that has let go of it.  Who is silent for too long is out without being asked, and so is, now and

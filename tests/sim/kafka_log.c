@@ -1,7 +1,5 @@
 #include "tests/sim/kafka.h"
 
-#include "common/err.h"
-
 #include <stdio.h>
 
 /*

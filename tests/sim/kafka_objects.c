@@ -239,6 +239,17 @@ kafka_message_new(unsigned partition, int64_t offset, const struct stream_entry 
 	return m;
 }
 
+rd_kafka_message_t *
+kafka_word_new(rd_kafka_resp_err_t code)
+{
+	rd_kafka_message_t *m = kafka_object_new(sizeof(*m));
+
+	m->err = code;
+	m->partition = RD_KAFKA_PARTITION_UA;
+	m->offset = RD_KAFKA_OFFSET_INVALID;
+	return m;
+}
+
 void
 rd_kafka_message_destroy(rd_kafka_message_t *m)
 {

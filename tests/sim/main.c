@@ -1,7 +1,6 @@
 #include "tests/sim/groups.h"
 #include "tests/sim/sim.h"
 
-#include "common/err.h"
 #include "common/log.h"
 #include "common/number.h"
 

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* What a seed decides before it begins. */
 #define START_US INT64_C(1700000000000000)

@@ -364,7 +364,6 @@ void call_begins(struct process *p, const char *what);
 void call_ends(struct process *p, const char *what);
 bool is_down(const int64_t window[2]);
 unsigned lane_of(unsigned table, unsigned key);
-bool is_quiet(void);
 
 /* ---- setup.c ---- */
 void world_set_up(enum played played, uint64_t seed, bool traced);
@@ -443,7 +442,6 @@ enum write_result fake_write(struct store *store, struct batch *batch, struct wr
 /* Is the session still the one that it opened? */
 bool store_has(const struct fake_store *s, int session);
 int store_reach(struct fake_store *s, const char *what, struct err *err);
-int store_cut(struct fake_store *s, struct err *err, const char *why);
 /* COMMIT, with all that may happen to it. */
 int store_commit(struct fake_store *s, struct err *err);
 /* Is it still there, after others had their turns? */
@@ -456,7 +454,6 @@ void keep_checkpoints(int session, const struct lane *lane, struct checkpoint la
 enum write_result fake_letters(struct store *store, struct lane *lane, struct entry *first,
     const char *alarm, struct err *err);
 bool source_is_ready(const struct fake_source *s);
-void key_goes(unsigned table, unsigned row);
 void check_done(unsigned lane, struct position done);
 void readers_read(void);
 

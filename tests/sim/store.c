@@ -23,7 +23,7 @@ fake_of(struct store *store)
 
 /* ---- the connection ---- */
 
-int
+static int
 store_cut(struct fake_store *s, struct err *err, const char *why)
 {
 	if (s->session >= 0) {

@@ -102,10 +102,8 @@ sim_schema_new(const struct config *config, bool altered, int broken)
 		copy_table(&s->tables[t], t, config);
 	if (!altered)
 		s->tables[STOCK].column_count--;
-	if (broken >= 0) {
+	if (broken >= 0)
 		s->tables[broken].problem = "gone for a while";
-		s->tables[broken].problem_code = 1146;
-	}
 	s->schema = schema_of_tables(config, s->tables, TABLES);
 	return s;
 }

@@ -462,7 +462,7 @@ is_unsure(unsigned l)
 	return false;
 }
 
-bool
+static bool
 is_quiet(void)
 {
 	if (world.invalidates)

@@ -125,8 +125,6 @@ end_load(struct actor *c)
 	else
 		reply = server_ask(&answers, "FCALL sluice_fill_none 1 %s %s %s %d", c->key->name,
 		    c->token, c->floor, TTL_MS);
-	if (says(reply, "OK"))
-		c->key->filled_by_reader = true;
 	note("%s: a reader fills %u: %s", c->key->name, c->version, word_of(reply, 0));
 }
 
@@ -186,7 +184,6 @@ read_plain(struct played_key *k)
 		*e = (struct entry){ .kind = k->table == PLAIN ? STRING : FIELDS, .value = true };
 		snprintf(e->payload, sizeof(e->payload), "\"id\":%u,\"ver\":%u,", k->id, version);
 		e->expire_ms = k->over_ms = play.now_us / 1000 + TTL_MS;
-		k->filled_by_reader = true;
 		mirror_put(k);
 	}
 	snprintf(line, sizeof(line), "1 H %s", k->name);

@@ -1,6 +1,5 @@
 #include "tests/sim_refresh/play.h"
 
-#include "common/err.h"
 #include "common/number.h"
 
 #include <stdio.h>

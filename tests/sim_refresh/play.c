@@ -2,7 +2,6 @@
 
 #include "common/clock.h"
 #include "common/err.h"
-#include "common/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -59,7 +59,7 @@ struct played_key {
 	struct fate fates[VERSIONS];  /* by version; 0 is the beginning */
 	unsigned last, told, lost_to; /* told again up to there before it counts */
 	int64_t over_ms;	      /* when the last written value is over its time */
-	bool read, filled_by_reader;
+	bool read;
 	int64_t next_read_us, silent_until_us;
 	char seen_name[48], seen_payload[200]; /* of a plain value, by a real server */
 	unsigned loads, loaders; /* since the count began: by which processes, as bits */

@@ -72,8 +72,8 @@ rig_start(struct rig *rig)
 	batch_reset(&rig->batch, rig->schema);
 }
 
-void
-rig_recycle(struct delivery **list)
+static void
+recycle(struct delivery **list)
 {
 	while (*list != NULL) {
 		struct delivery *d = *list;
@@ -87,8 +87,8 @@ rig_recycle(struct delivery **list)
 void
 rig_end(struct rig *rig)
 {
-	rig_recycle(&rig->batch.deliveries);
-	rig_recycle(&rig->joined);
+	recycle(&rig->batch.deliveries);
+	recycle(&rig->joined);
 	batch_deinit(&rig->batch);
 	schema_free(&rig->schema);
 	free(rig->source.tables);

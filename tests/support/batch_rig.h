@@ -38,7 +38,6 @@ struct delivery *rig_delivery(struct rig *rig, unsigned lane, const char *fields
 struct entry *rig_add(struct rig *rig, unsigned lane, const char *fields);
 /* Put it, or all that d holds, behind the others of a delivery. */
 void rig_join(struct rig *rig, struct delivery *d, struct delivery **more);
-void rig_recycle(struct delivery **list);
 
 /* The i-th step, bucket after bucket; NULL behind the last. */
 struct step *rig_step(const struct rig *rig, unsigned i);

@@ -1,5 +1,7 @@
 #include "tests/support/cache_rig.h"
 
+#include "worker/cache/library.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -69,12 +71,13 @@ serve_command(struct cache_rig_server *s, FILE *in, FILE *out)
 		free(word);
 	}
 	pthread_mutex_lock(&s->lock);
-	if (call) {
-		s->commands += !version;
-		fprintf(out, "%s",
-		    version		       ? "$3\r\n1.4\r\n" :
-			s->call_answer != NULL ? s->call_answer :
-						 "+NEW\r\n");
+	if (version) {
+		struct str ours = library_version();
+
+		fprintf(out, "$%zu\r\n%.*s\r\n", ours.len, STR_ARGS(ours));
+	} else if (call) {
+		s->commands++;
+		fprintf(out, "%s", s->call_answer != NULL ? s->call_answer : "+NEW\r\n");
 	} else if (time) {
 		fprintf(out, "*2\r\n$1\r\n7\r\n$1\r\n0\r\n");
 	} else if (!unlink_keys) {

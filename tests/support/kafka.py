@@ -23,7 +23,7 @@ def jars(part="broker"):
 
 
 class Kafka(Process):
-    """secure: listeners with TLS and SASL besides."""
+    """secure: listeners with TLS and SASL besides, by which alice may do anything, and bob what he is allowed."""
 
     def __init__(self, directory, secure=False):
         self.dir = directory
@@ -45,10 +45,12 @@ class Kafka(Process):
         more = ""
         if secure:
             listeners += f",SSL://127.0.0.1:{ssl},SASL_PLAINTEXT://127.0.0.1:{sasl},SASL_SSL://127.0.0.1:{both}"
-            more = f"ssl.keystore.type=PEM\nssl.keystore.location={self.certificates()}\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256\n"
+            more = ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
+                    "super.users=User:ANONYMOUS;User:alice\n"
+                    f"ssl.keystore.type=PEM\nssl.keystore.location={self.certificates()}\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256\n")
             for name in "sasl_plaintext", "sasl_ssl":
                 more += (f"listener.name.{name}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "
-                         f"user_alice=\"{PASSWORD}\";\n"
+                         f"user_alice=\"{PASSWORD}\" user_bob=\"{PASSWORD}\";\n"
                          f"listener.name.{name}.scram-sha-256.sasl.jaas.config="
                          "org.apache.kafka.common.security.scram.ScramLoginModule required;\n")
         return f"""process.roles=broker,controller
@@ -112,6 +114,11 @@ log.retention.hours=-1
         """What kafka-consumer-groups.sh does."""
         return subprocess.run([*JAVA, "-cp", f"{jars()}/*:{jars('tools')}/*", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
                                "--bootstrap-server", self.brokers, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+    def allow(self, *words):
+        """What kafka-acls.sh does for bob."""
+        subprocess.run([*JAVA, "-cp", f"{jars()}/*:{jars('tools')}/*", "org.apache.kafka.tools.AclCommand", "--bootstrap-server", self.brokers,
+                        "--add", "--allow-principal", "User:bob", *words], stdin=subprocess.DEVNULL, capture_output=True, check=True)
 
     def create(self, topic, partitions=1, *properties):
         self.tool("create", topic, partitions, *properties)

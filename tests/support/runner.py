@@ -5,17 +5,19 @@ Runs tests/integration/test_*.py: each file in a process of its own with its own
 
 Prints "ok|FAIL|AGAIN|skip  file: test  seconds" a test, what went wrong below a FAIL or AGAIN, and nothing else.
 AGAIN=1: a test that fails is tried once more when all others are through, with the machine for itself, and only a second
-failure counts; both are told.
+failure counts; both are told.  JOBS=n: so many files at a time.  SKIP="file file": these files are not run.
 """
 import concurrent.futures, ctypes, glob, importlib.util, os, signal, subprocess, sys, threading, time, traceback
 
 import support
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FILES = sorted(glob.glob(os.path.join(os.path.dirname(HERE), "integration", "test_*.py")))
+SKIP = [f"test_{name}.py" for name in os.environ.get("SKIP", "").split()]
+FILES = sorted(path for path in glob.glob(os.path.join(os.path.dirname(HERE), "integration", "test_*.py"))
+               if os.path.basename(path) not in SKIP)
 LIMIT = 60
 JOBS = int(os.environ.get("JOBS") or 4)
-LONG = ["kafka", "debezium", "exactly_once", "chaos", "refresh", "invalidate_only", "pool"]  # they begin, so that none ends alone
+LONG = ["kafka", "debezium", "exactly_once", "chaos", "refresh", "invalidate_only", "pool", "network", "refresh_parts"]  # they begin, so that none ends alone
 SLOW = 2  # how much slower than one of its own a shared machine may be
 FILE_LIMIT = 600 * SLOW
 AGAIN = os.environ.get("AGAIN") == "1"

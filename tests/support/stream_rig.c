@@ -109,6 +109,7 @@ test_start(void **state)
 		.streams = rig.names, .stream_count = LANES, .start = "beginning"
 	};
 	rig.config = (struct config){ .pool = "default",
+		.group = "sluice-default",
 		.redis = { .name = "redis",
 		    .socket = rig.path,
 		    .connect_timeout_ms = 1000,

@@ -166,7 +166,6 @@ a_map_finds_every_key_it_was_given(void **state)
 {
 	static char keys[5000][8];
 	struct map m;
-	size_t cursor = 0, seen = 0;
 
 	(void)state;
 	map_init(&m);
@@ -178,12 +177,9 @@ a_map_finds_every_key_it_was_given(void **state)
 		assert_null(*at);
 		*at = keys[i];
 	}
-	assert_int_equal(map_count(&m), 5000);
+	assert_int_equal(m.used, 5000);
 	for (int i = 0; i < 5000; i++)
 		assert_ptr_equal(map_get(&m, keys[i], strlen(keys[i])), keys[i]);
-	while (map_next(&m, &cursor) != NULL)
-		seen++;
-	assert_int_equal(seen, 5000);
 	assert_null(map_get(&m, "5000", 4));
 	map_deinit(&m);
 }
@@ -198,7 +194,7 @@ a_key_that_is_there_keeps_its_value(void **state)
 	map_init(&m);
 	*map_at(&m, "key", 3) = &value;
 	assert_ptr_equal(*map_at(&m, "key and more", 3), &value);
-	assert_int_equal(map_count(&m), 1);
+	assert_int_equal(m.used, 1);
 	map_deinit(&m);
 }
 
@@ -230,7 +226,7 @@ a_reset_map_is_empty(void **state)
 	for (int round = 0; round < 2; round++) {
 		*map_at(&m, "key", 3) = &value;
 		map_reset(&m, round == 0 ? 64 : 0);
-		assert_int_equal(map_count(&m), 0);
+		assert_int_equal(m.used, 0);
 		assert_null(map_get(&m, "key", 3));
 		assert_true(round == 0 ? m.capacity > 0 : m.capacity == 0);
 	}

@@ -83,6 +83,25 @@ a_pair_is_found_by_its_name_and_not_by_a_value(void **state)
 	assert_null(redis_pair(&texts[0], "length"));
 }
 
+static void
+an_info_line_is_found_by_its_whole_name(void **state)
+{
+	struct str info = STR(
+	    "# Memory\r\nused_memory:123\r\nused_memory_rss:456\r\nmaxmemory_policy:noeviction\r\n"
+	    "maxmemory:0\r\nlast:x");
+	uint64_t number;
+
+	(void)state;
+	assert_true(redis_info_number(info, "used_memory", &number));
+	assert_int_equal(number, 123);
+	assert_true(redis_info_number(info, "maxmemory", &number));
+	assert_int_equal(number, 0);
+	assert_true(str_equal(redis_info(info, "maxmemory_policy"), STR("noeviction")));
+	assert_true(str_equal(redis_info(info, "last"), STR("x")));
+	assert_null(redis_info(info, "memory").data);
+	assert_false(redis_info_number(info, "last", &number));
+}
+
 int
 main(void)
 {
@@ -92,6 +111,7 @@ main(void)
 		cmocka_unit_test(an_error_does_not_repeat_the_arguments),
 		cmocka_unit_test(a_reply_that_is_no_error_sets_none),
 		cmocka_unit_test(a_pair_is_found_by_its_name_and_not_by_a_value),
+		cmocka_unit_test(an_info_line_is_found_by_its_whole_name),
 	};
 
 	return cmocka_run_group_tests_name("common redis reply", tests, NULL, NULL);

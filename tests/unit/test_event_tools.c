@@ -266,10 +266,48 @@ maxwells_old_holds_only_what_changed(void **state)
 	assert_int_equal(event->origin.pos, 77);
 }
 
+/* REPLICA IDENTITY DEFAULT: what isn't in PostgreSQL's log is filled in by the connector. */
+static void
+a_row_before_that_is_only_filled_in_is_none(void **state)
+{
+#define PG_DELETE(connector, row)                                              \
+	"{\"before\":{\"id\":7," row                                           \
+	"},\"after\":null,\"op\":\"d\",\"source\":{\"connector\":\"" connector \
+	"\",\"db\":\"shop\",\"schema\":\"public\",\"table\":\"t\"}}"
+	static const char *const bare[] = { PG_DELETE("postgresql", "\"name\":null"),
+		PG_DELETE("postgresql",
+		    "\"name\":\"\",\"n\":0,\"d\":\"AA==\",\"b\":false,\"at\":\"1970-01-01T00:00:"
+		    "00Z\"") };
+	static const char *const whole[] = { PG_DELETE("postgresql", "\"name\":\"\",\"n\":1"),
+		PG_DELETE("mysql", "\"name\":null") };
+	static const char typed[] =
+	    "{\"schema\":{\"type\":\"struct\",\"fields\":[{\"field\":\"before\",\"type\":"
+	    "\"struct\","
+	    "\"fields\":[{\"field\":\"id\",\"type\":\"int32\"},{\"field\":\"name\",\"type\":"
+	    "\"string\","
+	    "\"default\":\"new\"}]}]},\"payload\":" PG_DELETE("postgresql", "\"name\":\"new\"") "}";
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(event_rig_take("debezium", bare[i], "{\"id\":7}"), 0);
+		assert_int_equal(event_rig_event()->op, EVENT_DELETE);
+		assert_false(event_rig_event()->before.there);
+		assert_field(&event_rig_event()->key, "id", VALUE_NUMBER, "7");
+		/* nothing tells which columns are the key's */
+		assert_int_equal(event_rig_take("debezium", bare[i], NO_KEY), 0);
+		assert_true(event_rig_event()->before.there);
+		assert_int_equal(event_rig_take("debezium", whole[i], "{\"id\":7}"), 0);
+		assert_true(event_rig_event()->before.there);
+	}
+	assert_int_equal(event_rig_take("debezium", typed, "{\"id\":7}"), 0);
+	assert_false(event_rig_event()->before.there);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_row_before_that_is_only_filled_in_is_none),
 		cmocka_unit_test(columns_named_like_an_envelope_are_a_flattened_row),
 		cmocka_unit_test(headers_say_what_a_flattened_row_is),
 		cmocka_unit_test(a_value_that_the_log_does_not_repeat_is_missing),

@@ -226,6 +226,36 @@ an_event_goes_to_the_table_listed_as_db_and_table_else_as_table(void **state)
 	assert_change(taken(1, 0), CHANGE_UPSERT, "users", "1");
 }
 
+/* Of databases whose tables are in schemas, too. */
+static void
+an_event_goes_to_the_table_listed_by_its_schema(void **state)
+{
+	static const char *listed[] = { "sales.users", "items" };
+
+	(void)state;
+#define IN_SCHEMA(op, before, after, schema, table)                                          \
+	"{\"op\":\"" op "\",\"before\":" before ",\"after\":" after ",\"source\":"           \
+	"{\"connector\":\"postgresql\",\"db\":\"shop\",\"schema\":\"" schema "\",\"table\":" \
+	"\"" table "\"}}"
+	source.listed = listed;
+	assert_int_equal(take("k", IN_SCHEMA("c", "null", "{\"id\":1}", "sales", "users"), NULL),
+	    0);
+	assert_change(taken(1, 0), CHANGE_UPSERT, "users", "1");
+	take("k", IN_SCHEMA("c", "null", "{\"id\":1}", "public", "users"), NULL);
+	assert_passed(PASSED_UNLISTED);
+	assert_int_equal(take("k", "{\"id\":1,\"__schema\":\"sales\",\"__table\":\"users\"}", NULL),
+	    0);
+	assert_change(taken(1, 0), CHANGE_UPSERT, "users", "1");
+	/* a version that is only filled in keeps no delete from its row */
+	assert_int_equal(take("{\"id\":1}",
+			     IN_SCHEMA("d", "{\"id\":1,\"n\":null,\"ver\":0}", "null", "public",
+				 "items"),
+			     NULL),
+	    0);
+	assert_change(taken(1, 0), CHANGE_DELETE, "items", "1");
+	assert_false(taken(1, 0)->has_version);
+}
+
 static void
 what_is_no_change_is_passed_over(void **state)
 {
@@ -438,6 +468,7 @@ main(void)
 		cmocka_unit_test_setup(what_is_no_change_is_passed_over, start),
 		cmocka_unit_test_setup(a_truncate_is_refused_by_name, start),
 		cmocka_unit_test_setup(a_flattened_row_keeps_the_tables_columns, start),
+		cmocka_unit_test_setup(an_event_goes_to_the_table_listed_by_its_schema, start),
 		cmocka_unit_test_setup(a_dropped_database_is_one_of_the_tables_listed_in_it, start),
 		cmocka_unit_test_setup(a_tombstone_deletes_where_it_is_the_only_sign, start),
 		cmocka_unit_test_setup(a_change_of_the_key_deletes_the_row_before, start),

@@ -1,6 +1,5 @@
 #include "worker/cache/glob.h"
 
-#include "common/arena.h"
 #include "common/random.h"
 #include "worker/cache/key_template.h"
 

@@ -55,6 +55,7 @@ set_up(void **state)
 	rig.settings[1] =
 	    (struct config_setting){ .name = "heartbeat.interval.ms", .value = "200" };
 	rig.config = (struct config){ .pool = "p",
+		.group = "sluice-p",
 		.kafka = { .name = "kafka",
 		    .brokers = rd_kafka_mock_cluster_bootstraps(rig.brokers),
 		    .timeout_ms = 1000, /* these brokers answer nothing about a topic's id */
@@ -231,12 +232,42 @@ what_is_set_back_before_all_that_is_left_is_looked_at(void **state)
 	assert_false(kafka_lane_of(&rig.lane)->flows);
 }
 
+/* What is said of it is of no topic. */
+static void
+a_group_that_refuses_us_is_no_source_until_it_takes_us_in(void **state)
+{
+	enum { JOIN_GROUP = 11 };
+	int64_t end = clock_ms() + DEADLINE_MS;
+	struct err err = { 0 };
+
+	(void)state;
+	rd_kafka_mock_push_request_errors(rig.brokers, JOIN_GROUP, 1,
+	    RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+	while (!kafka_of(rig.kafka)->refused) {
+		assert_true(clock_ms() < end);
+		rig.kafka->ops->open(rig.kafka, &err);
+		rig.kafka->ops->serve(rig.kafka);
+		poll(NULL, 0, 10);
+	}
+	assert_false(rig.kafka->ops->is_open(rig.kafka));
+	assert_int_equal(rig.kafka->ops->open(rig.kafka, &err), -1);
+	assert_non_null(strstr(err.text, "the group sluice-p: "));
+	while (kafka_of(rig.kafka)->refused) {
+		assert_true(clock_ms() < end);
+		rig.kafka->ops->serve(rig.kafka);
+		poll(NULL, 0, 10);
+	}
+	join();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_assigned_partition_flows_from_behind_the_cursor,
 		    set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_group_that_refuses_us_is_no_source_until_it_takes_us_in, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_dropped_is_read_again_in_order, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_read_for_long_stands_still_and_goes_on,

@@ -46,6 +46,7 @@ set_up(void **state)
 	assert_int_equal(rd_kafka_mock_topic_create(rig.brokers, "dead", 2, 1), 0);
 	rig.source = (struct config_source){ .format = FORMAT_JSON };
 	rig.config = (struct config){ .pool = "p",
+		.group = "sluice-p",
 		.kafka = { .name = "kafka",
 		    .brokers = rd_kafka_mock_cluster_bootstraps(rig.brokers),
 		    .timeout_ms = 5000 },

@@ -1,4 +1,3 @@
-#include "worker/operate/access.h"
 #include "worker/operate/backlog.h"
 #include "worker/operate/command.h"
 #include "worker/operate/http_client.h"
@@ -271,25 +270,6 @@ any_address_is_reached_over_loopback(void **state)
 }
 
 static void
-an_info_line_is_found_by_its_whole_name(void **state)
-{
-	struct str info = STR(
-	    "# Memory\r\nused_memory:123\r\nused_memory_rss:456\r\nmaxmemory_policy:noeviction\r\n"
-	    "maxmemory:0\r\nlast:x");
-	uint64_t number;
-
-	(void)state;
-	assert_true(access_info_number(info, "used_memory", &number));
-	assert_int_equal(number, 123);
-	assert_true(access_info_number(info, "maxmemory", &number));
-	assert_int_equal(number, 0);
-	assert_true(str_equal(access_info(info, "maxmemory_policy"), STR("noeviction")));
-	assert_true(str_equal(access_info(info, "last"), STR("x")));
-	assert_null(access_info(info, "memory").data);
-	assert_false(access_info_number(info, "last", &number));
-}
-
-static void
 a_table_has_numbers_right_and_leaves_empty_columns_out(void **state)
 {
 	static const char *const heads[] = { "lane", "why", "lag", NULL };
@@ -357,7 +337,6 @@ main(void)
 		cmocka_unit_test(an_address_is_a_url_or_host_and_port),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(any_address_is_reached_over_loopback),
-		cmocka_unit_test(an_info_line_is_found_by_its_whole_name),
 		cmocka_unit_test(a_table_has_numbers_right_and_leaves_empty_columns_out),
 		cmocka_unit_test(the_lag_is_of_the_group_of_our_name),
 	};

@@ -1,4 +1,3 @@
-#include "common/clock.h"
 #include "tests/support/table_make.h"
 #include "worker/store/outbox.h"
 #include "worker/store/row_keys.h"

@@ -141,6 +141,41 @@ it_is_told_when_the_row_was_read_by_the_clock_of_the_cache(void **state)
 	clock_fake(-1);
 }
 
+static void
+a_row_that_finds_no_room_is_invalidated_with_what_was_told_with_it(void **state)
+{
+	static const struct {
+		uint64_t row;
+		const char *told;
+	} cases[] = { { 57, "57 row 60000 2000 5000 56 2" },
+		{ 58, "58 row 60000 2000 5000 57 3" } };
+	struct change one = { .has_version = true, .version = 55 },
+		      two = { .has_version = true, .version = 56 },
+		      three = { .has_version = true, .version = 57 };
+	struct entry entry = { 0 };
+	struct cache_rig f;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct row_now now = { .value = STR("{}"), .version = cases[i].row };
+		struct touched *row;
+		char want[160];
+
+		cache_rig_open_mode(&f, MODE_POPULATE, templates, 1);
+		f.server.call_answer = "-OOM command not allowed\r\n";
+		row = cache_rig_touch(&f, "7");
+		cache_rig_add(row, &one, &entry);
+		cache_rig_add(row, &two, &entry);
+		cache_rig_add(row, &three, &entry);
+		row->now = &now;
+		assert_int_equal(cache_rig_round(&f, &err), -1);
+		snprintf(want, sizeof(want), "\nsluice_invalidate 1 user:7 %s\n", cases[i].told);
+		assert_non_null(strstr(f.server.seen.data, want));
+		cache_rig_close(&f);
+	}
+}
+
 /* For values that were put behind it. */
 static void
 what_is_told_together_with_a_row_goes_with_it(void **state)
@@ -216,6 +251,8 @@ main(void)
 		cmocka_unit_test(the_row_that_stands_for_a_whole_table_is_none),
 		cmocka_unit_test(what_was_read_is_written_unless_it_is_older_than_what_is_told),
 		cmocka_unit_test(a_row_that_was_read_is_told_and_another_invalidated),
+		cmocka_unit_test(
+		    a_row_that_finds_no_room_is_invalidated_with_what_was_told_with_it),
 		cmocka_unit_test(what_is_told_together_with_a_row_goes_with_it),
 		cmocka_unit_test(the_refresher_hears_of_a_row_that_was_not_written),
 		cmocka_unit_test(it_is_told_when_the_row_was_read_by_the_clock_of_the_cache),

@@ -244,6 +244,22 @@ what_dms_leaves_out_of_the_row_before_may_have_changed(void **state)
 	    "user:1 team:b u:7:2020-07-17 user:1 team:b u:7:2020-07-17 ");
 }
 
+/* Of a database that logs only the key of a deleted row. */
+static void
+a_deleted_row_of_which_dms_has_only_the_key_is_refused(void **state)
+{
+#define DMS_DELETE(more)                                                       \
+	"{\"data\":{\"id\":1" more "},\"metadata\":{\"record-type\":\"data\"," \
+	"\"operation\":\"delete\",\"schema-name\":\"shop\",\"table-name\":\"users\"}}"
+	(void)state;
+	assert_missing(take(FORMAT_DMS, DMS_DELETE("")), "names column team, which the row before");
+	assert_keys(take(FORMAT_DMS, DMS_DELETE(",\"team\":\"b\"")), "user:1 team:b name:1 ");
+	assert_keys(take(FORMAT_DMS,
+			DMS_DELETE("},\"before-image\":{\"id\":1,\"team\":\"c\",\"u\":7,\"day\":"
+				   "\"2020-07-17\"")),
+	    "user:1 team:c name:1 u:7:2020-07-17 ");
+}
+
 static void
 without_a_row_before_when_restricts_nothing(void **state)
 {
@@ -307,6 +323,7 @@ main(void)
 		cmocka_unit_test(a_change_of_the_key_touches_all_keys_of_both_rows),
 		cmocka_unit_test(a_column_that_is_missing_is_refused_by_name),
 		cmocka_unit_test(what_dms_leaves_out_of_the_row_before_may_have_changed),
+		cmocka_unit_test(a_deleted_row_of_which_dms_has_only_the_key_is_refused),
 		cmocka_unit_test(without_a_row_before_when_restricts_nothing),
 		cmocka_unit_test(an_update_that_raised_no_version_is_known_by_its_row_before),
 	};

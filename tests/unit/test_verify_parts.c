@@ -1,7 +1,5 @@
 #include "worker/cache/verify_wait.h"
 
-#include "common/clock.h"
-
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -72,6 +70,24 @@ an_entry_older_than_what_was_told_is_wrong_at_once(void **state)
 	    "older");
 	/* the row went back behind what was told: MySQL lost commits */
 	assert_int_equal(judge(5, seen(4, 4)), VERIFY_RIGHT);
+}
+
+static void
+with_when_a_newer_row_need_not_concern_the_key(void **state)
+{
+	struct verify_seen s = seen(7, 5);
+
+	(void)state;
+	s.partial = true;
+	assert_int_equal(judge(5, s), VERIFY_UNKNOWN);
+	assert_int_equal(judge(-1, s), VERIFY_UNKNOWN);
+	assert_int_equal(confirm(seen(6, 5), s), VERIFY_UNKNOWN);
+	assert_int_equal(judge(6, s), VERIFY_WRONG);
+	snprintf(s.marker, sizeof(s.marker), "%020d1", 6);
+	assert_int_equal(judge(-1, s), VERIFY_SUSPECT);
+	s = seen(7, 8);
+	s.partial = true;
+	assert_int_equal(judge(5, s), VERIFY_SUSPECT);
 }
 
 static void
@@ -383,6 +399,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_entry_as_new_as_its_row_is_right_and_none_is_too),
 		cmocka_unit_test(an_entry_older_than_what_was_told_is_wrong_at_once),
+		cmocka_unit_test(with_when_a_newer_row_need_not_concern_the_key),
 		cmocka_unit_test(a_change_on_its_way_is_no_mistake_but_one_that_never_comes_is),
 		cmocka_unit_test(a_value_of_a_row_that_is_gone_is_wrong_when_it_stays),
 		cmocka_unit_test(

@@ -32,7 +32,13 @@ write_message(const struct config *config, const struct announcement *a, struct 
 		buf_add_str(out, ",\"version\":null");
 	add_text(out, "reason", a->reason, strlen(a->reason));
 	add_text(out, "pool", config->pool, strlen(config->pool));
-	buf_printf(out, ",\"at\":%lld}", (long long)clock_wall_ms());
+	buf_printf(out, ",\"at\":%lld", (long long)clock_wall_ms());
+	if (!str_is_utf8(a->key, NULL)) {
+		buf_add_str(out, ",\"key_base64\":\"");
+		buf_add_base64(out, a->key.data, a->key.len);
+		buf_add_char(out, '"');
+	}
+	buf_add_char(out, '}');
 }
 
 int

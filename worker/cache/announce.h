@@ -18,6 +18,7 @@
  *		found by its set or pattern; flushed: the cache was emptied, every copy is to go
  *	pool	text
  *	at	ms since 1970
+ *	key_base64	only of a key that isn't UTF-8, which no JSON text can be
  */
 enum { ANNOUNCE_WORDS = 8 };
 

@@ -25,7 +25,7 @@ argument may be left off from the right; '' stands for its default.
 | `sluice_untag` | `KEY until member...` | how many members left the set KEY; none once the server's time in µs is at `until` |
 | `sluice_generation` | `KEY [ttl=0]` | the generation, set to the server's time in µs where there is none |
 | `sluice_generation_raise` | `KEY [ttl=0]` | the new generation; nil where there is none (the next reader's is newer than any before) |
-| `sluice_version` | no key | `1.4` |
+| `sluice_version` | no key | `1.5` |
 
 version: the row's, 0 to 18446744073709551615.  Where the row has none: the floor of LOAD for
 sluice_fill, the version that sluice_get gave for sluice_refresh; '' for sluice_invalidate, the
@@ -52,7 +52,7 @@ A fill of a row's version is OLD where places are known; readers of such rows fi
 The key's TTL is the longest of what it holds.  A payload that anyone may read without a function is
 in `p`; it may be over its time.
 ]]
-local MINOR = '1.4'
+local MINOR = '1.5'
 local NONE = '000000000000000000000'
 -- what is missing in front of a number of so many digits
 local ZEROS = { '0000000000000000000', '000000000000000000', '00000000000000000', '0000000000000000',
@@ -126,15 +126,30 @@ local function digits(n)
 	return format('%.0f', n)
 end
 
+local function wrong_kind()
+	error(error_reply('WRONGTYPE sluice: the key is a hash of another kind'))
+end
+
+-- A time that a field holds.
+local function time_in(text)
+	return number(text) or wrong_kind()
+end
+
 local function is_over(deadline, us)
-	return not deadline or number(deadline) * 1000 <= us
+	return not deadline or time_in(deadline) * 1000 <= us
 end
 
 -- Nothing of ours was found: then no key at all, not somebody else's hash.
 local function demand_absent(key)
-	if call('EXISTS', key) == 1 then
-		error(error_reply('WRONGTYPE sluice: the key is a hash of another kind'))
-	end
+	if call('EXISTS', key) == 1 then wrong_kind() end
+end
+
+-- The token of a value that a refresher stretches; any of them takes it over.
+local STRETCHED = 'stretched'
+
+-- What was found may be of somebody else's hash, whose fields are called as ours are.
+local function demand_ours(m, w, t, q)
+	if m and #m ~= #NONE or w and #w ~= 16 or q and #q ~= 13 or t and #t ~= 16 and t ~= STRETCHED then wrong_kind() end
 end
 
 -- Text is written once for the numbers that come again and again.
@@ -191,10 +206,12 @@ local function look(key, args)
 	local lease = whole(args[1], 10000, 3600000, 'lease')
 	local wait = whole(args[2], 100, 3600000, 'wait')
 	local p, r, w, e = values(call('HMGET', key, 'p', 'r', 'w', 'e'))
+	if w and (#w ~= 16 or not p and not call('HMGET', key, 'n')[1]) then wrong_kind() end
 	if w and not e then return value_reply('HIT', p, r, w) end
 	local us = now_us()
 	if w and not is_over(e, us) then return value_reply('HIT', p, r, w), us end
 	local s, m, t, l, q = values(call('HMGET', key, 's', 'm', 't', 'l', 'q'))
+	demand_ours(m, w, t, q)
 	if not is_over(l, us) then
 		if w and not is_over(s, us) then return value_reply('STALE', p, r, w), us end
 		return { 'WAIT', min(wait, max(1, number(l) - floor(us / 1000))) }, us
@@ -277,13 +294,14 @@ end
 
 local function invalidate_unversioned(key, quarantine)
 	local r, w, m, t, q = values(call('HMGET', key, 'r', 'w', 'm', 't', 'q'))
-	if not (r or w or m or t or q) then demand_absent(key) end
+	demand_ours(m, w, t, q)
+	if not (w or m or t or q) then demand_absent(key) end
 	if quarantine == 0 then
 		call('UNLINK', key)
 		return NEW
 	end
 	local until_ms = floor(now_us() / 1000) + quarantine
-	if q and number(q) > until_ms then until_ms = number(q) end
+	if q and time_in(q) > until_ms then until_ms = time_in(q) end
 	if remember(key, 'q', digits(until_ms)) then
 		call('HDEL', key, 'p', 'n', 'r', 'w', 'e', 's', 'm', 't', 'l', 'b', 'c', 'i', 'o', 'g')
 		call('PEXPIREAT', key, digits(until_ms))
@@ -338,7 +356,7 @@ end
 
 -- The key outlives the quarantine.
 local function beyond(q, marker)
-	return q and max(marker, number(q) - floor(now_us() / 1000)) or marker
+	return q and max(marker, time_in(q) - floor(now_us() / 1000)) or marker
 end
 
 -- A value that was put is gone; what it leaves doesn't live for ever, as it may have.
@@ -411,6 +429,7 @@ local function invalidate(key, args)
 	local log = args[8] or ''
 	local known = call('HMGET', key, 'm', 'w', 't', 'q', 'r', 'b', 'g')
 	local m, w, t, q, r, b, g = known[1], known[2], known[3], known[4], known[5], known[6], known[7]
+	demand_ours(m, w, t, q)
 	if log ~= '' then
 		local at = whole(args[9], nil, 1e15, 'at')
 		local now = not b and told_log(g, log, at, higher(r, m), version)
@@ -456,6 +475,7 @@ local function populate(key, args)
 	if not payload then fail('payload is missing') end
 	local m, r, w, t, q, b, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'o', 'g'))
 	local us = now_us()
+	demand_ours(m, w, t, q)
 	if g then
 		invalidate_unversioned(key, quarantine)
 		return { ok = 'BUSY' }
@@ -488,9 +508,6 @@ local function refresh(key, args)
 	return store(key, version, payload, life, w, now_us())
 end
 
--- The token of a value that a refresher stretches; any of them takes it over.
-local STRETCHED = 'stretched'
-
 local function is_leased(t, l, us)
 	return t ~= STRETCHED and not is_over(l, us)
 end
@@ -500,11 +517,12 @@ local function lease(key, args)
 	local ms, most = whole(args[1], 10000, 3600000, 'lease'), whole(args[2], 0, YEARS, 'most')
 	local r, w, e, t, l = values(call('HMGET', key, 'r', 'w', 'e', 't', 'l'))
 	if not w then return { 'ABSENT' } end
+	demand_ours(nil, w, t)
 	local us = now_us()
-	local left = e and number(e) - floor(us / 1000)
+	local left = e and time_in(e) - floor(us / 1000)
 	if not left then return { 'FRESH', -1 } end
 	if left > most then return { 'FRESH', left } end
-	if is_leased(t, l, us) then return { 'WAIT', max(1, number(l) - floor(us / 1000)) } end
+	if is_leased(t, l, us) then return { 'WAIT', max(1, time_in(l) - floor(us / 1000)) } end
 	local token = digits(us)
 	call('HSET', key, 't', token, 'l', digits(floor(us / 1000) + ms))
 	call('PEXPIRE', key, digits(max(1, ms)), 'GT')
@@ -522,10 +540,11 @@ local function stretch(key, args)
 	local stamp, ms = args[1], whole(args[2], nil, YEARS, 'ms')
 	local w, e, s, t, l = values(call('HMGET', key, 'w', 'e', 's', 't', 'l'))
 	if not w or (stamp ~= '' and w ~= stamp) or not e then return { ok = 'CHANGED' } end
+	demand_ours(nil, w, t)
 	local us = now_us()
 	if is_leased(t, l, us) then return { ok = 'WAIT' } end
 	local over = floor(us / 1000) + ms
-	call('HSET', key, 't', STRETCHED, 'l', digits(over), 's', digits(max(number(s or e), over)))
+	call('HSET', key, 't', STRETCHED, 'l', digits(over), 's', digits(max(time_in(s or e), over)))
 	call('PEXPIRE', key, digits(max(1, ms)), 'GT')
 	return { ok = 'OK' }
 end
@@ -561,6 +580,7 @@ local function put(key, args, stream)
 	if #args < 8 or #args % 2 ~= 0 then fail('fields and their values are missing') end
 	if base >= version then fail('version is not above base') end
 	local m, r, w, t, q, b, c, o, g = values(call('HMGET', key, 'm', 'r', 'w', 't', 'q', 'b', 'c', 'o', 'g'))
+	demand_ours(m, w, t, q)
 	if not (m or w or t or q) then demand_absent(key) end
 	local known = higher(r, m)
 	if known > base or g then return { 'OLD', known } end
@@ -577,6 +597,7 @@ end
 
 local function drop(key)
 	local m, w, t, q = values(call('HMGET', key, 'm', 'w', 't', 'q'))
+	demand_ours(m, w, t, q)
 	if m or w or t or q then
 		call('UNLINK', key)
 		return { ok = 'OK' }

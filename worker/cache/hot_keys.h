@@ -33,10 +33,9 @@ struct hot_state {
 	int64_t due_ms;	    /* when to load it again, or else look again */
 	int64_t lent_ms;    /* the value is stretched until then; 0: it isn't */
 	int64_t loaded_wall_ms;
-	int64_t load_us;	/* what its last load took */
-	uint32_t hits, answers; /* of its sampled reads: what found a value, and all */
-	bool lost;		/* somebody else wrote it under our last load */
-	bool reload;		/* it was invalidated: load it now */
+	int64_t load_us; /* what its last load took */
+	bool lost;	 /* somebody else wrote it under our last load */
+	bool reload;	 /* it was invalidated: load it now */
 };
 
 struct hot_key {

@@ -24,8 +24,9 @@ library_source(void)
 	return (struct str){ functions_lua, (size_t)functions_lua_bytes };
 }
 
-struct str
-library_script(void)
+/* The same without its first line. */
+static struct str
+script_source(void)
 {
 	struct str source = library_source();
 	const char *line = memchr(source.data, '\n', source.len);
@@ -45,14 +46,23 @@ library_version(void)
 	return (struct str){ from, strcspn(from, "'") };
 }
 
-/* The number behind the dot; -1: it can't be read.  The major one is in the library's name. */
+enum { ABSENT = -2 };
+
+/* The number behind the dot; -1: it can't be read; ABSENT: of a library of another major version, whose
+ * functions have the same names. */
 static long
 minor_of(struct str version)
 {
+	struct str ours = library_version();
 	const char *dot = memchr(version.data, '.', version.len);
 	long minor = 0;
 
-	if (dot == NULL || dot + 1 == version.data + version.len)
+	if (dot == NULL)
+		return -1;
+	if (!str_equal((struct str){ version.data, (size_t)(dot - version.data) },
+		(struct str){ ours.data, strcspn(ours.data, ".") }))
+		return ABSENT;
+	if (dot + 1 == version.data + version.len)
 		return -1;
 	for (const char *c = dot + 1; c < version.data + version.len; c++) {
 		if (*c < '0' || *c > '9' || minor > 1000000)
@@ -61,8 +71,6 @@ minor_of(struct str version)
 	}
 	return minor;
 }
-
-enum { ABSENT = -2 };
 
 /* The minor version of the server's library; ABSENT: there is none that we may call. */
 static long
@@ -76,7 +84,7 @@ minor_there(struct redis *redis, struct arena *a)
 static int
 load_script(struct redis *redis, struct library *library, struct arena *a, struct err *err)
 {
-	struct str script = library_script();
+	struct str script = script_source();
 	struct redis_reply *reply = redis_call(redis, a, err, "SCRIPT LOAD %b", &script);
 
 	if (reply == NULL)

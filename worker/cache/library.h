@@ -18,9 +18,7 @@ struct library {
 	char sha[41]; /* SCRIPT: what EVALSHA is called with */
 };
 
-/* The source of the library, and of the script: the same without its first line. */
 struct str library_source(void);
-struct str library_script(void);
 /* "1.0": a later minor number only adds. */
 struct str library_version(void);
 

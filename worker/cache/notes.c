@@ -1,7 +1,5 @@
 #include "worker/cache/notes.h"
 
-#include "worker/operate/access.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -28,9 +26,9 @@ notes_info(struct notes *n, struct str info)
 {
 	uint64_t keys = 1;
 
-	copy_id(n->run_id, sizeof(n->run_id), access_info(info, "run_id"));
-	copy_id(n->replication_id, sizeof(n->replication_id), access_info(info, "master_replid"));
-	access_info_number(info, "rdb_last_load_keys_loaded", &keys);
+	copy_id(n->run_id, sizeof(n->run_id), redis_info(info, "run_id"));
+	copy_id(n->replication_id, sizeof(n->replication_id), redis_info(info, "master_replid"));
+	redis_info_number(info, "rdb_last_load_keys_loaded", &keys);
 	n->loaded = keys > 0;
 }
 

@@ -2,26 +2,6 @@
 
 #include <string.h>
 
-static void
-add_base64(struct buf *out, struct str bytes)
-{
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	buf_add_char(out, '"');
-	for (size_t i = 0; i < bytes.len; i += 3) {
-		unsigned char b[3] = { 0 };
-		size_t n = bytes.len - i < 3 ? bytes.len - i : 3;
-
-		memcpy(b, bytes.data + i, n);
-		buf_add_char(out, digits[b[0] >> 2]);
-		buf_add_char(out, digits[(b[0] & 3) << 4 | b[1] >> 4]);
-		buf_add_char(out, n > 1 ? digits[(b[1] & 15) << 2 | b[2] >> 6] : '=');
-		buf_add_char(out, n > 2 ? digits[b[2] & 63] : '=');
-	}
-	buf_add_char(out, '"');
-}
-
 static bool
 is_json_number(struct str text)
 {
@@ -38,14 +18,17 @@ is_json_number(struct str text)
 static void
 add_json_value(struct buf *out, struct str cell, enum sql_kind kind)
 {
-	if (cell.data == NULL)
+	if (cell.data == NULL) {
 		buf_add_str(out, "null");
-	else if (kind == SQL_BYTES)
-		add_base64(out, cell);
-	else if (kind == SQL_JSON || (kind == SQL_NUMBER && is_json_number(cell)))
+	} else if (kind == SQL_BYTES) {
+		buf_add_char(out, '"');
+		buf_add_base64(out, cell.data, cell.len);
+		buf_add_char(out, '"');
+	} else if (kind == SQL_JSON || (kind == SQL_NUMBER && is_json_number(cell))) {
 		buf_add(out, cell.data, cell.len);
-	else
+	} else {
 		buf_add_json(out, cell.data, cell.len);
+	}
 }
 
 void

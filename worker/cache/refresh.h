@@ -2,7 +2,6 @@
 #define WORKER_CACHE_REFRESH_H
 
 #include "common/err.h"
-#include "common/str.h"
 #include "config/config.h"
 #include "worker/cache/refresh_ring.h"
 #include "worker/operate/breaker.h"

@@ -1,5 +1,4 @@
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/map.h"
 #include "common/number.h"
 #include "worker/cache/refresh_step.h"

@@ -1,5 +1,3 @@
-#include "common/clock.h"
-#include "common/log.h"
 #include "worker/cache/refresh_work.h"
 
 #include <stdio.h>

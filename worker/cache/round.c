@@ -149,7 +149,7 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	struct call call = { 0 };
 
 	if (round_reloads(r, expected))
-		told_key.member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+		told_key.member = arena_str(&r->arena, key.data, key.len);
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
 	if (told->unversioned)
 		add_word(&call, STR(""));
@@ -191,15 +191,6 @@ send_refused(struct round *r, const struct expected *expected, struct str key, u
 	return round_send(r, &refused, call.argc, call.argv, err);
 }
 
-/* What a value that was put later is told by, should this row not be written. */
-static void
-add_before(struct call *call, const struct told *told, bool above)
-{
-	add_number(call, above ? told->version : told->before);
-	if (told->lower + above > 1)
-		add_number(call, told->lower + above);
-}
-
 /* The row as it was read back; without that it is told as with mode versioned. */
 static int
 send_populate(struct round *r, struct expected *expected, struct str key, const struct told *told,
@@ -212,10 +203,13 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 
 	if (now == NULL)
 		return send_versioned(r, expected, key, told, err);
+	/* what a value that was put later is told by, should this row not be written */
 	above = now->version > told->version;
+	expected->before = above ? told->version : told->before;
+	expected->lower = told->lower + above;
 	tells_before = above || told->before > 0;
 	expected->what = EXPECT_POPULATE;
-	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+	expected->member = arena_str(&r->arena, key.data, key.len);
 	expected->version = now->version;
 	call.argc = library_call(r->library, STR("sluice_populate"), key, call.argv);
 	add_number(&call, now->version);
@@ -229,8 +223,11 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	add_number(&call, server_clock_at_ms(&r->clock, r->batch->now_us));
 	if (t->quarantine_ms != QUARANTINE_MS || tells_before)
 		add_number(&call, (uint64_t)t->quarantine_ms);
-	if (tells_before)
-		add_before(&call, told, above);
+	if (tells_before) {
+		add_number(&call, expected->before);
+		if (expected->lower > 1)
+			add_number(&call, expected->lower);
+	}
 	r->populates = true;
 	return round_send(r, expected, call.argc, call.argv, err);
 }
@@ -240,7 +237,7 @@ static int
 populate_refused(struct round *r, const struct expected *e, struct err *err)
 {
 	struct expected expected = *e;
-	struct told told = { .version = e->version };
+	struct told told = { .version = e->version, .before = e->before, .lower = e->lower };
 
 	expected.what = EXPECT_CALL;
 	expected.member = (struct str){ NULL, 0 };

@@ -61,7 +61,7 @@ struct expected {
 	const struct config_table *table;
 	const struct config_template *template;
 	struct str member;		   /* of a tag; the key that is populated */
-	uint64_t version;		   /* of what is populated */
+	uint64_t version, before, lower;   /* of what is populated, as told_of has them */
 	const struct announced *announced; /* NULL: nothing is */
 	const struct verify_told *check;   /* NULL: it isn't looked at again */
 	struct expected *next;

@@ -42,15 +42,18 @@ struct scan {
 	struct patterns *now, *next; /* of the pass that runs; of the one behind it */
 	bool running;
 	uint64_t passes;
-	char cursor[24];
-	struct buf match; /* what all patterns of the pass have in common */
-	char run_id[64];  /* of the server the cursor is of; "": not known */
+	char cursor[24];      /* of the step that runs, until it is through: */
+	char next_cursor[24]; /* a step that failed is done again */
+	struct buf match;     /* what all patterns of the pass have in common */
+	char run_id[64];      /* of the server the cursor is of; "": not known */
 
 	/* of one step */
 	enum { STEP_NONE, STEP_SCAN, STEP_TYPE, STEP_UNLINK } step;
 	struct arena arena;
 	struct buf message;
 	struct found *first, *asked; /* asked: whose TYPE is answered next */
+	bool as_one;		     /* what goes and what is told of it are one transaction */
+	bool apart;		     /* for good: keys of several slots can't be in one */
 	int64_t progress_ms, next_ms;
 	int failures; /* running */
 };
@@ -134,8 +137,7 @@ scan_add(struct scan *s, const struct config_table *table, struct str pattern)
 	if (map_get(&to->seen, pattern.data, pattern.len) == NULL) {
 		p = arena_zalloc(&to->arena, sizeof(*p));
 		p->table = table;
-		p->text =
-		    (struct str){ arena_copy(&to->arena, pattern.data, pattern.len), pattern.len };
+		p->text = arena_str(&to->arena, pattern.data, pattern.len);
 		*map_at(&to->seen, p->text.data, p->text.len) = p;
 		p->next = to->first;
 		to->first = p;
@@ -221,6 +223,7 @@ end_step(struct scan *s)
 
 	s->step = STEP_NONE;
 	s->failures = 0;
+	memcpy(s->cursor, s->next_cursor, sizeof(s->cursor));
 	if (rate > 0)
 		s->next_ms =
 		    clock_ms() + (int64_t)s->config->scan_step * 1000 * s->config->workers / rate;
@@ -270,7 +273,7 @@ take_keys(struct scan *s, const struct redis_reply *reply, struct err *err)
 	if (reply->type != REDIS_ARRAY || reply->count != 2 ||
 	    reply->element[1]->type != REDIS_ARRAY)
 		return err_set(err, ERR_RETRY, 0, "SCAN answered something else");
-	snprintf(s->cursor, sizeof(s->cursor), "%s", reply->element[0]->text.data);
+	snprintf(s->next_cursor, sizeof(s->next_cursor), "%s", reply->element[0]->text.data);
 	list = reply->element[1];
 	for (size_t i = 0; i < list->count; i++)
 		add_found(s, list->element[i]->text);
@@ -295,30 +298,39 @@ count_removed(struct scan *s, const struct found *f)
 	COUNT(c->scan_removed, 1);
 	COUNT(c->invalidated, 1);
 	COUNT(c->tables[f->table - s->config->tables].invalidated, 1);
+	COUNT(c->announced, announce_is_on(s->config));
+}
+
+static void
+announce(struct scan *s, const struct found *f)
+{
+	struct announcement a = { .reason = "scan", .table = f->table->name, .key = f->key };
+	struct str argv[ANNOUNCE_WORDS];
+
+	redis_queue(s->redis, announce_command(s->config, &a, &s->message, argv), argv);
 }
 
 /* All types are known: what is no stream goes, and is told. */
 static int
 send_unlinks(struct scan *s, struct err *err)
 {
-	struct announcement a = { .reason = "scan" };
-	struct str argv[ANNOUNCE_WORDS];
+	size_t removed = 0;
 
 	for (const struct found *f = s->first; f != NULL; f = f->next) {
 		if (!f->removed)
 			continue;
+		if (removed++ == 0 && s->as_one)
+			redis_queuef(s->redis, "MULTI");
 		redis_queuef(s->redis, "UNLINK %b", &f->key);
-		count_removed(s, f);
-		a.table = f->table->name;
-		a.key = f->key;
 		if (announce_is_on(s->config))
-			redis_queue(s->redis, announce_command(s->config, &a, &s->message, argv),
-			    argv);
+			announce(s, f);
 	}
-	if (redis_pending(s->redis) == 0) {
+	if (removed == 0) {
 		end_step(s);
 		return 0;
 	}
+	if (s->as_one)
+		redis_queuef(s->redis, "EXEC");
 	s->step = STEP_UNLINK;
 	return redis_flush(s->redis, err);
 }
@@ -337,19 +349,42 @@ take_type(struct scan *s, const struct redis_reply *reply, struct err *err)
 }
 
 static int
+fail(struct scan *s, const struct redis_reply *reply, struct err *err)
+{
+	s->apart |= s->step == STEP_UNLINK && str_begins(reply->text, "CROSSSLOT");
+	return redis_reply_error(reply, err);
+}
+
+/* The last answer may be that of EXEC. */
+static int
+take_removed(struct scan *s, const struct redis_reply *reply, struct err *err)
+{
+	for (size_t i = 0; reply->type == REDIS_ARRAY && i < reply->count; i++) {
+		if (reply->element[i]->type == REDIS_ERROR)
+			return fail(s, reply->element[i], err);
+	}
+	if (redis_pending(s->redis) > 0)
+		return 0;
+	for (const struct found *f = s->first; f != NULL; f = f->next) {
+		if (f->removed)
+			count_removed(s, f);
+	}
+	end_step(s);
+	return 0;
+}
+
+static int
 take_reply(struct scan *s, const struct redis_reply *reply, struct err *err)
 {
 	if (reply->type == REDIS_ERROR)
-		return redis_reply_error(reply, err);
+		return fail(s, reply, err);
 	switch (s->step) {
 	case STEP_SCAN:
 		return take_keys(s, reply, err);
 	case STEP_TYPE:
 		return take_type(s, reply, err);
 	case STEP_UNLINK:
-		if (redis_pending(s->redis) == 0)
-			end_step(s);
-		return 0;
+		return take_removed(s, reply, err);
 	case STEP_NONE:
 		break;
 	}
@@ -383,6 +418,23 @@ know_server(struct scan *s)
 		    reply != NULL && reply->integer > 0 ? (uint64_t)reply->integer : 0);
 }
 
+/* May we?  EXEC alone, which is an error, first: whoever may begin a transaction must be able to end it. */
+static void
+know_transactions(struct scan *s)
+{
+	struct err err = { 0 };
+
+	s->as_one = false;
+	if (!announce_is_on(s->config) || s->apart || !redis_is_open(s->redis))
+		return;
+	redis_call(s->redis, &s->arena, &err, "EXEC");
+	if (strstr(err.text, "without MULTI") == NULL)
+		return;
+	err_clear(&err);
+	s->as_one = redis_call(s->redis, &s->arena, &err, "MULTI") != NULL &&
+	    redis_call(s->redis, &s->arena, &err, "EXEC") != NULL;
+}
+
 static void
 scan_failed(struct scan *s, const struct err *err)
 {
@@ -412,6 +464,7 @@ go_on(struct scan *s, struct err *err)
 		if (redis_open(s->redis, err) != 0)
 			return -1;
 		know_server(s);
+		know_transactions(s);
 		if (!redis_is_open(s->redis))
 			return err_set(err, ERR_RETRY, 0, "the cache went away");
 	}

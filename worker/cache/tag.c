@@ -20,7 +20,7 @@ tag_add(struct round *r, const struct expected *expected, struct str key)
 	struct tag *tag = arena_zalloc(&r->tags_arena, sizeof(*tag));
 
 	tag->expected = *expected;
-	tag->key = (struct str){ arena_copy(&r->tags_arena, key.data, key.len), key.len };
+	tag->key = arena_str(&r->tags_arena, key.data, key.len);
 	snprintf(tag->cursor, sizeof(tag->cursor), "0");
 	tag->next = r->tags;
 	r->tags = tag;
@@ -109,8 +109,8 @@ take_members(struct round *r, struct tag *tag, const struct redis_reply *reply, 
 	for (size_t i = 0; i < list->count; i++) {
 		struct str member = list->element[i]->text;
 
-		if (!round_may_touch(r, tag->expected.table, member))
-			continue;
+		if (str_equal(member, tag->key) || !round_may_touch(r, tag->expected.table, member))
+			continue; /* the set itself stays, whatever it holds */
 		tag->members[tag->count++] = member;
 		tag->unanswered++;
 		if (send_member(r, tag, member, err) != 0)

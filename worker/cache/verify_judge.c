@@ -20,6 +20,14 @@ is_surely_older(const struct verify_said *said, const struct verify_seen *seen, 
 	return said->versioned && version < said->version && said->version <= seen->row_version;
 }
 
+/* What changed since need not concern it. */
+static bool
+may_be_older(const struct verify_seen *seen, uint64_t version)
+{
+	return seen->partial && version < seen->row_version &&
+	    strcmp(seen->entry, seen->marker) >= 0;
+}
+
 enum verify_verdict
 verify_judge(enum config_mode mode, const struct verify_said *said, const struct verify_seen *seen)
 {
@@ -39,6 +47,8 @@ verify_judge(enum config_mode mode, const struct verify_said *said, const struct
 		return VERIFY_UNKNOWN;
 	if (is_surely_older(said, seen, version))
 		return VERIFY_WRONG;
+	if (may_be_older(seen, version))
+		return VERIFY_UNKNOWN;
 	if (version != seen->row_version)
 		return VERIFY_SUSPECT;
 	return mode == MODE_POPULATE && seen->differs ? VERIFY_SUSPECT : VERIFY_RIGHT;

@@ -33,6 +33,7 @@ struct verify_seen {
 	bool value;   /* the entry has a payload */
 	bool none;    /* ... or says that there is no such row */
 	bool pending; /* a put write that isn't settled */
+	bool partial; /* the template has `when`: not every newer row invalidates */
 	char entry[VERIFY_VERSION_TEXT], marker[VERIFY_VERSION_TEXT]; /* 21 digits, or "" */
 	bool differs;		       /* populate: other content than the row's */
 	uint64_t value_hash, row_hash; /* populate: of the contents */

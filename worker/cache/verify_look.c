@@ -70,17 +70,6 @@ verify_eye_deinit(struct verify_eye *eye)
 	arena_deinit(&eye->arena);
 }
 
-struct verify_template *
-verify_eye_find(struct verify_eye *eye, struct str key)
-{
-	struct str values[KEY_HOLES_MAX];
-
-	for (size_t i = 0; i < eye->template_count; i++)
-		if (key_holes_match(&eye->templates[i].holes, key, &eye->arena, values))
-			return &eye->templates[i];
-	return NULL;
-}
-
 /* ---- rows ---- */
 
 struct looking {
@@ -178,7 +167,7 @@ content_of(const struct looking *l, const struct sql_result *result, size_t row)
 	struct str copy;
 
 	payload_add_row(&json, result, row, l->table->key_count + 1);
-	copy = (struct str){ arena_copy(&l->eye->arena, json.data, json.len), json.len };
+	copy = arena_str(&l->eye->arena, json.data, json.len);
 	buf_deinit(&json);
 	return copy;
 }
@@ -346,6 +335,8 @@ look_at(struct verify_eye *eye, const struct verify_template *template, const st
 	CHECK(count <= VERIFY_BATCH_MAX);
 	arena_reset(&eye->arena);
 	memset(seen, 0, count * sizeof(*seen));
+	for (size_t n = 0; n < count; n++)
+		seen[n].partial = template->template->when_count > 0;
 	l.contents = arena_zalloc(&eye->arena, (count + 1) * sizeof(*l.contents));
 	if (row_access_table(&eye->rows, template->table->name, err) != 0) {
 		/* as long as it is so nobody can compare; the tables are read again at the next open */

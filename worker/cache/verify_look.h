@@ -35,9 +35,6 @@ void verify_eye_init(struct verify_eye *eye, const struct config *config,
     const struct config_table *only, const char *client_name);
 void verify_eye_deinit(struct verify_eye *eye);
 
-/* The template that such a key may be of, or NULL. */
-struct verify_template *verify_eye_find(struct verify_eye *eye, struct str key);
-
 /*
  * What is there, for at most VERIFY_BATCH_MAX keys of that template.  Both connections must be open.
  * Rows are found by MySQL's own equality: a key whose row has another spelling is asked for alone.

@@ -1,7 +1,5 @@
 #include "worker/operate/access.h"
 
-#include "common/number.h"
-
 #include <string.h>
 
 static const char *
@@ -102,30 +100,4 @@ void
 access_add_mysql(const struct config_mysql *config, struct buf *out)
 {
 	add_place(config->socket, config->host, config->port, out);
-}
-
-struct str
-access_info(struct str info, const char *name)
-{
-	size_t name_len = strlen(name);
-	const char *at = info.data, *end = info.data + info.len;
-
-	while (at < end) {
-		const char *line_end = memchr(at, '\n', (size_t)(end - at));
-		if (line_end == NULL)
-			line_end = end;
-		size_t len = (size_t)(line_end - at);
-		if (len > 0 && at[len - 1] == '\r')
-			len--;
-		if (len > name_len && at[name_len] == ':' && memcmp(at, name, name_len) == 0)
-			return (struct str){ at + name_len + 1, len - name_len - 1 };
-		at = line_end + 1;
-	}
-	return (struct str){ NULL, 0 };
-}
-
-bool
-access_info_number(struct str info, const char *name, uint64_t *out)
-{
-	return number_u64(access_info(info, name), out);
 }

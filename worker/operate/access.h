@@ -4,7 +4,6 @@
 #include "common/buf.h"
 #include "common/mysql.h"
 #include "common/redis.h"
-#include "common/str.h"
 #include "config/config.h"
 
 #include <stdbool.h>
@@ -38,9 +37,5 @@ void access_mysql_deinit(struct access_mysql *a);
 /* "host:port" or the socket, for messages; never a secret. */
 void access_add_redis(const struct config_redis *config, struct buf *out);
 void access_add_mysql(const struct config_mysql *config, struct buf *out);
-
-/* A line `name:value` of an INFO reply; text without data when there is none. */
-struct str access_info(struct str info, const char *name);
-bool access_info_number(struct str info, const char *name, uint64_t *out);
 
 #endif

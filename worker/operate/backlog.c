@@ -3,7 +3,6 @@
 #include "common/clock.h"
 #include "worker/operate/counters.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { LANES_AT_ONCE = 64 };
@@ -11,33 +10,23 @@ enum { LANES_AT_ONCE = 64 };
 bool
 backlog_group_lag(const struct redis_reply *groups, const char *group, uint64_t *lag)
 {
-	if (groups == NULL || groups->type != REDIS_ARRAY)
-		return false;
-	for (size_t i = 0; i < groups->count; i++) {
-		const struct redis_reply *name = redis_pair(groups->element[i], "name");
-		const struct redis_reply *value = redis_pair(groups->element[i], "lag");
-		if (name == NULL || value == NULL || !str_equal(name->text, str_of(group)))
-			continue;
-		if (value->type != REDIS_INTEGER || value->integer < 0)
-			return false; /* nil after a trim by somebody else */
-		*lag = (uint64_t)value->integer;
-		return true;
-	}
-	return false;
+	const struct redis_reply *ours = redis_group(groups, group);
+	const struct redis_reply *value = ours != NULL ? redis_pair(ours, "lag") : NULL;
+
+	if (value == NULL || value->type != REDIS_INTEGER || value->integer < 0)
+		return false; /* nil after a trim by somebody else */
+	*lag = (uint64_t)value->integer;
+	return true;
 }
 
 /* What some consumer of a lane that only invalidates was given and has not acknowledged. */
 static uint64_t
 pending_of(const struct redis_reply *groups, const char *group)
 {
-	for (size_t i = 0; groups->type == REDIS_ARRAY && i < groups->count; i++) {
-		const struct redis_reply *name = redis_pair(groups->element[i], "name");
-		const struct redis_reply *value = redis_pair(groups->element[i], "pending");
+	const struct redis_reply *ours = redis_group(groups, group);
+	const struct redis_reply *value = ours != NULL ? redis_pair(ours, "pending") : NULL;
 
-		if (name != NULL && value != NULL && str_equal(name->text, str_of(group)))
-			return value->integer > 0 ? (uint64_t)value->integer : 0;
-	}
-	return 0;
+	return value != NULL && value->integer > 0 ? (uint64_t)value->integer : 0;
 }
 
 static void
@@ -63,7 +52,7 @@ receive(struct redis *redis, struct arena *arena, const struct config *config,
 
 static int
 receive_lane(struct redis *redis, struct arena *arena, const struct config *config,
-    const char *group, struct lane *lane, struct err *err)
+    struct lane *lane, struct err *err)
 {
 	struct redis_reply *groups, *length;
 	uint64_t lag;
@@ -73,10 +62,10 @@ receive_lane(struct redis *redis, struct arena *arena, const struct config *conf
 		return -1;
 	if (length->type != REDIS_INTEGER)
 		return 0; /* not a stream, or not allowed */
-	if (!backlog_group_lag(groups, group, &lag))
+	if (!backlog_group_lag(groups, config->group, &lag))
 		lag = (uint64_t)length->integer;
 	else if (!lane->source->write)
-		lag += pending_of(groups, group);
+		lag += pending_of(groups, config->group);
 	SHOW(lane->lag, lag);
 	SHOW(lane->stream_length, (uint64_t)length->integer);
 	if (lag == 0)
@@ -91,10 +80,8 @@ backlog_look(struct redis *redis, const struct config *config, struct lane *lane
     struct err *err)
 {
 	struct arena arena;
-	char group[256];
 	int status = 0;
 
-	snprintf(group, sizeof(group), "sluice-%s", config->pool);
 	if (!redis_is_open(redis) && redis_open(redis, err) != 0)
 		return -1;
 	arena_init(&arena, 256 * 1024);
@@ -104,7 +91,7 @@ backlog_look(struct redis *redis, const struct config *config, struct lane *lane
 			queue_lane(redis, &lanes[i]);
 		status = redis_flush(redis, err);
 		for (size_t i = from; i < to && status == 0; i++)
-			status = receive_lane(redis, &arena, config, group, &lanes[i], err);
+			status = receive_lane(redis, &arena, config, &lanes[i], err);
 		arena_reset(&arena);
 	}
 	arena_deinit(&arena);

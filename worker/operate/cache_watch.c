@@ -114,7 +114,7 @@ info_number(struct str info, const char *name)
 {
 	uint64_t number = 0;
 
-	return access_info_number(info, name, &number) ? number : 0;
+	return redis_info_number(info, name, &number) ? number : 0;
 }
 
 /* Reads of ours that found something, since the start. */
@@ -175,7 +175,7 @@ take_replicas(struct cache_watch *w, struct str info)
 		uint64_t lag = 0;
 
 		snprintf(name, sizeof(name), "slave%llu", (unsigned long long)i);
-		struct str line = access_info(info, name);
+		struct str line = redis_info(info, name);
 		const char *at = line.data != NULL ? memmem(line.data, line.len, "lag=", 4) : NULL;
 		size_t left = at != NULL ? (size_t)(line.data + line.len - at) - 4 : 0, digits = 0;
 
@@ -226,8 +226,8 @@ tell_restart(struct cache_watch *w, const char *what)
 static void
 look_for_restart(struct cache_watch *w, struct str info)
 {
-	struct str run = access_info(info, "run_id");
-	struct str replication = access_info(info, "master_replid");
+	struct str run = redis_info(info, "run_id");
+	struct str replication = redis_info(info, "master_replid");
 
 	if (is_another(w->run_id, run))
 		tell_restart(w, "run_id");
@@ -244,8 +244,8 @@ void
 cache_watch_info(struct cache_watch *w, struct str info)
 {
 	struct cache_view *v = w->view;
-	struct str save = access_info(info, "rdb_last_bgsave_status");
-	struct str rewrite = access_info(info, "aof_last_write_status");
+	struct str save = redis_info(info, "rdb_last_bgsave_status");
+	struct str rewrite = redis_info(info, "aof_last_write_status");
 
 	look_for_restart(w, info);
 	SHOW(v->used_bytes, info_number(info, "used_memory"));
@@ -269,7 +269,7 @@ count_stream_reads(struct cache_watch *w, struct redis *redis, struct arena *are
 	    (reply = redis_call(redis, arena, NULL, "INFO commandstats")) == NULL ||
 	    reply->type != REDIS_STRING)
 		return;
-	struct str line = access_info(reply->text, "cmdstat_xread");
+	struct str line = redis_info(reply->text, "cmdstat_xread");
 	const char *comma = line.data != NULL ? memchr(line.data, ',', line.len) : NULL;
 	if (comma == NULL || line.len < 6 ||
 	    !number_u64((struct str){ line.data + 6, (size_t)(comma - line.data) - 6 }, &calls))

@@ -24,7 +24,7 @@
  * or since that look.  That is logged, counted, and a warning for an hour.
  * What is denied is done without, and said once.  Thread: the monitor's; the view is read by all.
  */
-enum { CACHE_KEYS_PER_TICK = 50, CACHE_LARGE_SHOWN = 5 };
+enum { CACHE_KEYS_PER_TICK = 50 };
 
 struct cache_view {
 	_Atomic int64_t seen_wall_ms; /* 0: never */

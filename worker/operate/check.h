@@ -18,7 +18,6 @@
 struct check {
 	const struct config *config;
 	unsigned problems;	      /* it won't work like this */
-	unsigned hints;		      /* it works; better know it */
 	bool unreachable;	      /* a server couldn't be asked */
 	struct ledger_listed *ledger; /* as MySQL has it; NULL without one */
 	size_t ledger_count;

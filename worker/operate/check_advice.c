@@ -1,17 +1,16 @@
 #include "worker/operate/check_advice.h"
 
 #include "common/number.h"
-#include "worker/operate/access.h"
 
 enum { BUSY_OPS = 50000 };
 
 static void
 advise_policy(struct check *c, struct str info, bool same)
 {
-	struct str policy = access_info(info, "maxmemory_policy");
+	struct str policy = redis_info(info, "maxmemory_policy");
 	uint64_t max = 0;
 
-	access_info_number(info, "maxmemory", &max);
+	redis_info_number(info, "maxmemory", &max);
 	if (max == 0) {
 		if (!same)
 			check_hint(c, 0, 0,
@@ -31,7 +30,7 @@ advise_threads(struct check *c, struct redis *redis, struct arena *a, struct str
 	struct redis_reply *reply = redis_call(redis, a, NULL, "CONFIG GET io-threads");
 	uint64_t ops = 0;
 
-	access_info_number(info, "instantaneous_ops_per_sec", &ops);
+	redis_info_number(info, "instantaneous_ops_per_sec", &ops);
 	if (ops < BUSY_OPS || reply == NULL || reply->type != REDIS_ARRAY || reply->count != 2 ||
 	    !str_equal(reply->element[1]->text, STR("1")))
 		return;

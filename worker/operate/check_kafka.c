@@ -44,8 +44,19 @@ check_source(struct check *c, struct kafka_topics *topics, const struct config_s
 			    "the topics' pattern %s fits no topic yet", name);
 		else
 			check_problem(c, source->line, source->column, "topic %s: %s", name,
-			    partitions < 0 ? err.text : "there is none of that name");
+			    partitions < 0 ? err.text :
+					     "there is none of that name, or ACLs hide it");
 	}
+}
+
+static void
+check_group(struct check *c, struct kafka_topics *topics)
+{
+	struct err err = { 0 };
+
+	if (config_reads_topics(c->config) && kafka_topics_ask_group(topics, &err) != 0)
+		check_problem(c, 0, 0, "kafka: the group sluice-%s: %s; it wants Read",
+		    c->config->pool, err.text);
 }
 
 /* Letters stay for ever, or until they are dropped: a topic that is only cut at its beginning forgets. */
@@ -124,6 +135,7 @@ check_kafka(struct check *c)
 	}
 	for (size_t i = 0; i < c->config->source_count; i++)
 		check_source(c, topics, &c->config->sources[i]);
+	check_group(c, topics);
 	check_dead_topic(c, topics);
 	kafka_topics_forget(&topics);
 }

@@ -1,5 +1,4 @@
 #include "worker/operate/check_mysql.h"
-#include "common/clock.h"
 #include "common/number.h"
 #include "worker/cache/key_template.h"
 #include "worker/operate/access.h"

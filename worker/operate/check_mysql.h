@@ -16,9 +16,6 @@ struct mysql_check {
 	struct buf missing; /* the privileges of one table */
 };
 
-/* An error that says "you may not": a database, a table, a column. */
-bool rights_is_denied(int code);
-
 /* Report the GRANT of what is missing on a table.  table: its definition, or NULL where only the name
  * is known.  Returns whether something is missing. */
 bool rights_check_table(struct mysql_check *m, const struct config_table *config,

@@ -1,4 +1,3 @@
-#include "common/clock.h"
 #include "common/number.h"
 #include "worker/operate/access.h"
 #include "worker/operate/check_acl.h"
@@ -21,10 +20,10 @@ static void
 check_memory(struct redis_check *r, struct str info)
 {
 	const struct config *config = r->check->config;
-	struct str policy = access_info(info, "maxmemory_policy");
+	struct str policy = redis_info(info, "maxmemory_policy");
 	uint64_t max = 0;
 
-	access_info_number(info, "maxmemory", &max);
+	redis_info_number(info, "maxmemory", &max);
 	if (policy.len <= 8 || memcmp(policy.data, "allkeys-", 8) != 0)
 		return;
 	if (max > 0 && !config->eviction_allowed)
@@ -69,9 +68,9 @@ check_server(struct redis_check *r)
 		    err.text);
 	} else {
 		snprintf(r->check->redis_run_id, sizeof(r->check->redis_run_id), "%.*s",
-		    STR_ARGS(access_info(info->text, "run_id")));
+		    STR_ARGS(redis_info(info->text, "run_id")));
 		check_memory(r, info->text);
-		if (str_equal(access_info(info->text, "role"), STR("slave")))
+		if (str_equal(redis_info(info->text, "role"), STR("slave")))
 			check_problem(r->check, 0, 0,
 			    "redis is a replica: sluice trims and marks, so it needs the "
 			    "primary");
@@ -191,13 +190,7 @@ is_read_by(struct redis_check *r, struct str stream, const char *group)
 	struct redis_reply *groups =
 	    redis_call(r->redis, &r->arena, NULL, "XINFO GROUPS %b", &stream);
 
-	for (size_t i = 0; groups != NULL && i < groups->count; i++) {
-		const struct redis_reply *name = redis_pair(groups->element[i], "name");
-
-		if (name != NULL && str_equal(name->text, str_of(group)))
-			return true;
-	}
-	return false;
+	return redis_group(groups, group) != NULL;
 }
 
 /* One is enough to see the mistake. */
@@ -424,7 +417,7 @@ check_flush(struct redis_check *r)
 	info = redis_call(r->redis, &r->arena, NULL, "INFO server");
 	if (info != NULL && c->redis_run_id[0] != '\0' &&
 	    c->config->redis.db == c->config->cache.db &&
-	    str_equal(access_info(info->text, "run_id"), str_of(c->redis_run_id)))
+	    str_equal(redis_info(info->text, "run_id"), str_of(c->redis_run_id)))
 		check_problem(r->check, 0, 0,
 		    "on_cache_lost: flush: cache and redis are the same server and database by "
 		    "two names; give the cache one of its own");

@@ -8,8 +8,9 @@
 enum { DENIED_DATABASE = 1044, DENIED_TABLE = 1142, DENIED_COLUMN = 1143, NO_SUCH_TABLE = 1146 };
 #define ALL_RIGHTS "SELECT, INSERT, UPDATE, DELETE"
 
-bool
-rights_is_denied(int code)
+/* An error that says "you may not": a database, a table, a column. */
+static bool
+is_denied(int code)
 {
 	return code == DENIED_DATABASE || code == DENIED_TABLE || code == DENIED_COLUMN;
 }
@@ -31,7 +32,7 @@ try_right(struct mysql_check *m, const char *privilege, const struct buf *statem
 		sql_result_free(&result);
 		return;
 	}
-	if (!rights_is_denied(err.code))
+	if (!is_denied(err.code))
 		return;
 	if (m->missing.len > 0)
 		buf_add_str(&m->missing, ", ");
@@ -158,7 +159,7 @@ own_table_look(struct mysql_check *m, const char *name)
 		return OWN_TABLE_THERE;
 	}
 	return err.code == NO_SUCH_TABLE ? OWN_TABLE_MISSING :
-	    rights_is_denied(err.code)	 ? OWN_TABLE_DENIED :
+	    is_denied(err.code)		 ? OWN_TABLE_DENIED :
 					   OWN_TABLE_THERE;
 }
 

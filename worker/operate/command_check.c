@@ -51,7 +51,6 @@ check_hint(struct check *c, int line, int column, const char *format, ...)
 	va_start(ap, format);
 	print_finding(c, line, column, "warning: ", format, ap);
 	va_end(ap);
-	c->hints++;
 }
 
 void

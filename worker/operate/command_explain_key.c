@@ -198,6 +198,26 @@ take_row(struct explain_key *x, const struct key_holes *holes, const struct str 
 	return 1;
 }
 
+/* A key of the row that nobody is told of: 007 where the row's is 7. */
+static void
+say_spelling(struct explain_key *x, const struct key_holes *holes, const struct str *values)
+{
+	struct str canonical[KEY_HOLES_MAX];
+	struct buf key = { 0 };
+
+	memcpy(canonical, values, holes->count * sizeof(*values));
+	for (unsigned i = 0; i < x->row.table->key_count; i++) {
+		int at = key_holes_find(holes, table_key_column(x->row.table, i)->name);
+
+		canonical[at] = x->row.row.key[i].text;
+	}
+	if (key_template_render(&holes->template, canonical, &key) &&
+	    !str_equal((struct str){ key.data, key.len }, x->key))
+		buf_printf(&x->out, "  spelled  otherwise: changes of the row are told to %.*s\n",
+		    (int)key.len, key.data);
+	buf_deinit(&key);
+}
+
 static int
 say_row(struct explain_key *x, const struct key_holes *holes, const struct str *values,
     const struct config_table *table, struct err *err)
@@ -212,6 +232,7 @@ say_row(struct explain_key *x, const struct key_holes *holes, const struct str *
 	status = take_row(x, holes, values, table->name, err);
 	if (status != 0)
 		return status < 0 ? -1 : 0;
+	say_spelling(x, holes, values);
 	return say_row_now(x, err) != 0 || say_letters(x, err) != 0 ||
 		explain_lanes(&lanes, table->name, err) != 0 ?
 	    -1 :

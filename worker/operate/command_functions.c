@@ -36,7 +36,8 @@ load_into(struct redis *redis, const char *place, struct arena *arena)
 		return redis_is_open(redis) ? EXIT_CODE_RUNTIME : EXIT_CODE_UNREACHABLE;
 	}
 	if (library.form == LIBRARY_SCRIPT)
-		printf("%s: functions are denied; the script is loaded: EVALSHA %s 1 KEY FUNCTION "
+		printf("%s: functions are denied, or of another major version; the script is "
+		       "loaded: EVALSHA %s 1 KEY FUNCTION "
 		       "argument...\n",
 		    place, library.sha);
 	else

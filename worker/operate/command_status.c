@@ -3,7 +3,6 @@
 #include "worker/operate/page_value.h"
 #include "worker/operate/text_table.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>

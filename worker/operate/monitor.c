@@ -125,11 +125,10 @@ look_at_redis(struct monitor *m)
 
 	arena_init(&arena, 0);
 	reply = redis_call(m->redis, &arena, NULL, "INFO memory");
-	if (reply != NULL && access_info_number(reply->text, "used_memory", &used) &&
-	    access_info_number(reply->text, "maxmemory", &max)) {
+	if (reply != NULL && redis_info_number(reply->text, "used_memory", &used) &&
+	    redis_info_number(reply->text, "maxmemory", &max)) {
 		SHOW(m->view.redis_used_bytes, used);
 		SHOW(m->view.redis_max_bytes, max);
-		SHOW(m->view.redis_seen_wall_ms, clock_wall_ms());
 	}
 	arena_deinit(&arena);
 }

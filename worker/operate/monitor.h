@@ -24,7 +24,6 @@ struct monitor_view {
 	_Atomic uint64_t rates_thousandths[RATES]; /* a second, in the last ten seconds */
 	_Atomic uint64_t redis_used_bytes;
 	_Atomic uint64_t redis_max_bytes;     /* maxmemory; 0: no limit, or not known */
-	_Atomic int64_t redis_seen_wall_ms;   /* 0: never */
 	_Atomic uint64_t dead_stream_entries; /* in the stream or topic of `dead_letters` */
 	struct cache_view cache_view;
 	struct breaker redis, cache; /* as the probes see them */

@@ -290,7 +290,6 @@ take_monitor(struct snapshot *s, struct monitor *monitor)
 	s->redis_used_bytes = SEE(view->redis_used_bytes);
 	s->redis_max_bytes = SEE(view->redis_max_bytes);
 	s->dead_stream_entries = SEE(view->dead_stream_entries);
-	s->redis_memory_known = SEE(view->redis_seen_wall_ms) != 0;
 }
 
 static uint64_t

@@ -150,7 +150,6 @@ struct snapshot {
 	struct snapshot_verify verify;
 	double rates[RATES];
 	uint64_t redis_used_bytes, redis_max_bytes;
-	bool redis_memory_known;
 	uint64_t dead_stream_entries; /* dead letters of lanes that don't write */
 
 	uint64_t resident_bytes, open_files;

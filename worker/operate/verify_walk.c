@@ -30,7 +30,7 @@ struct walk {
 	struct text_table wrong;
 	uint64_t scanned, wrong_count;
 	int64_t began_ms, looked;
-	bool ended, in_time;
+	bool ended;
 	struct err err;
 	bool show_keys;
 };

@@ -68,6 +68,7 @@ struct event {
 	enum event_op op;
 	bool snapshot; /* the row as it was found by a snapshot or bootstrap, not a change of it */
 	struct str db, table; /* empty: the message doesn't say */
+	struct str schema;    /* of a database that has some: its tables are named by it, too */
 	struct image before, after;
 	bool before_is_partial; /* before holds only the columns that the update changed */
 	struct image key;	/* a nameless field: a key that is one bare value */

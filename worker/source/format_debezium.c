@@ -5,6 +5,7 @@
 #include "worker/source/json_tree.h"
 #include "worker/source/looks_like.h"
 #include "worker/source/schema_memory.h"
+#include "worker/source/untold.h"
 
 #include <strings.h>
 
@@ -72,26 +73,6 @@ is_no_column(struct str name, bool flat)
 	return (flat && str_equal(name, STR("__deleted"))) || str_begins(name, "__dbz__");
 }
 
-/* What stands for a large value that a database's log doesn't repeat: plain, in base64, hexadecimal, a
- * list.  The column is as good as missing. */
-static bool
-is_unavailable(const struct value *value)
-{
-#define UNAVAILABLE "__debezium_unavailable_value"
-	static const struct str texts[] = { { UNAVAILABLE, sizeof(UNAVAILABLE) - 1 },
-		{ "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==", 40 },
-		{ "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565", 56 },
-		{ "[\"" UNAVAILABLE "\"]", sizeof(UNAVAILABLE) + 3 } };
-
-	if (value->text.len < texts[0].len || value->text.len > texts[2].len)
-		return false;
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (str_equal(value->text, texts[i]))
-			return true;
-	}
-	return false;
-}
-
 /* One pass over the columns.  1: a value is not one of its type, and nothing of the schema holds. */
 static int
 take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
@@ -129,7 +110,7 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 			    "%s is nested deeper than %d", name_shown(d->arena, field->name),
 			    JSON_NESTING_MAX);
 		}
-		image->count += !is_unavailable(&field->value);
+		image->count += !untold_value(&field->value);
 	}
 	return 0;
 }
@@ -204,8 +185,8 @@ take_moves(struct decoding *d)
 
 /* Members of `source` that are used.  It has many: they are found in one pass. */
 struct source_members {
-	yyjson_val *db, *table, *snapshot, *file, *pos, *row, *gtid, *server_id, *ts_ms, *lsn,
-	    *change_lsn;
+	yyjson_val *db, *schema, *table, *snapshot, *file, *pos, *row, *gtid, *server_id, *ts_ms,
+	    *lsn, *change_lsn;
 };
 
 static yyjson_val **
@@ -216,6 +197,8 @@ source_member(struct source_members *of, struct str name)
 		return str_equal(name, STR("db")) ? &of->db : NULL;
 	case 5:
 		return str_equal(name, STR("table")) ? &of->table : NULL;
+	case 6:
+		return str_equal(name, STR("schema")) ? &of->schema : NULL;
 	case 8:
 		return str_equal(name, STR("snapshot")) ? &of->snapshot : NULL;
 	default:
@@ -282,6 +265,7 @@ take_source(struct decoding *d, yyjson_val *source)
 			*member = given;
 	}
 	event->db = json_tree_as_text(of.db);
+	event->schema = json_tree_as_text(of.schema);
 	event->table = json_tree_as_text(of.table);
 	event->snapshot = yyjson_is_true(of.snapshot) ||
 	    (yyjson_is_str(of.snapshot) && !json_tree_is(of.snapshot, "false"));
@@ -325,6 +309,22 @@ take_member(struct decoding *d, const struct wrapped *w, const char *name, yyjso
 	return take_image(d, row, schema_of_member(w->schema, name), false, image);
 }
 
+/* A delete whose row before is only filled in is one without it. */
+static int
+take_before(struct decoding *d, const struct wrapped *w, const struct envelope *e, enum event_op op)
+{
+	struct event *event = d->event;
+
+	if (op == EVENT_DELETE &&
+	    json_tree_is(yyjson_obj_get(e->source, "connector"), "postgresql")) {
+		if (take_key(d, d->message->key, &event->key) < 0)
+			return -1;
+		if (untold_row(e->before, schema_of_member(w->schema, "before"), &event->key))
+			return 0;
+	}
+	return take_member(d, w, "before", e->before, &event->before);
+}
+
 static int
 decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e, enum event_op op)
 {
@@ -334,8 +334,7 @@ decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e
 	event->op = op;
 	/* some connectors leave the mark of a snapshot's last row on the change behind it */
 	event->snapshot = op == EVENT_READ || (event->snapshot && op == EVENT_CREATE);
-	if (take_member(d, w, "before", e->before, &event->before) < 0 ||
-	    take_member(d, w, "after", e->after, &event->after) < 0)
+	if (take_before(d, w, e, op) < 0 || take_member(d, w, "after", e->after, &event->after) < 0)
 		return -1;
 	if (op != EVENT_DELETE && !event->after.there)
 		return bad_event(d, "a change that is no delete has no row after");
@@ -433,6 +432,7 @@ decode_flat(struct decoding *d, const struct wrapped *w)
 
 	event->kind = EVENT_ROW;
 	event->db = added_field(d, row, "__db", "__source_db");
+	event->schema = added_field(d, row, "__schema", "__source_schema");
 	event->table = added_field(d, row, "__table", "__source_table");
 	event->snapshot = str_equal(op, STR("r"));
 	/* without __op it may be either: an update claims less */

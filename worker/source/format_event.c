@@ -122,18 +122,25 @@ decode_message(struct entry *entry, struct arena *arena, struct schema_memory *s
 	return -1;
 }
 
-/* Which table: the one listed as db.table, else the one listed as table.  NULL: none. */
+static bool
+is_listed_as(struct str listed, struct str of, struct str table)
+{
+	struct str first = { listed.data, of.len }, last = { listed.data + of.len + 1, table.len };
+
+	return of.len > 0 && listed.len == of.len + 1 + table.len && str_equal(first, of) &&
+	    listed.data[of.len] == '.' && str_equal(last, table);
+}
+
+/* Which table: the one listed as db.table (or schema.table), else the one listed as table.  NULL: none. */
 static const char *
-table_listed(const struct config_source *source, struct str db, struct str table)
+table_listed(const struct config_source *source, struct str db, struct str schema, struct str table)
 {
 	const char *plain = NULL;
 
 	for (size_t i = 0; i < source->table_count; i++) {
 		struct str listed = str_of(source->listed[i]);
 
-		if (db.len > 0 && listed.len == db.len + 1 + table.len &&
-		    memcmp(listed.data, db.data, db.len) == 0 && listed.data[db.len] == '.' &&
-		    memcmp(listed.data + db.len + 1, table.data, table.len) == 0)
+		if (is_listed_as(listed, db, table) || is_listed_as(listed, schema, table))
 			return source->tables[i];
 		if (plain == NULL && str_equal(listed, table))
 			plain = source->tables[i];
@@ -164,14 +171,14 @@ table_of(const struct entry *entry, const struct event *event)
 	struct str topic = str_of(entry->lane->stream), db, table;
 
 	if (event->table.len > 0)
-		return table_listed(source, event->db, event->table);
+		return table_listed(source, event->db, event->schema, event->table);
 	if (source->table != NULL)
 		return source->table;
 	if (topic.len == 0)
 		return NULL;
 	table = last_part(&topic);
 	db = last_part(&topic);
-	return table_listed(source, db, table);
+	return table_listed(source, db, (struct str){ NULL, 0 }, table);
 }
 
 static const char *

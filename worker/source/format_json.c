@@ -1,4 +1,3 @@
-#include "common/err.h"
 #include "worker/lane.h"
 #include "worker/source/format.h"
 #include "worker/source/json_tree.h"

@@ -23,7 +23,7 @@ queue_ack(struct redis_group *g, struct lane *lane, struct redis *redis, const s
 
 	words[0] = STR("XACK");
 	words[1] = str_of(lane->stream);
-	words[2] = str_of(g->stream.group);
+	words[2] = str_of(g->stream.config->group);
 	memcpy(words + 3, ids, (size_t)count * sizeof(*ids));
 	redis_queue(redis, 3 + count, words);
 }
@@ -86,7 +86,7 @@ queue_new(struct redis_group *g, const struct read_plan *plan, int block_ms)
 
 	words[n++] = STR("XREADGROUP");
 	words[n++] = STR("GROUP");
-	words[n++] = str_of(s->group);
+	words[n++] = str_of(s->config->group);
 	words[n++] = str_of(g->consumer);
 	words[n++] = STR("COUNT");
 	words[n++] = str_of(arena_printf(a, "%u", plan->count));

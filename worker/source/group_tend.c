@@ -39,7 +39,7 @@ find_own(struct redis_group *g, struct lane *lane, struct err *err)
 		struct redis_reply *reply;
 
 		redis_queuef(g->stream.control, "XPENDING %s %s %s + %lld %s", lane->stream,
-		    g->stream.group, from, (long long)PAGE, g->consumer);
+		    g->stream.config->group, from, (long long)PAGE, g->consumer);
 		if (control_send(&g->stream, 0, err) != 0 ||
 		    control_receive(&g->stream, &reply, err) != 0 ||
 		    redis_reply_error(reply, err) != 0)
@@ -71,7 +71,7 @@ make_group(struct redis_group *g, struct lane *lane, const char *start, struct s
 	struct redis_reply *reply;
 
 	redis_queuef(g->stream.control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream,
-	    g->stream.group, start);
+	    g->stream.config->group, start);
 	if (control_send(&g->stream, 0, err) != 0 ||
 	    control_receive(&g->stream, &reply, err) != 0 ||
 	    control_refused(&g->stream, reply, err) < 0)
@@ -153,8 +153,8 @@ claim_page(struct redis_group *g, struct lane *lane, struct err *err)
 
 	control_begin(&g->stream);
 	redis_queuef(g->stream.control, "XAUTOCLAIM %s %s %s %lld %s COUNT %lld JUSTID",
-	    lane->stream, g->stream.group, g->consumer, (long long)lane->source->claim_after_ms,
-	    state->cursor, (long long)PAGE);
+	    lane->stream, g->stream.config->group, g->consumer,
+	    (long long)lane->source->claim_after_ms, state->cursor, (long long)PAGE);
 	if (control_send(&g->stream, 0, err) != 0 ||
 	    control_receive(&g->stream, &reply, err) != 0 ||
 	    control_refused(&g->stream, reply, err) < 0)
@@ -194,7 +194,7 @@ static void
 queue_leave(struct redis_group *g, const struct lane *lane, struct str consumer)
 {
 	struct str words[] = { STR("EVAL"), STR(LEAVE_SCRIPT), STR("1"), str_of(lane->stream),
-		str_of(g->stream.group), consumer };
+		str_of(g->stream.config->group), consumer };
 
 	redis_queue(g->stream.control, 6, words);
 }
@@ -223,7 +223,8 @@ bury_consumers(struct redis_group *g, struct lane *lane, struct err *err)
 		return 0;
 	state->consumers_ms = clock_ms();
 	control_begin(&g->stream);
-	redis_queuef(g->stream.control, "XINFO CONSUMERS %s %s", lane->stream, g->stream.group);
+	redis_queuef(g->stream.control, "XINFO CONSUMERS %s %s", lane->stream,
+	    g->stream.config->group);
 	if (control_send(&g->stream, 0, err) != 0 || control_receive(&g->stream, &list, err) != 0 ||
 	    control_refused(&g->stream, list, err) < 0)
 		return -1;
@@ -292,7 +293,7 @@ read_view(struct redis_group *g, struct lane *lane, struct view *view, struct er
 	if (stream_facts_read(&g->stream, lane, &question, &view->facts, err) != 0)
 		return -1;
 	SHOW(lane->stream_bytes, bytes);
-	redis_queuef(g->stream.control, "XPENDING %s %s", lane->stream, g->stream.group);
+	redis_queuef(g->stream.control, "XPENDING %s %s", lane->stream, g->stream.config->group);
 	if (control_send(&g->stream, 0, err) != 0 ||
 	    control_receive(&g->stream, &reply, err) != 0 ||
 	    control_refused(&g->stream, reply, err) < 0)

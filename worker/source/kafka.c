@@ -13,7 +13,7 @@
 
 enum {
 	SERVE_MS = 500, /* what isn't polled for so long stands still, so that it can be polled */
-	COMPLAIN_MS = 5000,
+	SOON_MS = 500,
 	CLOSE_MS = 3000
 };
 
@@ -67,11 +67,9 @@ void
 kafka_complain(struct kafka *k, const char *event, const char *topic, int partition,
     const char *text)
 {
-	if (clock_ms() - k->complained_ms < COMPLAIN_MS)
-		return;
-	k->complained_ms = clock_ms();
-	log_event(LOG_WARN, event, "worker", "%d", k->worker, "topic", topic != NULL ? "%s" : NULL,
-	    topic, "partition", partition >= 0 ? "%d" : NULL, partition, "error", "%s", text, NULL);
+	log_event(LOG_WARN, event, "worker", "%d", k->worker, "error", "%s", text,
+	    topic != NULL ? "topic" : NULL, "%s", topic, partition >= 0 ? "partition" : NULL, "%d",
+	    partition, NULL);
 }
 
 /* ---- what librdkafka tells; all but the log in our thread, while we poll ---- */
@@ -90,7 +88,9 @@ on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
 	struct kafka *k = opaque;
 
 	(void)client;
-	snprintf(k->why, sizeof(k->why), "%s", reason);
+	/* why a broker is away says more than that all of them are */
+	if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || k->why[0] == '\0')
+		snprintf(k->why, sizeof(k->why), "%s", reason);
 	if (code == RD_KAFKA_RESP_ERR__FATAL)
 		k->fatal = true;
 	else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
@@ -134,6 +134,7 @@ on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code, rd_kafka_topic_partit
 	bool assigned = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
 	struct kafka_news *news;
 
+	k->refused = k->refused && !assigned;
 	if (k->closing) {
 		answer(k, !assigned, list);
 		return;
@@ -280,7 +281,7 @@ start_client(struct kafka *k, struct err *err)
 		rd_kafka_conf_destroy(conf);
 		return err_set(err, ERR_FATAL, 0, "kafka: %s", why);
 	}
-	k->fatal = k->unreached = false;
+	k->fatal = k->unreached = k->refused = false;
 	rd_kafka_poll_set_consumer(k->client);
 	k->queue = rd_kafka_queue_get_consumer(k->client);
 	rd_kafka_queue_io_event_enable(k->queue, k->event, &one, sizeof(one));
@@ -290,19 +291,26 @@ start_client(struct kafka *k, struct err *err)
 	return -1;
 }
 
-/* Does some broker answer? */
+/* Does some broker answer?  Asked with twice the time again and again, to hear in between that all of them are
+ * known not to: then, as behind a refused password, the rest is not waited for. */
 static int
 reach(struct kafka *k, struct err *err)
 {
 	const struct rd_kafka_metadata *metadata;
-	rd_kafka_resp_err_t code;
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	int left_ms = k->config->kafka.timeout_ms;
 
-	code = rd_kafka_metadata(k->client, 0, NULL, &metadata, k->config->kafka.timeout_ms);
-	if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-		rd_kafka_metadata_destroy(metadata);
-		return 0;
+	k->unreached = false;
+	for (int wait_ms = SOON_MS; left_ms > 0 && !k->unreached && !k->fatal; wait_ms *= 2) {
+		wait_ms = wait_ms < left_ms ? wait_ms : left_ms;
+		left_ms -= wait_ms;
+		code = rd_kafka_metadata(k->client, 0, NULL, &metadata, wait_ms);
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+			rd_kafka_metadata_destroy(metadata);
+			return 0;
+		}
+		kafka_stand_still(k); /* it hears why */
 	}
-	kafka_stand_still(k); /* it hears why */
 	return err_set(err, ERR_RETRY, (int)code, "kafka: %s%s%s", rd_kafka_err2str(code),
 	    k->why[0] != '\0' ? ": " : "", k->why);
 }
@@ -357,6 +365,8 @@ source_open(struct source *source, struct err *err)
 		return -1;
 	if (reach(k, err) != 0)
 		return -1;
+	if (k->refused)
+		return err_set(err, ERR_RETRY, 0, "kafka: %s", k->why);
 	k->unreached = false;
 	k->why[0] = '\0';
 	k->open = true;

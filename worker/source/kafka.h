@@ -26,9 +26,11 @@ struct kafka_lane {
 	bool flows;		       /* not paused, and sought */
 	bool lost;	/* the place to fetch from isn't in the log: to be looked at */
 	bool truncated; /* the log lost its end: another leader epoch, or another record */
-	bool unproved;	/* the record at the position may be another than was written */
+	bool unproved;	/* the record that was done last may be another by now */
 	bool elsewhere; /* its place isn't in the log that is there, until an order says where */
-	bool settled;	/* its row is there: the notice board may speak of it */
+	struct checkpoint
+	    witness;  /* what the notice board says of it, where no ledger does; hash 0: nothing */
+	bool settled; /* its row is there: the notice board may speak of it */
 	struct position
 	    at;		 /* what was delivered up to here; where it flows: behind it comes next */
 	int64_t first;	 /* offset of the first record that is left, as of the last look */
@@ -63,6 +65,7 @@ struct kafka {
 	bool open, closing;
 	bool fatal;	/* the client is beyond repair */
 	bool unreached; /* all brokers are away, as librdkafka says */
+	bool refused;	/* the group doesn't take us in */
 	char why[256];	/* its last words */
 	int64_t polled_ms;
 
@@ -81,7 +84,6 @@ struct kafka {
 
 	struct delivery_pool pool;
 	rd_kafka_topic_partition_list_t *board; /* to be committed; NULL: nothing */
-	int64_t complained_ms;
 };
 
 struct kafka *kafka_of(const struct source *source);
@@ -89,7 +91,7 @@ struct kafka *kafka_of(const struct source *source);
 struct kafka_lane *kafka_lane_of(const struct lane *lane);
 struct kafka_lane *kafka_lane_add(struct kafka *k, struct lane *lane);
 int kafka_error(struct err *err, rd_kafka_resp_err_t code, const char *what);
-/* Words about what doesn't stop us, at most one line each 5 s. */
+/* Words about what doesn't stop us. */
 void kafka_complain(struct kafka *k, const char *event, const char *topic, int partition,
     const char *text);
 
@@ -126,7 +128,8 @@ void kafka_board_write(struct kafka *k);
 /* What a commit of ours was answered; librdkafka's callback. */
 void kafka_board_answer(rd_kafka_t *client, rd_kafka_resp_err_t code,
     rd_kafka_topic_partition_list_t *offsets, void *opaque);
-/* The `done` that the committed offset's metadata names, if it is ours. */
-bool kafka_board_read(const rd_kafka_topic_partition_t *committed, struct position *done);
+/* The `done` that the committed offset's metadata names, if it is ours, and the hash of the record there
+ * (0: not known). */
+bool kafka_board_read(const rd_kafka_topic_partition_t *committed, struct checkpoint *done);
 
 #endif

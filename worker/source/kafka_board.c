@@ -3,28 +3,40 @@
 #include "common/clock.h"
 #include "worker/operate/counters.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
  * The notice board: the offset that the group committed.  Beside the number stands the `done` it was
  * written for, since a log's end in a transaction is behind the last record: by it a ledger that lost
- * commits is told from a log that ended so.
+ * commits is told from a log that ended so.  Where there is no ledger the hash of the record at `done` stands
+ * behind it: by that a log is known that lost its end and grew again while nobody read it.
  */
 #define DONE "done="
 
 bool
-kafka_board_read(const rd_kafka_topic_partition_t *committed, struct position *done)
+kafka_board_read(const rd_kafka_topic_partition_t *committed, struct checkpoint *done)
 {
-	const char *text = committed->metadata;
+	const char *text = committed->metadata, *blank;
 	size_t len = committed->metadata_size, skip = sizeof(DONE) - 1;
+	char hash[17] = "";
 
+	done->hash = 0;
 	if (text == NULL || len <= skip || memcmp(text, DONE, skip) != 0)
 		return false;
 	/* a server may count the NUL */
 	while (len > skip && text[len - 1] == '\0')
 		len--;
-	return position_parse((struct str){ text + skip, len - skip }, done);
+	blank = memchr(text, ' ', len);
+	if (blank != NULL) {
+		size_t behind = (size_t)(text + len - blank) - 1;
+
+		memcpy(hash, blank + 1, behind < sizeof(hash) ? behind : 0);
+		done->hash = strtoull(hash, NULL, 16);
+		len = (size_t)(blank - text);
+	}
+	return position_parse((struct str){ text + skip, len - skip }, &done->id);
 }
 
 /* What comes next; where all that was read is done, and that was all, it is the log's end. */
@@ -41,12 +53,16 @@ board_of(const struct kafka_lane *kl)
 static void
 put(struct kafka *k, struct kafka_lane *kl, int64_t offset)
 {
-	char text[sizeof(DONE) + POSITION_TEXT] = DONE;
+	struct position done = kl->lane->done;
+	uint64_t hash =
+	    kl->lane->source->write ? 0 : checkpoints_hash_at(&kl->lane->checkpoints, done);
+	char at[POSITION_TEXT], text[sizeof(DONE) + POSITION_TEXT + 17];
 	rd_kafka_topic_partition_t *one;
 
 	if (k->board == NULL)
 		k->board = rd_kafka_topic_partition_list_new(16);
-	position_text(kl->lane->done, text + sizeof(DONE) - 1);
+	snprintf(text, sizeof(text), hash > CHECKPOINT_NO_ENTRY ? DONE "%s %016llx" : DONE "%s",
+	    position_text(done, at), (unsigned long long)hash);
 	one = rd_kafka_topic_partition_list_add(k->board, kl->lane->stream, kl->lane->partition);
 	one->offset = offset;
 	one->metadata = strdup(text);

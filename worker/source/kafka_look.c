@@ -151,7 +151,7 @@ struct facts {
 	bool committed;	    /* the group has an offset */
 	int64_t offset;	    /* that one */
 	bool ours;	    /* it names a `done` */
-	struct position told;
+	struct checkpoint told;
 };
 
 static int
@@ -186,7 +186,8 @@ decide_start(const struct lane *lane, const struct facts *facts, struct source_l
 	int64_t offset;
 
 	look->result = LOOK_FRESH;
-	if (strcmp(start, "beginning") == 0)
+	/* what a topic got when it grew has no past that nobody asked for */
+	if (strcmp(start, "beginning") == 0 || lane->came_later)
 		offset = facts->first;
 	else if (strcmp(start, "end") == 0)
 		offset = facts->end;
@@ -228,7 +229,7 @@ next_behind(struct position place, const struct facts *facts)
 {
 	int64_t next = position_next_offset(place);
 
-	return facts->ours && facts->offset > next && position_compare(facts->told, place) == 0 ?
+	return facts->ours && facts->offset > next && position_compare(facts->told.id, place) == 0 ?
 	    facts->offset :
 	    next;
 }
@@ -284,8 +285,8 @@ look_for_lost_commits(const struct lane *lane, const struct ledger_row *row,
     const struct facts *facts, struct source_look *look)
 {
 	bool known = lane->lost_to.major != 0 || lane->lost_to.minor != 0;
-	bool told = facts->ours && position_compare(facts->told, row->position) > 0;
-	struct position to = facts->told;
+	bool told = facts->ours && position_compare(facts->told.id, row->position) > 0;
+	struct position to = facts->told.id;
 	char from_text[POSITION_TEXT], to_text[POSITION_TEXT];
 
 	if (!known && !told)
@@ -313,6 +314,9 @@ start_invalidating(struct kafka_lane *kl, const struct facts *facts, struct sour
 		return decide_start(kl->lane, facts, look, err);
 	look->result = LOOK_FRESH;
 	look->start = position_of_offset(facts->offset - 1);
+	kl->witness = facts->ours ? facts->told : (struct checkpoint){ .hash = 0 };
+	kl->unproved = kl->witness.hash != 0;
+	kl->told = facts->ours ? facts->offset : -1;	     /* so it stays as it is */
 	kl->lane->look_again = facts->first > facts->offset; /* then with a row: it is a gap */
 	return 0;
 }
@@ -357,7 +361,7 @@ kafka_look(struct source *source, struct lane *lane, const struct ledger_row *ro
 	    is_another(lane, row->identity, look) || look_for_rollback(kl, row, &facts, look);
 	if (kl->elsewhere)
 		return 0;
-	kl->unproved = lane->source->write;
+	kl->unproved |= lane->source->write;
 	look_for_gap(kl, row, &facts, look);
 	if (lane->source->write && look_for_lost_commits(lane, row, &facts, look))
 		kl->told = -1;

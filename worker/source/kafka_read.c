@@ -48,7 +48,9 @@ next_in_hand(struct kafka *k)
 	return hand->next < hand->count ? hand->list[hand->next] : NULL;
 }
 
-/* Those of this lane, or all. */
+static void hear(struct kafka *k, const rd_kafka_message_t *m);
+
+/* Those of this lane, or all.  What is said of no topic is said once. */
 static void
 drop_in_hand(struct kafka *k, const struct kafka_lane *kl)
 {
@@ -57,6 +59,8 @@ drop_in_hand(struct kafka *k, const struct kafka_lane *kl)
 
 		if (*m == NULL || (kl != NULL && lane_of_message(k, *m) != kl))
 			continue;
+		if ((*m)->rkt == NULL)
+			hear(k, *m);
 		rd_kafka_message_destroy(*m);
 		*m = NULL;
 	}
@@ -141,20 +145,26 @@ seek(struct kafka *k, rd_kafka_topic_partition_list_t *list)
 	return code == RD_KAFKA_RESP_ERR__STATE ? begin_anew(k, list) : code;
 }
 
-/* Of the record that stands at the lane's position; 0: none of ours need stand there. */
-static uint64_t
-hash_written(const struct lane *lane)
+/* The record that was done last; hash 0: none of ours need stand there. */
+static struct checkpoint
+last_done(const struct kafka_lane *kl)
 {
-	return checkpoints_hash_at(&lane->checkpoints, lane->position);
+	const struct lane *lane = kl->lane;
+
+	if (!lane->source->write)
+		return kl->witness;
+	return (struct checkpoint){ lane->position,
+		checkpoints_hash_at(&lane->checkpoints, lane->position) };
 }
 
-/* From behind the lane's cursor, or where the log begins when that is gone.  The record at the position
- * is read once more if it wasn't seen since the lane was looked at (is_proof). */
+/* From behind the lane's cursor, or where the log begins when that is gone.  The record that was done
+ * last is read once more if it wasn't seen since the lane was looked at (is_proof). */
 static void
 let_flow(struct kafka *k, struct kafka_lane *kl)
 {
 	int64_t from = position_next_offset(kl->lane->cursor);
 	int64_t next = position_next_offset(kl->lane->position);
+	struct checkpoint last = last_done(kl);
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t code;
 
@@ -163,9 +173,9 @@ let_flow(struct kafka *k, struct kafka_lane *kl)
 		kl->lane->look_again = true;
 		return;
 	}
-	kl->unproved = kl->unproved && hash_written(kl->lane) != 0;
-	if (kl->unproved && from >= next)
-		from = next - 1;
+	kl->unproved = kl->unproved && last.hash != 0;
+	if (kl->unproved && from > (int64_t)last.id.major)
+		from = position_next_offset(last.id) - 1;
 	list = list_of(kl, from > kl->first ? from : kl->first);
 	code = seek(k, list);
 
@@ -306,7 +316,7 @@ find_lost(struct kafka *k, struct kafka_lane *kl, bool truncated)
 {
 	kl->lost = true;
 	kl->truncated = truncated;
-	kl->end = -1;
+	kl->end = kl->told = -1;
 	kl->lane->look_again = true;
 	kafka_pause(k, kl);
 }
@@ -323,7 +333,17 @@ hear_end(struct kafka *k, struct kafka_lane *kl, int64_t end)
 		find_lost(k, kl, false);
 }
 
-/* What is said of a partition instead of a message. */
+/* It is beyond repair, or the group doesn't take us in: then nothing comes, and nothing else is said. */
+static void
+hear_of_group(struct kafka *k, const rd_kafka_message_t *m)
+{
+	k->fatal |= m->err == RD_KAFKA_RESP_ERR__FATAL;
+	k->refused |= m->err != RD_KAFKA_RESP_ERR__FATAL;
+	snprintf(k->why, sizeof(k->why), "the group sluice-%s: %s", k->config->pool,
+	    rd_kafka_message_errstr(m));
+}
+
+/* What is said of a partition, or the group, instead of a message. */
 static void
 hear(struct kafka *k, const rd_kafka_message_t *m)
 {
@@ -340,6 +360,9 @@ hear(struct kafka *k, const rd_kafka_message_t *m)
 		m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
 		m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) {
 		find_lost(k, kl, m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION);
+	} else if (m->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+	    m->err == RD_KAFKA_RESP_ERR__FATAL) {
+		hear_of_group(k, m);
 	} else if (m->err != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
 		kafka_complain(k, "kafka_error", topic, m->rkt != NULL ? m->partition : -1,
 		    rd_kafka_message_errstr(m));
@@ -395,21 +418,20 @@ take(struct delivery *d, struct entry ***tail, struct kafka_lane *kl, const rd_k
 
 /*
  * Is it only read to compare it with what was written last?  A log that lost its end and grew past the
- * lane's position while nobody read it holds another record there, and those before it may never have
+ * lane's place while nobody read it holds another record there, and those before it may never have
  * been read.  Where none is any more, retention or compaction took it, and that proves nothing.
  */
 static bool
 is_proof(struct kafka *k, struct kafka_lane *kl, struct arena *a, const rd_kafka_message_t *m)
 {
 	struct position at = position_of_offset(m->offset);
-	int order = position_compare(at, kl->lane->position);
+	struct checkpoint last = last_done(kl);
+	int order = position_compare(at, last.id);
 
 	if (order < 0)
 		return false;
 	kl->unproved = false;
-	if (order > 0)
-		return false;
-	if (checkpoint_hash(entry_of(a, kl->lane, m)) != hash_written(kl->lane)) {
+	if (order == 0 && checkpoint_hash(entry_of(a, kl->lane, m)) != last.hash) {
 		find_lost(k, kl, true);
 		return true;
 	}
@@ -495,7 +517,7 @@ kafka_receive(struct source *source, struct delivery **delivery, struct err *err
 		eventfd_write(k->event, 1); /* there may be more, which wakes nobody */
 	if (t.d->count == 0) {
 		kafka_recycle(source, &t.d);
-		if (k->fatal || k->unreached)
+		if (k->fatal || k->unreached || k->refused)
 			return err_set(err, ERR_RETRY, 0, "kafka: %s", k->why);
 		if (clock_ms() < k->asked_until_ms)
 			return 0;
@@ -523,6 +545,6 @@ kafka_stand_still(struct kafka *k)
 			hear(k, m);
 		rd_kafka_message_destroy(m);
 	}
-	if (k->fatal || k->unreached)
+	if (k->fatal || k->unreached || k->refused)
 		k->open = false; /* the worker opens it again, and hears what is wrong */
 }

@@ -107,10 +107,7 @@ kafka_bound_heap(const struct config *config)
 static void
 set_ours(rd_kafka_conf_t *conf, const struct config *config, const char *brokers)
 {
-	char group[64];
-
-	snprintf(group, sizeof(group), "sluice-%s", config->pool);
-	set(conf, "group.id", group);
+	set(conf, "group.id", config->group);
 	if (brokers != NULL)
 		set(conf, "bootstrap.servers", brokers);
 	set(conf, "enable.auto.commit", "false");

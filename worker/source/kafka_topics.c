@@ -171,6 +171,47 @@ kafka_topics_places(const struct kafka_topics *topics, const char *name, kafka_p
 	return go_through(topics, name, show_places, &visit, err);
 }
 
+static bool
+is_refused(rd_kafka_event_t *event)
+{
+	const rd_kafka_DescribeConsumerGroups_result_t *result =
+	    rd_kafka_event_DescribeConsumerGroups_result(event);
+	const rd_kafka_ConsumerGroupDescription_t **list;
+	const rd_kafka_error_t *error;
+	size_t count = 0;
+
+	if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
+		return true;
+	list =
+	    result != NULL ? rd_kafka_DescribeConsumerGroups_result_groups(result, &count) : NULL;
+	error = count == 1 ? rd_kafka_ConsumerGroupDescription_error(list[0]) : NULL;
+	return error != NULL &&
+	    rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+}
+
+int
+kafka_topics_ask_group(const struct kafka_topics *topics, struct err *err)
+{
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(topics->client);
+	rd_kafka_event_t *event;
+	const char *names[1];
+	char group[64];
+	bool refused;
+
+	snprintf(group, sizeof(group), "sluice-%s", topics->config->pool);
+	names[0] = group;
+	rd_kafka_DescribeConsumerGroups(topics->client, names, 1, NULL, queue);
+	event = rd_kafka_queue_poll(queue, topics->config->kafka.timeout_ms);
+	refused = event != NULL && is_refused(event);
+	if (event != NULL)
+		rd_kafka_event_destroy(event);
+	rd_kafka_queue_destroy(queue);
+	if (!refused)
+		return 0; /* what passes by itself is nothing */
+	return err_set(err, ERR_FATAL, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, "%s",
+	    rd_kafka_err2str(RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED));
+}
+
 int
 kafka_topics_replicas(const struct kafka_topics *topics, const char *name)
 {

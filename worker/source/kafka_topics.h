@@ -24,6 +24,8 @@ struct kafka_place {
 typedef void kafka_place_seen(void *arg, const struct kafka_place *place);
 int kafka_topics_places(const struct kafka_topics *topics, const char *name, kafka_place_seen *seen,
     void *arg, struct err *err);
+/* May our group be used?  -1: no, as its coordinator says. */
+int kafka_topics_ask_group(const struct kafka_topics *topics, struct err *err);
 /* How many copies the broker keeps of the topic's first partition; 0: not known. */
 int kafka_topics_replicas(const struct kafka_topics *topics, const char *name);
 /* A property of the topic, such as cleanup.policy; false: it can't be read. */

@@ -195,7 +195,6 @@ stream_init(struct redis_stream *s, const struct config *config, int worker)
 	s->pool.spare_max = (size_t)config->memory_bytes / 8;
 	s->worker = worker;
 	s->count = READ_COUNT_MIN;
-	snprintf(s->group, sizeof(s->group), "sluice-%s", config->pool);
 	buf_init(&s->password);
 	arena_init(&s->arena, CONTROL_KEEP_BYTES);
 	start_connection(s, &s->read_options, &s->read, s->read_name, sizeof(s->read_name), "read");

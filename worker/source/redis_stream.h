@@ -52,7 +52,6 @@ struct redis_stream {
 	struct source source; /* first: the worker's pointer */
 	const struct config *config;
 	int worker;
-	char group[LANE_NAME_MAX + 16];
 	char read_name[48], control_name[48];
 	struct buf password;
 	struct redis_options read_options, control_options;

@@ -2,32 +2,10 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/number.h"
 #include "worker/source/redis_stream.h"
 
 #include <ctype.h>
 #include <string.h>
-
-struct str
-info_field(struct str info, const char *name)
-{
-	size_t len = strlen(name);
-	const char *at = info.data, *end = info.data + info.len;
-
-	while (at < end) {
-		const char *line_end = memchr(at, '\n', (size_t)(end - at));
-		size_t line_len = (size_t)((line_end != NULL ? line_end : end) - at);
-
-		if (line_len > 0 && at[line_len - 1] == '\r')
-			line_len--;
-		if (line_len > len && memcmp(at, name, len) == 0 && at[len] == ':')
-			return (struct str){ at + len + 1, line_len - len - 1 };
-		if (line_end == NULL)
-			break;
-		at = line_end + 1;
-	}
-	return (struct str){ "", 0 };
-}
 
 /* "7.0.15" is 700. */
 static int
@@ -47,31 +25,32 @@ version_of(struct str text)
 void
 info_history(struct str info, char history[HISTORY_MAX + 1])
 {
-	struct str id = info_field(info, "master_replid");
+	struct str id = redis_info(info, "master_replid");
 	size_t len = 0;
 
 	while (len < id.len && len < HISTORY_MAX && isxdigit((unsigned char)id.data[len]))
 		len++;
 	if (len < id.len)
 		len = 0;
-	memcpy(history, id.data, len);
+	if (len > 0)
+		memcpy(history, id.data, len);
 	history[len] = '\0';
 }
 
 int
 preflight_judge(struct str info, bool eviction_allowed, struct preflight *out, struct err *err)
 {
-	struct str policy = info_field(info, "maxmemory_policy");
+	struct str policy = redis_info(info, "maxmemory_policy");
 	uint64_t limit = 0;
 
-	out->version = version_of(info_field(info, "redis_version"));
-	out->append_only = str_equal(info_field(info, "aof_enabled"), STR("1"));
-	if (str_equal(info_field(info, "loading"), STR("1")))
+	out->version = version_of(redis_info(info, "redis_version"));
+	out->append_only = str_equal(redis_info(info, "aof_enabled"), STR("1"));
+	if (str_equal(redis_info(info, "loading"), STR("1")))
 		return err_set(err, ERR_RETRY, 0, "redis: the server is loading its data");
-	if (str_equal(info_field(info, "role"), STR("slave")))
+	if (str_equal(redis_info(info, "role"), STR("slave")))
 		return err_set(err, ERR_RETRY, 0,
 		    "redis: the server is a replica; streams are read from their primary");
-	number_u64(info_field(info, "maxmemory"), &limit);
+	redis_info_number(info, "maxmemory", &limit);
 	if (limit > 0 && policy.len > 8 && memcmp(policy.data, "allkeys-", 8) == 0 &&
 	    !eviction_allowed)
 		return err_set(err, ERR_FATAL, 0,

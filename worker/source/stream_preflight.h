@@ -16,9 +16,6 @@ struct preflight {
 	bool append_only; /* there is an append-only file */
 };
 
-/* The value behind "name:" in an INFO text; empty when it isn't there. */
-struct str info_field(struct str info, const char *name);
-
 /* The replication id, hexadecimal; "" where none is told. */
 void info_history(struct str info, char history[HISTORY_MAX + 1]);
 

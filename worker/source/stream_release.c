@@ -195,9 +195,10 @@ stream_write_board(struct redis_stream *s, const struct lane *lane,
 	position_text(lane->done, text);
 	if (counted)
 		redis_queuef(s->control, "XGROUP SETID %s %s %s ENTRIESREAD %llu", lane->stream,
-		    s->group, text, (unsigned long long)memory->count);
+		    s->config->group, text, (unsigned long long)memory->count);
 	else
-		redis_queuef(s->control, "XGROUP SETID %s %s %s", lane->stream, s->group, text);
+		redis_queuef(s->control, "XGROUP SETID %s %s %s", lane->stream, s->config->group,
+		    text);
 }
 
 static void
@@ -208,10 +209,10 @@ make_board(struct redis_stream *s, const struct lane *lane, const struct stream_
 	position_text(lane->done, text);
 	if (s->counts_reads && memory->counted)
 		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu",
-		    lane->stream, s->group, text, (unsigned long long)memory->count);
+		    lane->stream, s->config->group, text, (unsigned long long)memory->count);
 	else
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group,
-		    text);
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream,
+		    s->config->group, text);
 }
 
 /* Nobody waits for the answers: whether it worked is seen at the next look. */

@@ -77,7 +77,8 @@ stream_facts_read(struct redis_stream *s, struct lane *lane, const struct stream
 	read_identity(facts, reply);
 	if (control_receive(s, &reply, err) != 0)
 		return -1;
-	stream_groups_read(reply, s->group, &facts->groups, pending, PENDING_MAX, &pending_count);
+	stream_groups_read(reply, s->config->group, &facts->groups, pending, PENDING_MAX,
+	    &pending_count);
 	if (question->bytes != NULL) {
 		if (control_receive(s, &reply, err) != 0)
 			return -1;
@@ -166,8 +167,8 @@ stream_lift(struct redis_stream *s, struct lane *lane, const struct stream_info 
 
 	position_text(position, text);
 	if (!info->exists) {
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group,
-		    text);
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream,
+		    s->config->group, text);
 		replies++;
 	}
 	redis_queuef(s->control, "XSETID %s %s", lane->stream, text);
@@ -248,10 +249,10 @@ stream_settle(struct source *source, struct lane *lane, const char *identity, st
 	position_text(lane->done, text);
 	if (s->counts_reads && memory->counted && position_compare(memory->done, lane->done) == 0)
 		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM ENTRIESREAD %llu",
-		    lane->stream, s->group, text, (unsigned long long)memory->count);
+		    lane->stream, s->config->group, text, (unsigned long long)memory->count);
 	else
-		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream, s->group,
-		    text);
+		redis_queuef(s->control, "XGROUP CREATE %s %s %s MKSTREAM", lane->stream,
+		    s->config->group, text);
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0 ||
 	    control_refused(s, reply, err) < 0)
 		return -1;

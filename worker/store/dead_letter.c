@@ -12,28 +12,6 @@ enum {
 	MESSAGE_CHARACTERS = 512,
 };
 
-/* RFC 4648 */
-static void
-add_base64(struct buf *out, struct str bytes)
-{
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < bytes.len; i += 3) {
-		size_t n = bytes.len - i < 3 ? bytes.len - i : 3;
-		unsigned group = (unsigned)(unsigned char)bytes.data[i] << 16;
-
-		if (n > 1)
-			group |= (unsigned)(unsigned char)bytes.data[i + 1] << 8;
-		if (n > 2)
-			group |= (unsigned char)bytes.data[i + 2];
-		buf_add_char(out, digits[group >> 18]);
-		buf_add_char(out, digits[group >> 12 & 63]);
-		buf_add_char(out, n > 1 ? digits[group >> 6 & 63] : '=');
-		buf_add_char(out, n > 2 ? digits[group & 63] : '=');
-	}
-}
-
 static void
 add_bytes(struct buf *out, struct str bytes)
 {
@@ -42,7 +20,7 @@ add_bytes(struct buf *out, struct str bytes)
 		return;
 	}
 	buf_add_str(out, "{\"base64\":\"");
-	add_base64(out, bytes);
+	buf_add_base64(out, bytes.data, bytes.len);
 	buf_add_str(out, "\"}");
 }
 

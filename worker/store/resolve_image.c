@@ -57,12 +57,13 @@ value_before(const struct change *c, const struct column *column)
 	    value;
 }
 
-/* Has the row before anything but the key?  (DMS' ColumnFilter is pk-only unless it is set.) */
+/* Has a row anything but the key?  (DMS' ColumnFilter is pk-only unless it is set, and of a deleted row
+ * some databases log no more.) */
 static bool
-before_has_columns(const struct change *c)
+has_columns(const struct change *c, const struct field *fields, size_t count)
 {
-	for (size_t i = 0; i < c->before_count; i++) {
-		const struct column *column = resolve_field_column(c->table, c->before[i].name);
+	for (size_t i = 0; i < count; i++) {
+		const struct column *column = resolve_field_column(c->table, fields[i].name);
 
 		if (column == NULL || column->key_part < 0)
 			return true;
@@ -74,7 +75,11 @@ before_has_columns(const struct change *c)
 static bool
 is_left_out(const struct change *c, bool is_before)
 {
-	return c->origin == ORIGIN_DMS && (!is_before || before_has_columns(c));
+	if (c->origin != ORIGIN_DMS)
+		return false;
+	if (is_before)
+		return has_columns(c, c->before, c->before_count);
+	return c->op != CHANGE_DELETE || has_columns(c, c->fields, c->field_count);
 }
 
 static int

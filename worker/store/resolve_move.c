@@ -1,4 +1,3 @@
-#include "common/err.h"
 #include "worker/store/resolve.h"
 #include "worker/store/resolve_plan.h"
 

@@ -1,7 +1,6 @@
 #ifndef WORKER_STORE_ROWS_H
 #define WORKER_STORE_ROWS_H
 
-#include "common/buf.h"
 #include "common/err.h"
 #include "common/mysql.h"
 #include "worker/batch.h"

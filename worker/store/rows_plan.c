@@ -230,8 +230,9 @@ build_slice(struct rows_plan *plan, const struct rows_slice *slice,
 	}
 }
 
-void
-rows_plan_build(struct rows_plan *plan, const struct rows_limits *limits)
+/* Build statements of round 0 ahead, a few MiB of text at the most. */
+static void
+build_ahead(struct rows_plan *plan, const struct rows_limits *limits)
 {
 	if (plan->texts != NULL)
 		return;
@@ -270,7 +271,7 @@ void
 rows_prepare(struct batch *batch, const struct rows_limits *limits, bool mariadb)
 {
 	if (!batch->one_by_one)
-		rows_plan_build(rows_plan_of(batch, mariadb), limits);
+		build_ahead(rows_plan_of(batch, mariadb), limits);
 }
 
 void

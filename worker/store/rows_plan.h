@@ -41,8 +41,6 @@ struct rows_plan {
 
 /* The batch's plan; made when there is none, or when the batch has grown since. */
 struct rows_plan *rows_plan_of(struct batch *batch, bool mariadb);
-/* Build statements of round 0 ahead, a few MiB of text at the most. */
-void rows_plan_build(struct rows_plan *plan, const struct rows_limits *limits);
 /* The statement that begins with order + from and has at most count steps, if it was built; else
  * NULL. */
 const struct rows_text *rows_plan_text(const struct rows_plan *plan, struct step *const *steps,

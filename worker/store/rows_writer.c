@@ -77,8 +77,10 @@ writer_judge(struct writer *w, const struct step *step)
 	return writer_stop(w, WRITE_ERROR);
 }
 
-enum outcome
-writer_send(struct writer *w, const struct step *step, struct str text, struct sql_result *result)
+/* Send a statement about the table of `step`. */
+static enum outcome
+send_statement(struct writer *w, const struct step *step, struct str text,
+    struct sql_result *result)
 {
 	w->report->statements++;
 	if (sql_query(w->sql, text, result, w->err) == 0)
@@ -118,7 +120,7 @@ send_built(struct writer *w, add_function *add, struct step **steps, unsigned *u
 	}
 	w->sent = steps;
 	w->sent_count = *used;
-	return writer_send(w, steps[0], (struct str){ w->text.data, w->text.len }, result);
+	return send_statement(w, steps[0], (struct str){ w->text.data, w->text.len }, result);
 }
 
 static unsigned
@@ -138,7 +140,7 @@ send_first(struct writer *w, struct step **steps, unsigned *used, struct sql_res
 	*used = ready->count;
 	w->sent = steps;
 	w->sent_count = *used;
-	return writer_send(w, steps[0],
+	return send_statement(w, steps[0],
 	    (struct str){ w->plan->text.data + ready->offset, ready->len }, result);
 }
 

@@ -36,9 +36,6 @@ void writer_init(struct writer *w, struct sql *sql, struct batch *batch,
     const struct rows_limits *limits, struct write_report *report, struct err *err);
 void writer_deinit(struct writer *w);
 
-/* Send a statement about the table of `step`. */
-enum outcome writer_send(struct writer *w, const struct step *step, struct str text,
-    struct sql_result *result);
 /* A statement about the table of `step` failed, with w->err: what now? */
 enum outcome writer_judge(struct writer *w, const struct step *step);
 enum outcome writer_stop(struct writer *w, enum write_result result);

@@ -11,7 +11,6 @@
 
 #define KEEP_BYTES 0
 /* MySQL's own default. */
-#define PACKET_MAX (64 << 20)
 
 struct schema {
 	const struct config *config;
@@ -23,7 +22,6 @@ struct schema {
 	bool loaded;
 	bool borrowed; /* the tables aren't ours */
 	bool keys_only;
-	uint64_t packet_max;
 	uint64_t hash; /* of the answers it was made of */
 };
 
@@ -89,15 +87,13 @@ start_load(struct load *load)
 }
 
 static int
-load_limits(struct load *load, struct err *err)
+load_case_of_names(struct load *load, struct err *err)
 {
 	struct sql_result result;
 
-	if (sql_query(load->sql, STR("SELECT @@max_allowed_packet, @@lower_case_table_names"),
-		&result, err) < 0)
+	if (sql_query(load->sql, STR("SELECT @@lower_case_table_names"), &result, err) < 0)
 		return -1;
-	load->packet_max = load_number(&result, 0, 0);
-	load->fold_names = load_number(&result, 0, 1) != 0;
+	load->fold_names = load_number(&result, 0, 0) != 0;
 	sql_result_free(&result);
 	return 0;
 }
@@ -106,10 +102,11 @@ static int
 load_parts(struct load *load, struct err *err)
 {
 	load->mariadb = sql_is_mariadb(load->sql);
-	if (load_limits(load, err) < 0 || load_sight(load, err) < 0 || load_tables(load, err) < 0 ||
-	    load_columns(load, err) < 0 || load_indexes(load, err) < 0 ||
-	    load_foreign_keys(load, err) < 0 || load_checks(load, err) < 0 ||
-	    load_hidden_checks(load, err) < 0 || load_triggers(load, err) < 0)
+	if (load_case_of_names(load, err) < 0 || load_sight(load, err) < 0 ||
+	    load_tables(load, err) < 0 || load_columns(load, err) < 0 ||
+	    load_indexes(load, err) < 0 || load_foreign_keys(load, err) < 0 ||
+	    load_checks(load, err) < 0 || load_hidden_checks(load, err) < 0 ||
+	    load_triggers(load, err) < 0)
 		return -1;
 	load_tell_hidden(load);
 	load_guard_expressions(load);
@@ -139,7 +136,6 @@ take_load(struct schema *schema, struct arena *arena, const struct load *load)
 	arena_deinit(&schema->arena);
 	schema->arena = *arena;
 	schema->fold_names = load->fold_names;
-	schema->packet_max = load->packet_max;
 	schema->hash = load->hash;
 	take_tables(schema, load->count > 0 ? load->tables[0].table : NULL, load->count);
 }
@@ -169,7 +165,6 @@ schema_of_tables(const struct config *config, struct table *tables, size_t count
 {
 	struct schema *schema = schema_new(config);
 
-	schema->packet_max = PACKET_MAX;
 	schema->borrowed = true;
 	take_tables(schema, tables, count);
 	return schema;
@@ -203,10 +198,7 @@ void
 schema_load_config(struct schema *schema)
 {
 	struct arena arena;
-	struct load load = { .config = schema->config,
-		.arena = &arena,
-		.fold_names = true,
-		.packet_max = PACKET_MAX };
+	struct load load = { .config = schema->config, .arena = &arena, .fold_names = true };
 
 	arena_init(&arena, KEEP_BYTES);
 	start_load(&load);
@@ -299,10 +291,4 @@ table_parent_comes_by(const struct table *table, const struct config_source *sou
 		}
 	}
 	return false;
-}
-
-uint64_t
-schema_packet_max(const struct schema *schema)
-{
-	return schema->packet_max;
 }

@@ -128,9 +128,8 @@ struct table {
 	bool has_versioned; /* one has mode versioned or populate */
 	bool populates;	    /* one has mode populate: rows are read back (worker/read_back.h) */
 	const char
-	    *problem;	  /* why it can't be written (missing, no primary key, a view, not InnoDB,
+	    *problem; /* why it can't be written (missing, no primary key, a view, not InnoDB,
 				   unknown version column, template with an unknown column …); NULL: fine */
-	int problem_code; /* MySQL's, or 0 */
 };
 
 struct schema;
@@ -167,8 +166,5 @@ const struct column *table_column(const struct table *table, struct str name);
 
 /* May this source bring a row that the table references? */
 bool table_parent_comes_by(const struct table *table, const struct config_source *source);
-
-/* The server's limits, read at schema_load. */
-uint64_t schema_packet_max(const struct schema *schema);
 
 #endif

@@ -9,12 +9,10 @@
 
 /* What is wrong with a table for us, and the parts of the config that need its columns. */
 
-/* MySQL's own numbers for the two that it has a number for. */
-enum { KEY_COLUMN_MAX = 4096 };
-enum { ER_NO_SUCH_TABLE = 1146, ER_BAD_FIELD_ERROR = 1054 };
+enum { KEY_COLUMN_MAX = 4096 }; /* bytes */
 
-static void __attribute__((format(printf, 4, 5)))
-blame(struct load *load, struct table *table, int code, const char *format, ...)
+static void __attribute__((format(printf, 3, 4)))
+blame(struct load *load, struct table *table, const char *format, ...)
 {
 	char text[512];
 	va_list ap;
@@ -25,7 +23,6 @@ blame(struct load *load, struct table *table, int code, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	table->problem = arena_printf(load->arena, "table %s: %s", table->name, text);
-	table->problem_code = code;
 }
 
 static void
@@ -34,28 +31,26 @@ judge_kind(struct load *load, struct load_table *t)
 	struct table *table = t->table;
 
 	if (!t->is_there) {
-		blame(load, table, ER_NO_SUCH_TABLE,
-		    "it doesn't exist, or the account has no right on it");
+		blame(load, table, "it doesn't exist, or the account has no right on it");
 		return;
 	}
 	if (strcasecmp(t->type, "BASE TABLE") != 0 &&
 	    strcasecmp(t->type, "SYSTEM VERSIONED") != 0) {
-		blame(load, table, 0, "it is a %s, not a table", t->type);
+		blame(load, table, "it is a %s, not a table", t->type);
 		return;
 	}
 	if (t->engine == NULL || strcasecmp(t->engine, "InnoDB") != 0) {
-		blame(load, table, 0,
-		    "its engine is %s; only InnoDB can undo what a transaction did",
+		blame(load, table, "its engine is %s; only InnoDB can undo what a transaction did",
 		    t->engine != NULL ? t->engine : "unknown");
 		return;
 	}
 	if (t->key_parts == 0)
-		blame(load, table, 0, "it has no primary key");
+		blame(load, table, "it has no primary key");
 	else if (t->key_parts != table->key_count)
-		blame(load, table, 0, "its primary key has a part that is no column, or too many");
+		blame(load, table, "its primary key has a part that is no column, or too many");
 	for (unsigned i = 0; i < table->key_count; i++) {
 		if (table->columns[table->key[i]].generated)
-			blame(load, table, 0, "column %s of its primary key is generated",
+			blame(load, table, "column %s of its primary key is generated",
 			    table->columns[table->key[i]].name);
 	}
 }
@@ -70,17 +65,16 @@ judge_version(struct load *load, struct table *table)
 		return;
 	column = table_column(table, str_of(config->version_column));
 	if (column == NULL) {
-		blame(load, table, ER_BAD_FIELD_ERROR, "it has no column %s, the version",
-		    config->version_column);
+		blame(load, table, "it has no column %s, the version", config->version_column);
 		return;
 	}
 	if (strncasecmp(column->type, "bigint", 6) != 0)
-		blame(load, table, 0, "version column %s is %s and must be BIGINT", column->name,
+		blame(load, table, "version column %s is %s and must be BIGINT", column->name,
 		    column->type);
 	if (column->key_part >= 0)
-		blame(load, table, 0, "version column %s is part of the primary key", column->name);
+		blame(load, table, "version column %s is part of the primary key", column->name);
 	if (column->generated)
-		blame(load, table, 0, "version column %s is generated", column->name);
+		blame(load, table, "version column %s is generated", column->name);
 	table->version_column = (int)(column - table->columns);
 }
 
@@ -91,21 +85,20 @@ judge_mapping(struct load *load, struct table *table)
 
 	for (size_t i = 0; i < config->column_count; i++) {
 		if (table_column(table, str_of(config->columns[i].value)) == NULL)
-			blame(load, table, ER_BAD_FIELD_ERROR,
-			    "`columns` maps %s to column %s, which isn't there",
+			blame(load, table, "`columns` maps %s to column %s, which isn't there",
 			    config->columns[i].name, config->columns[i].value);
 	}
 	for (size_t i = 0; i < config->set_count; i++) {
 		const struct column *column = table_column(table, str_of(config->set[i].name));
 
 		if (column == NULL)
-			blame(load, table, ER_BAD_FIELD_ERROR,
-			    "`set` names column %s, which isn't there", config->set[i].name);
+			blame(load, table, "`set` names column %s, which isn't there",
+			    config->set[i].name);
 		else if (column->generated)
-			blame(load, table, 0, "`set` names column %s, which is generated",
+			blame(load, table, "`set` names column %s, which is generated",
 			    column->name);
 		else if (column - table->columns == table->version_column)
-			blame(load, table, 0, "`set` names the version column %s", column->name);
+			blame(load, table, "`set` names the version column %s", column->name);
 	}
 }
 
@@ -114,9 +107,8 @@ judge_when(struct load *load, struct table *table, const struct config_template 
 {
 	for (size_t i = 0; i < template->when_count; i++) {
 		if (table_column(table, str_of(template->when[i])) == NULL)
-			blame(load, table, ER_BAD_FIELD_ERROR,
-			    "`when` of %s names column %s, which isn't there", template->written,
-			    template->when[i]);
+			blame(load, table, "`when` of %s names column %s, which isn't there",
+			    template->written, template->when[i]);
 	}
 	table->has_when |= template->when_count > 0;
 }
@@ -145,12 +137,12 @@ judge_rows(struct load *load, struct table *table, struct key_template *template
 	/* without MySQL it is told as versioned */
 	table->populates |= template->config->mode == MODE_POPULATE && !table->keys_only;
 	if (!template->one_row)
-		blame(load, table, 0,
+		blame(load, table,
 		    "`invalidate` %s: with mode %s a key holds the whole primary key, since "
 		    "a version says nothing about several rows",
 		    template->config->written, mode);
 	else if (others)
-		blame(load, table, 0,
+		blame(load, table,
 		    "`invalidate` %s: with mode %s a key holds the primary key alone, since "
 		    "a row's version says nothing about the keys that it had before",
 		    template->config->written, mode);
@@ -194,7 +186,7 @@ judge_lengths(struct load *load, struct table *table, const struct key_template 
 		    name >= 0 ? &table->columns[table->reads[name]] : NULL;
 
 		if (column != NULL && column->length > KEY_COLUMN_MAX)
-			blame(load, table, 0,
+			blame(load, table,
 			    "`invalidate` %s: column %s is %s, too long for a key that is read "
 			    "from the row",
 			    template->config->written, column->name, column->type);
@@ -241,7 +233,7 @@ judge_templates(struct load *load, struct table *table)
 	for (size_t i = 0; i < config->template_count; i++) {
 		if (key_template_compile(&table->templates[i], &config->templates[i], names, count,
 			&err) < 0) {
-			blame(load, table, 0, "`invalidate` %s: %s", config->templates[i].written,
+			blame(load, table, "`invalidate` %s: %s", config->templates[i].written,
 			    err.text);
 			return;
 		}

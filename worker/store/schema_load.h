@@ -29,8 +29,7 @@ struct load {
 	struct arena *arena; /* of the tables */
 	struct sql *sql;
 	bool mariadb;
-	bool fold_names; /* lower_case_table_names is not 0 */
-	uint64_t packet_max;
+	bool fold_names;   /* lower_case_table_names is not 0 */
 	const char *names; /* 'a','b',… for IN (…) */
 	const char *account;
 	bool sees_database; /* all tables and what they reference, not only those with a right */
@@ -66,8 +65,6 @@ int load_hidden_checks(struct load *load, struct err *err);
 int load_triggers(struct load *load, struct err *err);
 /* Whatever a generated column or a computed default is made of is guarded. */
 void load_guard_expressions(struct load *load);
-/* Guard every column whose name stands in the expression. */
-void load_guard_named(struct load_table *t, const char *expression);
 /* Something of the table can't be seen: it isn't folded. */
 void load_hide(struct load_table *t, enum hidden what);
 /* The GRANTs that would show it. */

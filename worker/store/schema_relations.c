@@ -146,8 +146,9 @@ names(const char *expression, const char *name)
 	return false;
 }
 
-void
-load_guard_named(struct load_table *t, const char *expression)
+/* Guard every column whose name stands in the expression. */
+static void
+guard_named(struct load_table *t, const char *expression)
 {
 	for (unsigned i = 0; i < t->table->column_count; i++) {
 		if (names(expression, t->table->columns[i].name))
@@ -164,7 +165,7 @@ load_guard_expressions(struct load *load)
 
 		for (unsigned c = 0; c < t->table->column_count; c++) {
 			if (t->expressions[c] != NULL)
-				load_guard_named(t, t->expressions[c]);
+				guard_named(t, t->expressions[c]);
 		}
 	}
 }
@@ -219,7 +220,7 @@ load_checks(struct load *load, struct err *err)
 			continue;
 		}
 		t->table->has_check = true;
-		load_guard_named(t, load_text(load, &result, row, 1));
+		guard_named(t, load_text(load, &result, row, 1));
 	}
 	sql_result_free(&result);
 	return 0;

@@ -3,7 +3,6 @@
 
 #include "common/buf.h"
 #include "worker/batch.h"
-#include "worker/store/schema.h"
 
 #include <stdbool.h>
 #include <stddef.h>

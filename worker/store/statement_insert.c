@@ -1,6 +1,5 @@
 #include "worker/store/statement_insert.h"
 
-#include "common/err.h"
 #include "worker/store/literal.h"
 
 static void
