@@ -95,13 +95,14 @@ static void
 check_memory(struct reader *r)
 {
 	struct config *config = r->config;
-	int64_t half = config->memory_bytes / 2;
+	int64_t half = config->memory_bytes / 2, quarter = config->memory_bytes / 4;
 
 	if (!is_given(r, "", "entry_max") && config->entry_max_bytes > half)
 		config->entry_max_bytes = half;
 	check_share(r, "", "entry_max", config->entry_max_bytes, half, "half");
-	check_share(r, "batch", "max_bytes", config->batch_max_bytes, config->memory_bytes / 4,
-	    "a quarter");
+	if (!is_given(r, "batch", "max_bytes") && config->batch_max_bytes > quarter)
+		config->batch_max_bytes = quarter;
+	check_share(r, "batch", "max_bytes", config->batch_max_bytes, quarter, "a quarter");
 }
 
 static void

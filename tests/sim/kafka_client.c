@@ -3,39 +3,11 @@
 #include "common/err.h"
 
 #include <stdio.h>
-#include <sys/eventfd.h>
 
 /*
  * A consumer of the fake librdkafka.  What blocks lets others take their turns, and may fail; what is
  * polled comes in any order that librdkafka allows.
  */
-
-/* ---- eventfd: in the place of the C library's ---- */
-
-int
-eventfd(unsigned count, int flags)
-{
-	const struct process *p = process_running();
-
-	(void)count, (void)flags;
-	sim_kafka.signalled[p->index] = 0;
-	return KAFKA_FD + p->index;
-}
-
-int
-eventfd_write(int fd, eventfd_t value)
-{
-	sim_kafka.signalled[fd - KAFKA_FD] += value;
-	return 0;
-}
-
-int
-eventfd_read(int fd, eventfd_t *value)
-{
-	*value = sim_kafka.signalled[fd - KAFKA_FD];
-	sim_kafka.signalled[fd - KAFKA_FD] = 0;
-	return *value > 0 ? 0 : -1;
-}
 
 /* ---- what can be fetched ---- */
 
@@ -261,11 +233,8 @@ poll_one(rd_kafka_t *c)
 	c->polled_us = world.now_us;
 	c->silent_us = 0;
 	hear(c);
-	if (c->breaks) {
-		c->breaks = false;
-		trace("p%d is fenced", c->process->index);
-		return kafka_word_new(RD_KAFKA_RESP_ERR__FATAL);
-	}
+	if (c->breaks)
+		return kafka_word_new(&c->breaks, RD_KAFKA_RESP_ERR__FATAL);
 	hear_places(c);
 	for (unsigned i = 0; i < world.lanes; i++) {
 		unsigned l = (first + i) % world.lanes;

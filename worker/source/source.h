@@ -139,6 +139,13 @@ struct source *kafka_new(const struct config *config, int worker, bool writes);
 /* The same streams read by a consumer group, for lanes that only invalidate (redis_group.h). */
 struct source *redis_group_new(const struct config *config, int worker);
 
+/* What decoding can do with less for. */
+struct decode_aids {
+	struct schema_memory *schemas; /* of the messages before; NULL: none are kept */
+	const struct str *asked;       /* the columns that anybody asks an event for; NULL: all */
+	size_t asked_count;
+};
+
 /*
  * Formats.  decode fills entry->changes from entry->raw, in arena; -1 with entry->refusal filled when
  * the entry can't be decoded.  Borrowed bytes of raw may be pointed into.
@@ -146,8 +153,8 @@ struct source *redis_group_new(const struct config *config, int worker);
 int format_fields_decode(struct entry *entry, struct arena *arena);
 int format_json_decode(struct entry *entry, struct arena *arena);
 /* An entry that carries a change event (worker/source/event.h), by the format of its lane. */
-int format_event_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas);
-/* By the format of the entry's lane.  schemas: those of the messages before it, or NULL. */
-int format_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas);
+int format_event_decode(struct entry *entry, struct arena *arena, const struct decode_aids *aids);
+/* By the format of the entry's lane.  aids: or NULL. */
+int format_decode(struct entry *entry, struct arena *arena, const struct decode_aids *aids);
 
 #endif
