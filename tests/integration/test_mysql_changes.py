@@ -1,7 +1,7 @@
 """A MySQL that is another one than before: commits lost at a failover, its ledger gone, read-only, killed, full, locked,
 altered under load, with another password."""
 import os, re, shutil, subprocess, threading, time
-from support import MariaDB, PASSWORD, equal, limit, stays, text_of, wait_for
+from support import MariaDB, PASSWORD, Redis, equal, limit, stays, text_of, wait_for
 
 
 def names(t):
@@ -148,6 +148,30 @@ def test_without_keep_what_a_failover_loses_is_named(t):
     t.user(1, _op="incr", credits=1)
     t.settle()
     equal(t.row("SELECT credits FROM users WHERE id = 1"), (3,), "the first, the witness, and the new one")
+
+
+@limit(90)
+def test_what_a_failover_loses_for_good_empties_the_cache_where_that_is_allowed(t):
+    server = own(t)
+    cache = Redis(t.dir).up()
+    t.own.append(cache)
+    process = t.sluice(cache={"url": cache.url}, tables={"users": {"invalidate": ["user:{id}"]}}, on_cache_lost="flush")
+    t.user(1, name="old")
+    t.settle()
+    process.stop()
+    copy = copy_of(server)
+    process.start()
+    lost = next(key for key in range(2, 100) if t.stream(key) == t.stream(1))
+    t.user(lost, name="new")
+    t.user(1, name="new")
+    t.settle()
+    wait_for("trimmed", lambda: t.redis.xlen(t.stream(1)) == 1)
+    cache.client().set(f"user:{lost}", "new")  # what a reader filled from the commit that is lost now
+    go_back(server, copy)
+    process.logged("event=cache_flushed")
+    wait_for("it is empty", lambda: not cache.client().exists(f"user:{lost}"))
+    wait_for("that alarm stays", lambda: t.lane_status(t.stream(1))["alarm"] == "store_rollback")
+    wait_for("the ledger owes no flush", lambda: t.row("SELECT alarm FROM sluice_ledger WHERE lane = %s", f"default/redis/{t.stream(1)}") == ("store_rollback",))
 
 
 @limit(120)

@@ -1,3 +1,4 @@
+#include "worker/cache/verify_look.h"
 #include "worker/cache/verify_wait.h"
 
 #include <pthread.h>
@@ -393,6 +394,27 @@ a_sample_picks_about_its_part(void **state)
 	verify_ring_free(&ring);
 }
 
+static void
+large_rows_are_looked_at_one_by_one(void **state)
+{
+	struct verify_eye eye = { .key_bytes = VERIFY_LOOK_BYTES };
+	size_t share = 1;
+
+	(void)state;
+	assert_int_equal(verify_eye_share(&eye, 100), 1);
+	for (int looks = 0; looks < 8; looks++) {
+		assert_in_range(verify_eye_share(&eye, 100), share, 3 * share);
+		share = verify_eye_share(&eye, 100);
+		verify_eye_learn(&eye, share, share * 300);
+	}
+	assert_int_equal(verify_eye_share(&eye, 100), 100);
+	assert_int_equal(verify_eye_share(&eye, 3), 3);
+	verify_eye_learn(&eye, 100, (size_t)100 * 100 * 1024);
+	assert_int_equal(verify_eye_share(&eye, 100), 10);
+	verify_eye_learn(&eye, 10, (size_t)160 * 1024 * 1024);
+	assert_int_equal(verify_eye_share(&eye, 100), 1);
+}
+
 int
 main(void)
 {
@@ -415,6 +437,7 @@ main(void)
 		cmocka_unit_test(
 		    between_two_threads_everything_comes_whole_and_in_order_but_what_is_dropped),
 		cmocka_unit_test(a_sample_picks_about_its_part),
+		cmocka_unit_test(large_rows_are_looked_at_one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,7 @@ verify_eye_init(struct verify_eye *eye, const struct config *config,
 	size_t room = 1;
 
 	memset(eye, 0, sizeof(*eye));
+	eye->key_bytes = VERIFY_LOOK_BYTES;
 	for (size_t i = 0; i < config->table_count; i++)
 		room += config->tables[i].template_count;
 	eye->templates = calloc(room, sizeof(*eye->templates));
@@ -82,6 +83,7 @@ struct looking {
 	struct str *contents; /* of the rows, as JSON; populate */
 	struct err *err;
 	bool populate;
+	size_t bytes; /* of values and rows */
 };
 
 /* The key's place in the primary key.  False: none of its columns has it. */
@@ -182,8 +184,10 @@ take_row(struct looking *l, const struct sql_result *result, size_t row, size_t 
 	seen->row_there = true;
 	seen->row_has_version = version.data != NULL &&
 	    (number_u64(version, &seen->row_version) || number_i64(version, &negative));
-	if (l->populate)
-		l->contents[n] = content_of(l, result, row);
+	if (!l->populate)
+		return;
+	l->contents[n] = content_of(l, result, row);
+	l->bytes += l->contents[n].len;
 }
 
 /* Which row is whose. */
@@ -287,6 +291,7 @@ take_entry(struct looking *l, size_t n, const struct redis_reply *reply)
 		l->eye->found++;
 	else
 		l->eye->absent++;
+	l->bytes += f[E_PAYLOAD].len;
 	if (!l->populate || !seen->value || l->contents[n].data == NULL)
 		return;
 	seen->value_hash = hot_key_hash(f[E_PAYLOAD]);
@@ -349,14 +354,52 @@ look_at(struct verify_eye *eye, const struct verify_template *template, const st
 		sql_close(eye->rows.sql);
 		return -1;
 	}
-	return look_at_entries(&l);
+	if (look_at_entries(&l) != 0)
+		return -1;
+	if (l.populate)
+		verify_eye_learn(eye, count, l.bytes);
+	return 0;
+}
+
+size_t
+verify_eye_share(const struct verify_eye *eye, size_t keys)
+{
+	size_t most = VERIFY_LOOK_BYTES / (eye->key_bytes + 1);
+
+	if (most < 1)
+		most = 1;
+	return most < keys ? most : keys;
+}
+
+/* Down by half at most: the next rows may be as large again. */
+void
+verify_eye_learn(struct verify_eye *eye, size_t keys, size_t bytes)
+{
+	size_t each = bytes / keys;
+
+	eye->key_bytes = each > eye->key_bytes / 2 ? each : eye->key_bytes / 2;
+}
+
+static int
+look_at_all(struct verify_eye *eye, const struct verify_template *template, const struct str *keys,
+    size_t count, struct verify_seen *seen, struct err *err)
+{
+	bool populate = template->template->mode == MODE_POPULATE;
+	size_t some;
+
+	for (size_t at = 0; at < count; at += some) {
+		some = populate ? verify_eye_share(eye, count - at) : count - at;
+		if (look_at(eye, template, keys + at, some, seen + at, err) != 0)
+			return -1;
+	}
+	return 0;
 }
 
 int
 verify_eye_look(struct verify_eye *eye, const struct verify_template *template,
     const struct str *keys, size_t count, struct verify_seen *seen, struct err *err)
 {
-	if (look_at(eye, template, keys, count, seen, err) != 0)
+	if (look_at_all(eye, template, keys, count, seen, err) != 0)
 		return -1;
 	/* the entry says something of a row that wasn't among the results under this key */
 	for (size_t n = 0; count > 1 && n < count; n++)

@@ -28,12 +28,21 @@ struct verify_eye {
 	struct redis *redis;
 	struct arena arena;	/* of one look */
 	uint64_t found, absent; /* keys that were read, for those who count hits */
+	size_t key_bytes;	/* about what a key's value and row take, of mode populate */
 };
 
 /* Of all tables, or of `only`.  The configuration is borrowed. */
 void verify_eye_init(struct verify_eye *eye, const struct config *config,
     const struct config_table *only, const char *client_name);
 void verify_eye_deinit(struct verify_eye *eye);
+
+/*
+ * How many of so many keys of mode populate one SELECT takes: their values and rows are held until they
+ * are compared, about VERIFY_LOOK_BYTES in all.  Learns from each look; it begins with one.
+ */
+enum { VERIFY_LOOK_BYTES = 1024 * 1024 };
+size_t verify_eye_share(const struct verify_eye *eye, size_t keys);
+void verify_eye_learn(struct verify_eye *eye, size_t keys, size_t bytes);
 
 /*
  * What is there, for at most VERIFY_BATCH_MAX keys of that template.  Both connections must be open.
