@@ -142,6 +142,12 @@ arena_copy(struct arena *a, const void *data, size_t len)
 	return copy;
 }
 
+struct str
+arena_str(struct arena *a, const void *data, size_t len)
+{
+	return (struct str){ arena_copy(a, data, len), len };
+}
+
 char *
 arena_printf(struct arena *a, const char *format, ...)
 {

@@ -1,6 +1,8 @@
 #ifndef COMMON_ARENA_H
 #define COMMON_ARENA_H
 
+#include "common/str.h"
+
 #include <stddef.h>
 
 /*
@@ -28,6 +30,7 @@ void *arena_alloc(struct arena *a, size_t bytes);
 void *arena_zalloc(struct arena *a, size_t bytes);
 /* A copy with a NUL byte behind it (not counted). */
 char *arena_copy(struct arena *a, const void *data, size_t len);
+struct str arena_str(struct arena *a, const void *data, size_t len);
 /* printf into the arena. */
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -310,9 +310,8 @@ rows_take(struct rows *rows, struct sql_result *result)
 	struct str *cells = arena_alloc(&rows->held, result->columns * sizeof(*cells));
 
 	for (size_t c = 0; c < result->columns; c++)
-		cells[c] = rows->row[c] == NULL ?
-		    (struct str){ NULL, 0 } :
-		    (struct str){ arena_copy(&rows->held, rows->row[c], lengths[c]), lengths[c] };
+		cells[c] = rows->row[c] == NULL ? (struct str){ NULL, 0 } :
+						  arena_str(&rows->held, rows->row[c], lengths[c]);
 	if (result->rows == rows->taken_max) {
 		rows->taken_max = 2 * rows->taken_max + 64;
 		struct str **more = realloc(rows->taken, rows->taken_max * sizeof(*more));

@@ -98,6 +98,8 @@ bool redis_reply_is_oom(const struct redis_reply *reply);
 
 /* The value behind a name in a flat array of pairs (XINFO, CONFIG GET), or NULL. */
 const struct redis_reply *redis_pair(const struct redis_reply *array, const char *name);
+/* The group of that name in a reply of XINFO GROUPS, or NULL; NULL for an error and for no reply. */
+const struct redis_reply *redis_group(const struct redis_reply *groups, const char *name);
 /* A line `name:value` of an INFO reply; text without data when there is none. */
 struct str redis_info(struct str info, const char *name);
 bool redis_info_number(struct str info, const char *name, uint64_t *out);

@@ -55,6 +55,19 @@ redis_pair(const struct redis_reply *array, const char *name)
 	return NULL;
 }
 
+const struct redis_reply *
+redis_group(const struct redis_reply *groups, const char *name)
+{
+	for (size_t i = 0; groups != NULL && groups->type == REDIS_ARRAY && i < groups->count;
+	    i++) {
+		const struct redis_reply *of = redis_pair(groups->element[i], "name");
+
+		if (of != NULL && str_equal(of->text, str_of(name)))
+			return groups->element[i];
+	}
+	return NULL;
+}
+
 struct str
 redis_info(struct str info, const char *name)
 {

@@ -85,6 +85,7 @@ enum config_operation {
 	OPERATION_ALL = 31
 };
 
+enum config_on_cache_lost { ON_CACHE_LOST_ALARM, ON_CACHE_LOST_FLUSH };
 enum config_on_gap { ON_GAP_CONTINUE, ON_GAP_HALT };
 enum config_on_poison { ON_POISON_SKIP, ON_POISON_HALT, ON_POISON_PARK };
 
@@ -256,6 +257,8 @@ struct config {
 	int poison_rate; /* dead letters among a lane's last 1,000 entries; 0: never halt */
 	int max_parked;	 /* keys of a lane that wait behind dead letters */
 	int64_t invalidate_lag_max_bytes;
+	enum config_on_cache_lost on_cache_lost;
+	int64_t markers_max; /* on absent keys, of a worker; 0: no limit */
 	const char *announce_channel, *announce_stream; /* NULL, NULL: nothing is announced */
 	int announce_max_len;
 	int scan_step;			  /* keys of one SCAN */

@@ -52,6 +52,8 @@ static const struct option_word operations[] = { { "upsert", OPERATION_UPSERT, f
 	{ "update", OPERATION_UPDATE, false }, { "delete", OPERATION_DELETE, false },
 	{ "incr", OPERATION_INCR, false }, { "invalidate", OPERATION_INVALIDATE, false },
 	{ NULL, 0, false } };
+static const struct option_word on_caches_lost[] = { { "alarm", ON_CACHE_LOST_ALARM, false },
+	{ "flush", ON_CACHE_LOST_FLUSH, false }, { NULL, 0, false } };
 static const struct option_word on_gaps[] = { { "continue", ON_GAP_CONTINUE, false },
 	{ "halt", ON_GAP_HALT, false }, { NULL, 0, false } };
 static const struct option_word on_poisons[] = { { "skip", ON_POISON_SKIP, false },
@@ -368,7 +370,6 @@ const struct option options[] = {
 	LATER("tables.*", "ttl"),
 	LATER("tables.*", "truncate"),
 	LATER("tables.*", "announce"),
-	LATER("tables.*", "on_cache_lost"),
 	LATER("tables.*", "stale_for"),
 	LATER("tables.*.invalidate[]", "stale_for"),
 	LATER("tables.*.invalidate[]", "tag"),
@@ -428,8 +429,9 @@ const struct option options[] = {
 	    .doc = "A batch is one transaction; the first limit that is reached seals it." },
 	{ "batch", "max_rows", OPTION_INT, AT(config, batch_max_rows), .fallback = "2000",
 	    RANGE(1, 100000), .doc = "Changes." },
-	{ "batch", "max_bytes", OPTION_SIZE, AT(config, batch_max_bytes), .fallback = "2MiB",
-	    RANGE(4 * KIB, 256 * MIB), .doc = "Bytes, at most a quarter of memory." },
+	{ "batch", "max_bytes", OPTION_SIZE, AT(config, batch_max_bytes), .fallback = "4MiB",
+	    RANGE(4 * KIB, 256 * MIB),
+	    .doc = "Bytes, at most a quarter of memory, the default included." },
 	{ "batch", "max_delay", OPTION_DURATION, AT(config, batch_max_delay_ms), .fallback = "20ms",
 	    RANGE(0, 10 * SECOND), .doc = "Age of its first change." },
 	{ "", "lock_wait", OPTION_DURATION, AT(config, lock_wait_ms), .fallback = "2s",
@@ -450,6 +452,16 @@ const struct option options[] = {
 	{ "", "invalidate_lag_max", OPTION_SIZE, AT(config, invalidate_lag_max_bytes),
 	    .fallback = "1GiB", RANGE(MIB, 1024 * GIB),
 	    .doc = "Stream bytes that may wait for a cache that is away before rows stop too." },
+	{ "", "on_cache_lost", OPTION_WORD, AT(config, on_cache_lost), .fallback = "alarm",
+	    .words = on_caches_lost,
+	    .doc =
+		"Where keys may be old and can't be invalidated one by one any more: an alarm, or "
+		"empty the cache's database (FLUSHDB), which must be no source's; then rows don't "
+		"stop beyond invalidate_lag_max either." },
+	{ "", "markers_max", OPTION_COUNT, AT(config, markers_max), .fallback = "1000000",
+	    RANGE(0, 1000000000),
+	    .doc = "Markers of mode versioned that a worker has at a time on keys that are not in "
+		   "the cache, of 192 bytes each; beyond it none is left there.  0 is no limit." },
 	{ "", "announce", OPTION_SECTION, .shown = true,
 	    .doc =
 		"Tells process-local caches which keys were invalidated; a channel or a stream of "
@@ -506,12 +518,10 @@ const struct option options[] = {
 	{ "log", "format", OPTION_WORD, AT(config, log_format), .fallback = "logfmt",
 	    .words = log_formats, .doc = "How a line is written." },
 	LATER("", "outbox"),
-	LATER("", "on_cache_lost"),
 	LATER("", "quarantine"),
 	LATER("", "stale_for"),
 	LATER("", "marker"),
 	LATER("", "marker_absent"),
-	LATER("", "markers_max"),
 	NOT_YET("", "sentinel", "Sentinel"),
 	NOT_YET("", "cluster", "Cluster"),
 	NOT_YET("", "tls", "TLS"),

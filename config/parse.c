@@ -95,7 +95,7 @@ parse_scalar(struct parse *p, const yaml_event_t *event)
 	size_t len = event->data.scalar.length;
 
 	refuse_decoration(p, node->at, event->data.scalar.anchor, event->data.scalar.tag);
-	node->text = (struct str){ arena_copy(p->arena, event->data.scalar.value, len), len };
+	node->text = arena_str(p->arena, event->data.scalar.value, len);
 	node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	return node;
 }

@@ -240,7 +240,7 @@ read_text(struct reader *r, const struct reading *in, const struct node *node, s
 		return false;
 	buf_init(&text);
 	if (read_expand(r, in, node, &text)) {
-		*out = (struct str){ arena_copy(r->arena, text.data, text.len), text.len };
+		*out = arena_str(r->arena, text.data, text.len);
 		good = length_is_right(r, in, node, *out);
 	}
 	buf_deinit(&text);

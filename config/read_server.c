@@ -50,8 +50,7 @@ read_url(struct server *s, struct str *written)
 	/* ${REDIS_URL} alone: what it holds is the URL, and a $ in there is a $ */
 	if (good && alone) {
 		expand_escape((struct str){ value.data, value.len }, &escaped);
-		*written =
-		    (struct str){ arena_copy(s->r->arena, escaped.data, escaped.len), escaped.len };
+		*written = arena_str(s->r->arena, escaped.data, escaped.len);
 	}
 	buf_deinit(&escaped);
 	buf_deinit(&value);

@@ -95,13 +95,14 @@ static void
 check_memory(struct reader *r)
 {
 	struct config *config = r->config;
-	int64_t half = config->memory_bytes / 2;
+	int64_t half = config->memory_bytes / 2, quarter = config->memory_bytes / 4;
 
 	if (!is_given(r, "", "entry_max") && config->entry_max_bytes > half)
 		config->entry_max_bytes = half;
 	check_share(r, "", "entry_max", config->entry_max_bytes, half, "half");
-	check_share(r, "batch", "max_bytes", config->batch_max_bytes, config->memory_bytes / 4,
-	    "a quarter");
+	if (!is_given(r, "batch", "max_bytes") && config->batch_max_bytes > quarter)
+		config->batch_max_bytes = quarter;
+	check_share(r, "batch", "max_bytes", config->batch_max_bytes, quarter, "a quarter");
 }
 
 static void
@@ -370,6 +371,26 @@ check_announce(struct reader *r)
 	}
 }
 
+/* What is emptied must be a cache and nothing else. */
+static void
+check_on_cache_lost(struct reader *r)
+{
+	const struct config *config = r->config;
+	struct place at = r->given[index_of("", "on_cache_lost")];
+
+	if (config->on_cache_lost != ON_CACHE_LOST_FLUSH)
+		return;
+	if (config->has_redis && config->cache_is_redis)
+		problem_add(r->problems, at,
+		    "on_cache_lost: flush empties the cache's whole database, and that is also "
+		    "redis': its streams, dead letters and keys of ours would go; give `cache` a "
+		    "server or a database of its own");
+	if (config->announce_stream != NULL)
+		problem_warn(r->problems, at,
+		    "on_cache_lost: flush empties announce.stream too; what nobody has read of it "
+		    "is gone, but for a last message with reason flushed");
+}
+
 /* Without a row or a key that tells its version there is nothing to compare. */
 static void
 check_verify(struct reader *r)
@@ -416,6 +437,7 @@ validate(struct reader *r, struct place top)
 		problem_add(r->problems, r->given[index_of("", "ready_requires")],
 		    "ready_requires: there is no mysql to require");
 	check_announce(r);
+	check_on_cache_lost(r);
 	validate_templates(r);
 	validate_refresh(r);
 	check_verify(r);

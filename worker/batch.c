@@ -128,12 +128,21 @@ refuse_unlisted(struct batch *b, struct entry *e)
 	    0;
 }
 
+static int
+decode_entry(struct batch *b, struct entry *e)
+{
+	struct decode_aids aids = { .schemas = &b->schemas };
+
+	aids.asked = schema_asked(b->schema, &aids.asked_count);
+	return format_decode(e, &b->arena, &aids);
+}
+
 /* -1: refused, or parked. */
 static int
 resolve_entry(struct batch *b, struct entry *e)
 {
 	b->resolver.unknown = false;
-	if (format_decode(e, &b->arena, &b->schemas) != 0)
+	if (decode_entry(b, e) != 0)
 		return config_has_events(e->lane->source) ? refused(b, e, 0) : -1;
 	for (size_t i = 0; i < e->change_count; i++) {
 		e->changes[i].entry = e;

@@ -131,7 +131,7 @@ add_to_value(struct batch *b, const struct column *column, const struct value *v
 	}
 	len = number_scaled_text(n, scale, text);
 	out->kind = VALUE_NUMBER;
-	out->text = (struct str){ arena_copy(&b->arena, text, len), len };
+	out->text = arena_str(&b->arena, text, len);
 	return true;
 }
 
@@ -160,7 +160,7 @@ sum_text(struct batch *b, const struct column *column, const struct sum *sum, st
 	    number_scaled_text(sum->sum, column->kind == COLUMN_DECIMAL ? column->scale : 0, text);
 
 	out->kind = VALUE_NUMBER;
-	out->text = (struct str){ arena_copy(&b->arena, text, len), len };
+	out->text = arena_str(&b->arena, text, len);
 }
 
 /* The columns of a step and of the change that follows it, while they are put together. */

@@ -52,6 +52,7 @@ lane_init(struct lane *lane, const struct config *config, const struct config_so
 	lane->stream = source->streams[stream];
 	lane->source = source;
 	lane->lanes_of_source = (unsigned)source->stream_count;
+	lane->by_group = !source->write;
 	lane->index = index;
 	len = snprintf(lane->name, sizeof(lane->name), "%s/%s/%s", config->pool, config->redis.name,
 	    lane->stream);
@@ -304,11 +305,37 @@ lane_recordable(const struct lane *lane)
 	struct position at = lane->answered;
 
 	/* what is invalidated again begins at its note, which is behind on purpose */
-	if (!lane->noting || lane->again.on)
+	if (!lane->noting || lane->again.on || lane->by_group)
 		return at;
 	if (position_compare(lane->noted, at) < 0)
 		at = lane->noted;
 	return position_compare(at, lane->done) > 0 ? at : lane->done;
+}
+
+void
+lane_took(struct lane *lane, struct position id)
+{
+	if (position_compare(id, lane->taken) > 0)
+		lane->taken = id;
+}
+
+struct position
+lane_touched(const struct lane *lane)
+{
+	if (!lane->by_group)
+		return lane_reached(lane).at;
+	return position_compare(lane->settled, lane->taken) > 0 ? lane->settled : lane->taken;
+}
+
+/* What was acknowledged since the note isn't given to anybody again. */
+static void
+rewind_group(struct lane *lane)
+{
+	if (lane->again.on || !lane->noting || position_is_none(lane->noted) ||
+	    position_compare(lane->noted, lane_touched(lane)) >= 0)
+		return;
+	lane->again = (struct lane_again){ .on = true, .checked = true };
+	SHOW(lane->shown_again, 1);
 }
 
 void
@@ -318,16 +345,29 @@ lane_rewind(struct lane *lane)
 	bool tells = !position_is_none(lane->noted) && !lane->note_anew;
 	struct position noted = tells ? lane->noted : lane->done;
 
+	if (lane->by_group)
+		rewind_group(lane);
 	if (lane->again.on) {
 		lane->again.at = lane->noted;
-		lane->again.to = lane_reached(lane).at;
+		lane->again.to = lane_touched(lane);
 		lane->again.pass = 0;
 	}
 	lane_forget_waits(lane);
-	if (lane->noting && !lane->again.on && position_compare(noted, lane->answered) < 0)
+	if (lane->noting && !lane->again.on && !lane->by_group &&
+	    position_compare(noted, lane->answered) < 0)
 		lane_answered_at(lane, noted);
 	lane->cursor = lane->answered;
 	lane->unreleased_bytes = 0;
+}
+
+void
+lane_flushed(struct lane *lane)
+{
+	lane_end_again(lane);
+	if (position_compare(lane->answered, lane->position) < 0)
+		lane_answered_at(lane, lane->position);
+	lane_forget_waits(lane);
+	lane->noted = (struct position){ 0, 0 };
 }
 
 void

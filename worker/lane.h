@@ -101,10 +101,12 @@ struct lane {
 	const char *stream;	      /* or topic */
 	char topic[TOPIC_NAME_MAX + 1];
 	bool is_partition; /* of a topic: the consumer group says who owns it */
+	bool by_group;	   /* a stream that a consumer group reads: its places are ordinals */
 	int partition;
 	const struct config_source *source;
 	unsigned lanes_of_source;
-	int index; /* among all lanes of the process that write, or that don't */
+	bool came_later; /* a partition that its topic got after others of it had been read */
+	int index;	 /* among all lanes of the process that write, or that don't */
 
 	/* worker only */
 	enum lane_state state;
@@ -119,6 +121,9 @@ struct lane {
 	bool noting;	       /* the cache keeps how far it is answered, and `done` follows that */
 	bool note_anew;	       /* its place was moved: what the cache keeps may be of before */
 	struct position noted; /* as we know that the cache has it; 0-0: not read yet */
+	/* by_group, ids of the stream: all up to here is answered, by whoever had it; the highest that we
+	 * were given */
+	struct position settled, taken;
 	struct lane_again again;
 	bool cache_lost; /* that alarm is to be raised, when another one is acknowledged */
 	struct checkpoints checkpoints;	    /* as the ledger row has them, or is about to */
@@ -234,8 +239,14 @@ struct position lane_recordable(const struct lane *lane);
 /* The connection to the cache was lost, and it may be a server that lacks the last invalidations: all
  * behind what it has noted is sent again. */
 void lane_rewind(struct lane *lane);
+/* The cache was emptied: it is answered as far as it is written, and nothing is noted there. */
+void lane_flushed(struct lane *lane);
 /* Nothing of it is invalidated again, or no more. */
 void lane_end_again(struct lane *lane);
+/* We were given this entry of a stream that a group reads. */
+void lane_took(struct lane *lane, struct position id);
+/* Up to where a stream's entries may have been answered. */
+struct position lane_touched(const struct lane *lane);
 /* Publish position and done for pages. */
 void lane_show(struct lane *lane);
 

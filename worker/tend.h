@@ -16,6 +16,7 @@
  *	tend_replay.c	dead letters applied again
  *	tend_notes.c	what the cache keeps of how far keys are answered; seeing that it went back
  *	tend_again.c	invalidating again what it lost
+ *	tend_flush.c	emptying it where that can't be
  *	tend_look.c	what a look at the source asks for: alarms, and what a lost history leaves behind
  *	tend_recover.c	lost connections, fenced lanes, lanes that leave a batch
  *	tend_parents.c	children whose parents may come by another lane
@@ -79,6 +80,17 @@ bool tend_is_replaying(const struct worker *w);
 void tend_notes(struct worker *w);
 /* Is what the cache keeps of this lane to be looked after?  What its owner begins with. */
 bool tend_is_noted(const struct worker *w, const struct lane *lane);
+/* Leave there how far they are now, whatever it says. -1: the cache was lost. */
+int tend_note_answered(struct worker *w, struct err *err);
+/*
+ * on_cache_lost: flush (tend_flush.c).  Is it set, and possible?  Is the cache to be emptied before anything
+ * else is invalidated?  More waits for it than may: it is.
+ */
+bool tend_flushes(const struct worker *w);
+bool tend_owes_flush(const struct worker *w);
+void tend_lag_flushes(struct worker *w);
+/* Empty it where that is owed, the cache being open with nothing under way.  -1: it was lost meanwhile. */
+int tend_flush(struct worker *w, struct err *err);
 /* Invalidate again, a step of one lane, unless a batch is being written or invalidated.  True: its
  * batch is to be invalidated like any other. */
 bool tend_again(struct worker *w);
@@ -127,6 +139,8 @@ void tend_count_owned(struct worker *w);
 /* Not all that the cache lost can be had again: the alarm, now or when the one that stands is
  * acknowledged. */
 void tend_cache_lost(struct worker *w, struct lane *lane);
+/* MySQL lost commits, and the keys of some can't be had again: the cache is emptied, if it may be. */
+void tend_lost_commits(struct worker *w, struct lane *lane, const struct source_look *look);
 /* What stands is acknowledged. */
 void tend_acknowledge(struct worker *w, struct lane *lane);
 /* An alarm that lets the lane go on. */

@@ -58,8 +58,8 @@ check(struct worker *w, struct lane *lane, struct err *err)
 	if (lane->again.checked)
 		return 0;
 	if (!lane->again.whole &&
-	    w->source->ops->range(w->source, lane, (struct position){ 0, 0 }, lane->again.at, &page,
-		err) != 0)
+	    w->source->ops->history(w->source, lane, (struct position){ 0, 0 }, lane->again.at,
+		&page, err) != 0)
 		return -1;
 	lane->again.checked = true;
 	if (page == NULL)
@@ -90,7 +90,7 @@ read_pages(struct worker *w, struct batch *b, struct lane *lane, struct err *err
 	for (int i = 0; i < PAGES && b->bytes < (size_t)w->config->batch_max_bytes; i++) {
 		struct delivery *page = NULL;
 
-		if (w->source->ops->range(w->source, lane, b->again_to, lane->again.to, &page,
+		if (w->source->ops->history(w->source, lane, b->again_to, lane->again.to, &page,
 			err) != 0)
 			return -1;
 		if (page == NULL) {
@@ -193,6 +193,10 @@ step(struct worker *w, struct lane *lane)
 	pass_lacking(b);
 	if (batch_misses_keys(b))
 		lose(w, lane);
+	if (tend_owes_flush(w)) { /* before the note goes on */
+		worker_empty(w, b);
+		return false;
+	}
 	batch_seal(b);
 	batch_mark_written(b);
 	w->invalidating = b;
@@ -229,6 +233,10 @@ tend_again(struct worker *w)
 {
 	struct lane *lane = next_lane(w);
 
+	if (tend_owes_flush(w)) {
+		w->rewind = true;
+		return false;
+	}
 	if (lane == NULL || !is_possible(w) || !is_due(w))
 		return false;
 	if (is_through(lane)) {

@@ -225,6 +225,28 @@ is_beside(const struct lane *lane, struct lane **lanes, size_t count)
 	return false;
 }
 
+static void
+tell_new(struct lane *lane, const char *topic, unsigned before)
+{
+	lane->came_later |=
+	    before != 0 && lane->partition >= (int)before && strcmp(lane->stream, topic) == 0;
+}
+
+/* By the ledger, as it is before the first of them is taken: that counts anew. */
+static void
+find_new(struct worker *w, struct lane **came, size_t count)
+{
+	unsigned before = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct err err = { 0 };
+
+		if (i == 0 || strcmp(came[i]->stream, came[i - 1]->stream) != 0)
+			before = tend_partitions_before(w, came[i], &err);
+		tell_new(came[i], came[i]->stream, before);
+	}
+}
+
 /* A topic may have grown, or be another one, while its lanes stayed ours: those beside the lanes that
  * came, or all. */
 static void
@@ -240,6 +262,8 @@ look_at_topics(struct worker *w, struct lane **came, size_t count)
 		lane->lanes_of_source = w->source->ops->siblings(w->source, lane);
 		if (lane->lanes_of_source == 0)
 			lane->lanes_of_source = before;
+		for (size_t j = 0; j < count; j++)
+			tell_new(came[j], lane->stream, before);
 		tend_count_partitions(w, lane, before);
 	}
 }
@@ -267,6 +291,7 @@ tend_assigned(struct worker *w, struct err *err)
 		if (is_to_be_taken(w, w->lanes[i]))
 			lanes[count++] = w->lanes[i];
 	if (count > 0) {
+		find_new(w, lanes, count);
 		look_at_topics(w, lanes, count);
 	} else if (w->tended_ms == 0 || clock_ms() - w->topics_ms >= TOPICS_MS) {
 		w->topics_ms = clock_ms();

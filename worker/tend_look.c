@@ -39,9 +39,11 @@ tend_cache_lost(struct worker *w, struct lane *lane)
 		tend_mark(w, lane);
 	else
 		tend_alarm(w, lane, lane_why_of(LANE_WHY_CACHE_LOST),
-		    "the cache went back, and not all that it lost can be invalidated again "
-		    "(entries that were trimmed, a table that is gone, or keys that only rows "
-		    "tell): what it holds of them is old until its TTL");
+		    tend_flushes(w) ?
+			"not all that was lost can be invalidated again: the cache is emptied" :
+			"the cache went back, and not all that it lost can be invalidated again "
+			"(entries that were trimmed, a table that is gone, or keys that only rows "
+			"tell): what it holds of them is old until its TTL");
 }
 
 void
@@ -195,6 +197,7 @@ obey(struct worker *w, struct lane *lane, const struct source_look *look, struct
 		lane->lost_to = (struct position){ 0, 0 };
 		skip_lost(lane, look);
 		alarm_loss(w, lane, LANE_WHY_STORE_ROLLBACK, look, look->loses);
+		tend_lost_commits(w, lane, look);
 		/* both servers at once */
 		return look->in_question ? obey_lost_history(w, lane, LANE_WHY_FORK, look, err) : 0;
 	case LOOK_ROLLBACK:
@@ -240,6 +243,7 @@ hear_standing(struct worker *w, struct lane *lane, const struct source_look *loo
 		return;
 	lane->lost_to = (struct position){ 0, 0 };
 	tend_alarm(w, lane, LANE_WHY_STORE_ROLLBACK, look->text);
+	tend_lost_commits(w, lane, look);
 }
 
 int

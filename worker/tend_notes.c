@@ -24,15 +24,17 @@ enum { LOOK_MS = 2000, DENIED_MS = 60000 };
  * The cache is asked between two transactions, never while one of ours is open: one that hangs would
  * hold row locks for as long as its time-out.
  *
+ * Of a stream that a consumer group reads the group says how far all is acknowledged (lane->settled), and
+ * each worker keeps a note of its own of that, since none of them owns the lane.  Whoever sees its note
+ * gone back reads the stream beside the group; `done` and acknowledging don't wait for notes.
+ *
  * One owner writes a lane's field; an earlier one, stopped between its last word with MySQL and its note,
  * can at worst set it back, which is seen and costs a repetition.
  */
 static bool
 has_note(const struct worker *w, const struct lane *lane)
 {
-	/* entries that any consumer of a group reads have no common place */
-	return lane->source->has_keys && w->cache != NULL && w->cache->ops->note != NULL &&
-	    (!w->invalidates || lane->is_partition);
+	return lane->source->has_keys && w->cache != NULL && w->cache->ops->note != NULL;
 }
 
 bool
@@ -46,7 +48,7 @@ static struct position
 target(const struct worker *w, const struct lane *lane)
 {
 	if (!lane->again.on)
-		return lane->answered;
+		return lane->by_group ? lane->settled : lane->answered;
 	return lane->again.pass > w->scan.passes ? lane->noted : lane->again.at;
 }
 
@@ -101,7 +103,7 @@ begin_again(struct worker *w, struct lane *lane, struct position at, enum cache_
 
 	log_event(LOG_ERROR, "cache_went_back", "worker", "%d", w->index, "lane", "%s", lane->name,
 	    "found", "%s", found == NOTES_LOST ? "older_data" : "older_note", "from", "%s",
-	    position_text(at, from), "to", "%s", position_text(lane_reached(lane).at, to), "next",
+	    position_text(at, from), "to", "%s", position_text(lane_touched(lane), to), "next",
 	    "%s", "what the lane still holds of that is invalidated again", NULL);
 	lane_end_again(lane);
 	lane->noted = at;
@@ -113,7 +115,7 @@ begin_again(struct worker *w, struct lane *lane, struct position at, enum cache_
 	}
 	lane->again.on = true;
 	lane->again.at = at;
-	lane->again.to = lane_reached(lane).at;
+	lane->again.to = lane_touched(lane);
 	lane->again.whole = position_is_none(at);
 	SHOW(lane->shown_again, 1);
 }
@@ -177,11 +179,23 @@ stands(struct lane *lane, struct position at)
 	lane->note_anew = false;
 }
 
+static int
+leave(struct worker *w, struct lane **lanes, size_t count, const struct position *at,
+    struct err *err)
+{
+	if (count > 0 && w->cache->ops->note(w->cache, lanes, count, at, err) != 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		stands(lanes[i], at[i]);
+	return 0;
+}
+
 /* What stands there already isn't written again: a cache at rest has nothing to save or replicate. */
 static int
 look_and_note(struct worker *w, struct lane **lanes, size_t count, struct err *err)
 {
 	struct position at[WORKER_LANES_MAX];
+	struct lane *behind[WORKER_LANES_MAX];
 	enum cache_notes found;
 	size_t stale = 0;
 
@@ -197,14 +211,10 @@ look_and_note(struct worker *w, struct lane **lanes, size_t count, struct err *e
 			stands(lanes[i], to);
 			continue;
 		}
-		lanes[stale] = lanes[i];
+		behind[stale] = lanes[i];
 		at[stale++] = to;
 	}
-	if (stale > 0 && w->cache->ops->note(w->cache, lanes, stale, at, err) != 0)
-		return -1;
-	for (size_t i = 0; i < stale; i++)
-		stands(lanes[i], at[i]);
-	return 0;
+	return leave(w, behind, stale, at, err);
 }
 
 static bool
@@ -237,4 +247,28 @@ tend_notes(struct worker *w)
 	}
 	allowed(w);
 	worker_cache_worked(w);
+}
+
+int
+tend_note_answered(struct worker *w, struct err *err)
+{
+	struct lane *lanes[WORKER_LANES_MAX];
+	struct position at[WORKER_LANES_MAX];
+	bool news = false;
+	size_t count = noted_lanes(w, lanes, &news), known = 0;
+
+	if (w->notes.denied)
+		return 0;
+	for (size_t i = 0; i < count; i++) {
+		if (position_is_none(target(w, lanes[i])))
+			continue;
+		lanes[known] = lanes[i];
+		at[known++] = target(w, lanes[i]);
+	}
+	if (leave(w, lanes, known, at, err) == 0)
+		return 0;
+	if (!w->cache->ops->is_open(w->cache))
+		return -1;
+	refused(w, lanes, known, err);
+	return 0;
 }

@@ -193,6 +193,7 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 	lane->noting = tend_is_noted(w, lane);
 	lane->noted = (struct position){ 0, 0 };
 	lane->note_anew = false;
+	lane->settled = lane->taken = (struct position){ 0, 0 };
 	lane_end_again(lane);
 	lane->parent_wait_ms = 0; /* of an earlier time as its owner */
 	lane_take_alarm(lane, row.alarm);
@@ -229,6 +230,8 @@ adopt_lane(struct worker *w, struct lane *lane, struct err *err)
 			tend_alarm(w, lane,
 			    look.result == LOOK_GAP ? LANE_WHY_GAP : LANE_WHY_STORE_ROLLBACK,
 			    look.text);
+		if (look.result == LOOK_STORE_ROLLBACK)
+			tend_lost_commits(w, lane, &look);
 	} else if (tend_obey_look(w, lane, &look, err) != 0) {
 		lane_free(lane);
 		return -1;

@@ -343,6 +343,10 @@ rewind_lanes(struct worker *w)
 		breaker_failed(&w->counters.cache, err.text);
 		return;
 	}
+	if (tend_flush(w, &err) != 0) {
+		worker_cache_failed(w, &err);
+		return;
+	}
 	if (breaker_worked(&w->counters.cache))
 		log_event(LOG_INFO, "cache_connected", "worker", "%d", w->index, "next", "%s",
 		    "invalidating again from done", NULL);
@@ -402,8 +406,10 @@ is_paused(struct worker *w)
 
 	for (i = 0; i < w->lane_count && w->rewind; i++)
 		bytes += w->lanes[i]->unreleased_bytes;
-	SHOW(w->counters.paused_for_cache,
-	    bytes * w->config->workers > w->config->invalidate_lag_max_bytes);
+	bool beyond = bytes * w->config->workers > w->config->invalidate_lag_max_bytes;
+	if (beyond && tend_flushes(w))
+		tend_lag_flushes(w);
+	SHOW(w->counters.paused_for_cache, beyond && !tend_flushes(w));
 	return SEE(w->counters.paused_for_cache);
 }
 

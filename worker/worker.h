@@ -71,6 +71,11 @@ struct worker {
 		int64_t begun_us, due_us; /* of the last step; of the next where others wait */
 	} again;			  /* what it lost (tend_again.c) */
 	struct {
+		bool owed;   /* more waited for the cache than may */
+		bool denied; /* not allowed: tried again at retry_ms */
+		int64_t retry_ms;
+	} flush; /* on_cache_lost (tend_flush.c) */
+	struct {
 		struct lane *lanes
 		    [WORKER_LANES_MAX]; /* assigned, but another worker of ours still has them */
 		size_t count;

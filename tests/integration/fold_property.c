@@ -34,7 +34,7 @@ struct folded {
 static struct field *
 add_field(struct field *at, struct arena *arena, const char *name, const char *value)
 {
-	at->name = (struct str){ arena_copy(arena, name, strlen(name)), strlen(name) };
+	at->name = arena_str(arena, name, strlen(name));
 	at->value = (struct value){ { arena_copy(arena, value, strlen(value)), strlen(value) },
 		VALUE_TEXT };
 	return at + 1;

@@ -1,4 +1,6 @@
 """A cache that goes back to an older state: what it lost is invalidated again as far as the lanes hold it, or said."""
+import json
+
 from fault_proxy import FaultProxy
 from support import Redis, app_keys, equal, wait_for
 
@@ -16,7 +18,7 @@ def start(t, template="user:{id}", **more):
     for n in range(2):
         t.user(lanes_key(t, n), name="first")
     t.settle()
-    equal(sorted(server.client().hkeys(KEY)), sorted(f"default/redis/{s}".encode() for s in t.streams()))
+    equal(sorted(noted(t, server.client())), sorted(f"default/redis/{s}" for s in t.streams()))
     return process, server
 
 
@@ -54,7 +56,7 @@ def nudge(t):
 
 
 def test_a_cache_restored_from_an_old_snapshot_is_invalidated_again(t):
-    process, server = start(t, keep="1h")
+    process, server = start(t, keep="1h", on_cache_lost="flush")  # which isn't needed
     before = t.ledger()
     cache = back_to_snapshot(t, server)
     wait_for("no stale key", lambda: app_keys(cache) == ["user:never"])
@@ -66,6 +68,7 @@ def test_a_cache_restored_from_an_old_snapshot_is_invalidated_again(t):
     t.settle()
     assert set(before) == set(t.ledger())
     equal(t.row("SELECT COUNT(*) FROM users WHERE name = 'new'"), (50,))
+    equal(process.metric("sluice_cache_flushes_total"), 0)
     # and the note is where it was: nothing is done twice
     wait_for("noted anew", lambda: noted(t, cache) == done(t))
     equal(len(process.events("cache_went_back")), 2)
@@ -392,3 +395,160 @@ def test_a_note_that_may_not_be_read_is_no_rollback_later(t):
     change_all(t, "newer")
     wait_for("noted anew", lambda: noted(t, cache) == done(t))
     equal(process.events("cache_went_back"), [])
+
+
+def test_an_emptied_cache_asks_for_nothing_of_two_workers(t):
+    process, server = start(t, workers=2)
+    cache = server.client()
+    wait_for("noted", lambda: noted(t, cache) == done(t))
+    cache.flushall()
+    t.user(lanes_key(t, 0), name="one of them is noted first")
+    wait_for("noted anew", lambda: noted(t, cache) == done(t) and len(done(t)) == 2)
+    equal(process.events("cache_went_back"), [])
+    equal([t.lane_status(s)["alarm"] for s in t.streams()], [None, None])
+
+
+def flushing(t, **more):
+    return start(t, on_cache_lost="flush", **more)
+
+
+def test_what_cannot_be_invalidated_again_empties_the_cache(t):
+    process, server = flushing(t, workers=2)
+    cache = back_to_snapshot(t, server)
+    wait_for("it is empty", lambda: app_keys(cache) == [])
+    wait_for("noted anew", lambda: noted(t, cache) == done(t) and len(done(t)) == 2)
+    process.logged("event=cache_flushed", "lag=no")
+    for stream in t.streams():
+        wait_for("no alarm is left", lambda s=stream: t.lane_status(s)["alarm"] is None)
+    equal(t.sql("SELECT DISTINCT alarm FROM sluice_ledger"), (("",),))
+    assert process.metric("sluice_cache_flushes_total") >= 1
+    cache.set("user:never", "kept")
+    change_all(t, "newer")
+    wait_for("noted", lambda: noted(t, cache) == done(t))
+    equal(app_keys(cache), ["user:never"])
+
+
+def test_beyond_invalidate_lag_max_rows_go_on_and_the_cache_is_emptied(t):
+    t.users()
+    server = Redis(t.dir).up()
+    t.own.append(server)
+    proxy = FaultProxy(server.port).start()
+    process = t.sluice(cache={"url": server.url_at(proxy.port)}, tables={"users": {"invalidate": ["user:{id}"]}}, on_cache_lost="flush",
+                       invalidate_lag_max="1MiB", announce={"channel": "invalidated"})
+    t.user(1, name="a")
+    t.settle()
+    cache = server.client()
+    told = cache.pubsub(ignore_subscribe_messages=True)
+    told.subscribe("invalidated")
+    proxy.refuse(), proxy.cut()
+    stale(server)
+    t.add_many((t.stream(key), {"id": key, "name": "x" * 60, "email": "y" * 120}) for key in range(20_000))
+    wait_for("rows go on", lambda: t.row("SELECT COUNT(*) FROM users") == (20_000,))
+    wait_for("a flush is owed", lambda: process.metric("sluice_workers_owing_flush") == 1)
+    assert "emptied when it is back" in process.get("/healthz")[1]
+    equal(process.metric("sluice_workers_paused_for_cache"), 0)
+    assert any(row["done"] != row["position"] for row in t.ledger().values()), "`done` waits"
+    proxy.heal()
+    t.settle()
+    equal(app_keys(cache), [])
+    equal(process.metric("sluice_workers_owing_flush"), 0)
+    assert process.metric("sluice_invalidated_total") < 20_000, "they were not sent one by one"
+    message = wait_for("it is announced", lambda: next((m for m in iter(lambda: told.get_message(timeout=0.1), None) if b"flushed" in m["data"]), None))
+    equal({k: v for k, v in json.loads(message["data"]).items() if k != "at"},
+          {"table": None, "key": None, "version": None, "reason": "flushed", "pool": "default"})
+    proxy.stop()
+
+
+def test_without_the_right_to_empty_it_the_alarm_stays(t):
+    process, server = flushing(t)
+    server.client().execute_command("ACL", "SETUSER", "sluice", "-flushdb")
+    server.argv.append("-flushdb")
+    cache = back_to_snapshot(t, server)
+    process.logged("cache_flush_denied")
+    for stream in t.streams():
+        wait_for("the alarm", lambda s=stream: t.lane_status(s)["alarm"] == "cache_lost")
+    assert app_keys(cache)
+    equal(t.lane("ack", t.streams()[0])[0], 0)
+    wait_for("it is acknowledged", lambda: t.lane_status(t.streams()[0])["alarm"] is None)
+    code, _, err = t.command("check", process.argv[-1], "--connect")
+    equal(code, 78, err)
+    assert "+flushdb" in err, err
+
+
+def test_a_database_that_holds_lanes_is_never_emptied(t):
+    """By another name it is the same server."""
+    t.users()
+    url = t.redis_server.url.replace("127.0.0.1", "localhost")
+    pool = t.prefix.replace(":", "-")
+    process = t.sluice(cache={"url": url}, tables={"users": {"invalidate": ["user:{id}"]}}, on_cache_lost="flush", pool=pool)
+    key = f"sluice:{pool}:answered"
+    t.user(1, name="a")
+    wait_for("noted", lambda: t.redis.exists(key))
+    old = t.redis.dump(key)
+    t.user(1, name="b")
+    wait_for("noted", lambda: t.redis.dump(key) != old)
+    wait_for("trimmed", lambda: t.redis.xlen(t.stream(1)) == 1)
+    t.redis.restore(key, 0, old, replace=True)
+    process.logged("cache_flush_denied", "holds lanes")
+    assert t.redis.exists(t.stream(1))
+    code, _, err = t.command("check", process.argv[-1], "--connect")
+    equal(code, 78, err)
+    assert "the same server and database" in err, err
+
+
+def by_group(t, **more):
+    """A stream that a group reads, and some of its entries answered and noted; answers (processes, server, stream)."""
+    server, stream = Redis(t.dir).up(), t.prefix + ":cdc"
+    t.own.append(server)
+    source = {"streams": stream, "format": "fields", "write": False, "table": "users", **more}
+    processes = [t.sluice(mysql=None, cache={"url": server.url}, sources=[source],
+                          tables={"users": {"invalidate": ["user:{id}"], "types": {"id": "bigint"}}}) for _ in range(2)]
+    tell(t, stream)
+    wait_for("both noted", lambda: group_notes(server, stream) == [t.redis.xinfo_stream(stream)["last-generated-id"]] * 2)
+    return processes, server, stream
+
+
+def tell(t, stream):
+    for n in range(50):
+        t.redis.xadd(stream, {"_op": "invalidate", "id": n})
+
+    def settled():
+        group, = t.redis.xinfo_groups(stream)
+        return group["pending"] == 0 and group["last-delivered-id"] == t.redis.xinfo_stream(stream)["last-generated-id"]
+    wait_for("all is acknowledged", settled)
+
+
+def group_notes(server, stream):
+    cache = server.client()
+    return [cache.hget(key, f"default/redis/{stream}") for key in cache.keys(KEY + ":*")]
+
+
+def test_a_stream_that_a_group_reads_is_invalidated_again(t):
+    processes, server, stream = by_group(t)
+    cache = server.client()
+    equal([0 < cache.pttl(key) <= 3600000 for key in cache.keys(KEY + ":*")], [True, True])
+    stale(server)
+    cache.save()
+    tell(t, stream)
+    equal(app_keys(cache), ["user:never"])
+    wait_for("both noted", lambda: group_notes(server, stream) == [t.redis.xinfo_stream(stream)["last-generated-id"]] * 2)
+    server.kill()
+    server.up()
+    wait_for("no stale key", lambda: app_keys(server.client()) == ["user:never"])
+    assert any(process.events("cache_went_back") for process in processes)
+    wait_for("noted anew", lambda: group_notes(server, stream) == [t.redis.xinfo_stream(stream)["last-generated-id"]] * 2)
+    equal(t.redis.xinfo_groups(stream)[0]["pending"], 0)
+    equal([process.status()["lanes"][0]["alarm"] for process in processes], [None, None])
+
+
+def test_what_such_a_stream_no_longer_holds_is_an_alarm(t):
+    processes, server, stream = by_group(t, trim="acked")
+    cache = server.client()
+    old = {key: cache.dump(key) for key in cache.keys(KEY + ":*")}
+    tell(t, stream)
+    wait_for("both noted", lambda: group_notes(server, stream) == [t.redis.xinfo_stream(stream)["last-generated-id"]] * 2)
+    wait_for("trimmed", lambda: t.redis.xlen(stream) == 1)
+    for key, dump in old.items():
+        cache.restore(key, 0, dump, replace=True)
+    for process in processes:
+        wait_for("the alarm", lambda p=process: p.status()["lanes"][0]["alarm"] == "cache_lost")

@@ -2,7 +2,7 @@
 What people see of the cache: its hit rate, memory and keys as warnings that never make a sluice unhealthy, advice for
 its settings, and `sluice top`.
 """
-import os, pty, re, select, time
+import os, pty, select, time
 from cache_functions import SOURCE
 from support import SLUICE, Redis, equal, wait_for
 import subprocess
@@ -41,26 +41,6 @@ def test_a_cache_that_restarted_is_said_with_its_window(t):
     assert any("restarted or failed over" in w for w in sluice.status()["warnings"]), sluice.status()["warnings"]
     equal([sluice.metric("sluice_cache_restarts_total"), sluice.metric("sluice_cache_warning", warning="restarted")], [1, 1])
     assert wait_for("healthy again", lambda: sluice.get("/healthz")[0] == 200)
-
-
-def test_a_lane_that_a_group_reads_is_named_when_the_cache_restarted(t):
-    server = Redis(t.dir).up()
-    t.own.append(server)
-    stream = t.prefix + ":cdc"
-    sluice = t.sluice(mysql=None, cache={"url": server.url}, sources=[{"streams": stream, "format": "fields", "write": False, "table": "users"}],
-                      tables={"users": {"invalidate": ["user:{id}"], "types": {"id": "bigint"}}})
-    wait_for("INFO", lambda: sluice.status()["cache"]["known"])
-    server.client().set("user:1", "old")
-    server.client().save()
-    t.redis.xadd(stream, {"_op": "invalidate", "id": 1})
-    wait_for("it is gone", lambda: not server.client().exists("user:1"))
-    server.kill()
-    server.up()
-    (line,) = wait_for("its lane", lambda: sluice.events("cache_not_invalidated_again"))
-    assert f"lane=default/redis/{stream} from=" in line, line
-    equal(server.client().exists("user:1"), 1)
-    t.redis.xgroup_setid(stream, "sluice-default", re.search(r"from=(\S+)", line)[1])
-    wait_for("it is delivered once more", lambda: not server.client().exists("user:1"))
 
 
 def test_what_is_denied_is_done_without(t):

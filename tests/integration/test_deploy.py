@@ -3,7 +3,7 @@ What deploy/ brings for Prometheus and Grafana: the rules do what they say, and 
 running sluice has.
 """
 import json, os, re, subprocess
-from support import TOP, Skip, equal
+from support import SLUICE, TOP, Skip, equal
 import yaml
 
 DEPLOY = os.path.join(TOP, "deploy")
@@ -55,3 +55,17 @@ def test_the_board_s_queries_can_be_parsed(t):
         {"record": f"board:{i}", "expr": q.replace("$__rate_interval", "5m").replace("$job", "sluice")} for i, q in enumerate(queries)]}]}), "board.yaml")
     done = subprocess.run([tool, "check", "rules", path], capture_output=True, text=True)
     equal(done.returncode, 0, done.stdout + done.stderr)
+
+
+def test_the_man_page_names_every_command_and_option(t):
+    with open(os.path.join(DEPLOY, "sluice.1"), encoding="utf-8") as file:
+        man = file.read().replace("\\-", "-")
+    sluice = lambda *words: subprocess.run([SLUICE, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+    commands = re.findall(r"^  sluice (\S+)", sluice("help"), re.M)
+    assert "run" in commands
+    for command in commands:
+        usage = sluice("help", command)
+        for words in re.findall(rf"sluice ({command}(?: (?!FILE)[a-z]+)?)", usage):
+            assert f".B sluice {words}\n" in man, f"{words} is not in the man page"
+        for option in re.findall(r"--[a-z-]+", usage):
+            assert re.search(rf"{option}(?![a-z-])", man), f"{option} of {command} is not in the man page"

@@ -133,3 +133,26 @@ def test_without_mysql_a_lane_that_only_invalidates_has_its_cache_told(t):
     code, out, err = t.command("explain", "key", path, t.prefix + ":p:7")
     equal(code, 0, out + err)
     holds(out, r"^  form +absent$", r"^  id +=  ?7$", r"the configuration has no mysql")
+
+
+def test_a_row_that_nobody_writes_is_explained_by_what_its_event_has(t):
+    """No server is asked."""
+    table = {"key": ["id"], "version": "ver", "set": {"region": "eu"}, "types": {"id": "bigint unsigned", "mail": "varchar(64)"}, "invalidate": [
+        {"key": "user:{id}", "mode": "versioned"}, "mail:{mail}", "in:{region}", {"key": "card:{id}", "when": ["name"]}]}
+    config = t.write_config(redis={"url": "redis://127.0.0.1:1"}, mysql=None, tables={"users": table, "logs": {"key": ["id"], "invalidate": [{"key": "log:{id}", "mode": "versioned"}]}},
+                            sources=[{"streams": "s", "format": "debezium", "write": False, "tables": ["users", "logs"]}])
+
+    def keys(*words, table="users", code=0):
+        got, out, err = t.command("explain", "row", config, table, *words)
+        equal(got, code, out + err)
+        return [re.split(r"  +", line.strip()) for line in out.splitlines()[1:]] if code == 0 else err
+    equal([row[0] for row in keys("id=007", "mail=a", "name=x")], ["user:7", "mail:a", "in:eu", "card:7"])
+    equal([row[0] for row in keys("id=7", "mail=a", "name=x", "--before", "mail=b")], ["user:7", "mail:b", "mail:a", "in:eu"])
+    equal([row[0] for row in keys("id=7", "mail=a", "--before", "id=8")][:2], ["user:8", "user:7"])
+    told = lambda *words, **more: keys("id=7", "mail=a", *words, **more)[0][2]
+    equal([told("ver=5"), told("ver=5", "--delete"), told("ver=5", "--before", "ver=4"), told("ver=5", "--before", "ver=5"), told()],
+          ["5", "5 deleted", "5", "unversioned", "unversioned"])
+    equal(keys("id=1", table="logs"), [["log:1", "versioned", "its place in the log", "log:{id}"]])
+    assert "mail: a key names this column" in keys("id=7", code=2)
+    assert "nosuch=1: want COLUMN=VALUE" in keys("id=7", "nosuch=1", code=2)
+    keys("id=-1", "mail=a", code=2)

@@ -376,6 +376,15 @@ def rule_put_is_read_at_once_and_its_write_is_in_the_stream(c):
     equal({name: c.hash("k")[name] for name in "bci"}, {"b": row(58), "c": row(57), "i": identity})
 
 
+def rule_a_put_whose_write_is_refused_leaves_the_value_as_it_was(c):
+    c.filled("k", 57, "v57")
+    before = c.hash("k")
+    c.client.xadd("s", {"id": 1}, id="18446744073709551615-18446744073709551615")
+    assert "exhausted" in refused(c.put, "k", "s", 58, c.get("k")[2], "x", HOUR, 100, "id", 1)
+    equal(c.hash("k"), before)
+    equal(c.get("k")[:2], ["HIT", "v57"])
+
+
 def rule_while_a_put_is_pending_nothing_else_fills(c):
     token, _ = c.load("k")
     put(c, 58, 57)
@@ -1002,6 +1011,8 @@ def rule_at_oom_an_invalidation_works_and_a_fill_does_not(c):
             equal(c.get("k")[0], "LOAD")
             assert int(c.generation_raise("g")) > 0
         assert "OOM" in refused(c.populate, "k", 59, "x", HOUR, "", "", "", 1)
+        assert "OOM" in refused(c.put, "k", "s", 59, 58, "x", HOUR, 100, "id", 1)
+        assert not c.client.exists("s") and c.client.hget("k", "p") is None
     finally:
         c.client.config_set("maxmemory", 0)
     equal(c.fill("lease", token, 56, "old", HOUR), "LEASE_LOST")

@@ -261,6 +261,21 @@ def test_more_partitions_are_an_alarm(t):
     assert "has 3 partitions and had 2" in process.logged("event=lane_alarm", "why=partitions")
 
 
+def test_a_partition_that_came_later_is_read_from_its_beginning(t):
+    """Also where those that were there are not: what it holds came after the start."""
+    t.sql(COUNTERS)
+    kafka = the_kafka(t)
+    topic = kafka.create(topic_of(t), 2)
+    kafka.send(topic, [incr(1, 0), incr(1, 1)])
+    process = count(t, topic, source={"start": "end"})
+    wait_for("its lanes", lambda: [lane["state"] for lane in process.status()["lanes"]] == ["open"] * 2)
+    process.stop()
+    kafka.tool("grow", topic, 3)
+    kafka.send(topic, [incr(2, 2), incr(2, 0)])
+    process.start()
+    wait_for("what came since", lambda: t.sql("SELECT id, n FROM counters") == ((2, 2),), 30)
+
+
 def test_a_lost_ledger_and_lost_commits_are_told(t):
     t.sql(COUNTERS)
     kafka = the_kafka(t)
@@ -407,6 +422,21 @@ def test_mysql_may_be_away_longer_than_the_group_waits_for_a_poll(t):
     wait_for("the rest", lambda: counted(t) == 21000, 30)
     equal(process.events("partitions_revoked"), [])
     equal(len(process.events("partitions_assigned")), 1)
+
+
+def test_a_member_that_another_of_its_name_fenced_says_so_and_counts_nothing_twice(t):
+    """Both have the same group.instance.id; what is said of the group is of no topic."""
+    t.sql(COUNTERS)
+    topic = the_kafka(t).create(topic_of(t), 2)
+    both = []
+    for number in range(2):
+        both.append(count(t, topic, properties={"group.instance.id": "same", "session.timeout.ms": "20000"}))
+        wait_for("its lanes", lambda: [lane["state"] for lane in both[number].status()["lanes"]] == ["open"] * 2)
+    assert "fenced" in both[0].logged("event=source_unreachable", "group sluice-default"), both[0].text()
+    both[1].kill()
+    the_kafka(t).send(topic, [incr(1, partition) for partition in (0, 1) for _ in range(5)])
+    wait_for("it goes on", lambda: counted(t) == 10)
+    wait_for("health", lambda: both[0].get("/healthz")[0] == 200)
 
 
 # --- lanes that only invalidate

@@ -9,7 +9,7 @@ from support import PASSWORD, build_program, equal
 ROWS = "CREATE TABLE IF NOT EXISTS `rows` (id BIGINT UNSIGNED PRIMARY KEY) ENGINE=InnoDB"
 
 
-PROGRAM = build_program("store_check")
+PROGRAM = build_program("store_check", "store_rig", "store_batch", "store_lanes")
 
 
 def start(t, check, user="app", password=PASSWORD):

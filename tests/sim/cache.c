@@ -251,6 +251,31 @@ fake_free(struct cache **cache)
 	*cache = NULL;
 }
 
+static int
+fake_flush(struct cache *cache, struct err *err)
+{
+	struct fake_cache *c = fake_of(cache);
+
+	CHECK(!c->sent);
+	if (cache_reach(c, "cache.flush", err) != 0)
+		return -1;
+	if (is_down(world.notes.denied_us))
+		return err_set(err, ERR_FATAL, 0, "NOPERM");
+	for (unsigned t = 0; t < TABLES; t++)
+		for (unsigned r = 0; r < KEYS_MAX; r++)
+			if (is_cached(t) && t != PROFILE)
+				key_goes(t, r);
+			else
+				world.gone_tick[t][r] = ++world.ticks;
+	for (unsigned v = 0; v < VALUES; v++)
+		value_goes(v);
+	populate_flushed();
+	memset(world.notes.noted, 0, sizeof(world.notes.noted));
+	trace("p%d cache: emptied", c->process->index);
+	call_ends(c->process, "cache.flush");
+	return chance(world.odds.cut) ? cut(c, err, "gone away") : 0;
+}
+
 static const struct cache_ops noting_ops = {
 	.open = fake_open,
 	.is_open = fake_is_open,
@@ -260,6 +285,7 @@ static const struct cache_ops noting_ops = {
 	.fd = fake_fd,
 	.noted = fake_noted,
 	.note = fake_note,
+	.flush = fake_flush,
 	.free = fake_free,
 };
 

@@ -30,7 +30,7 @@ printed(const char *format, ...)
 	len = vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	CHECK(len >= 0 && (size_t)len < sizeof(text));
-	return (struct str){ arena_copy(&world.arena, text, (size_t)len), (size_t)len };
+	return arena_str(&world.arena, text, (size_t)len);
 }
 
 static void
@@ -311,7 +311,7 @@ write_json(struct stream_entry *e, unsigned lane)
 	whole = below(100) != 0;
 	e->bad |= !whole;
 	buf_add_str(&out, whole ? "]" : "");
-	put_value(e, lane, (struct str){ arena_copy(&world.arena, out.data, out.len), out.len });
+	put_value(e, lane, arena_str(&world.arena, out.data, out.len));
 	buf_deinit(&out);
 }
 

@@ -133,8 +133,7 @@ redis_queue(struct redis *r, int argc, const struct str *argv)
 	c = &r->queue[r->queued++];
 	*c = (struct command){ argc, arena_alloc(&r->arena, (size_t)argc * sizeof(*argv)) };
 	for (int i = 0; i < argc; i++)
-		c->argv[i] =
-		    (struct str){ arena_copy(&r->arena, argv[i].data, argv[i].len), argv[i].len };
+		c->argv[i] = arena_str(&r->arena, argv[i].data, argv[i].len);
 }
 
 static void
@@ -170,9 +169,7 @@ queue_format(struct redis *r, const char *format, va_list ap)
 				buf_add_char(&word, *format++);
 			}
 		}
-		words[n++] = (struct str){
-			arena_copy(&scratch, word.data != NULL ? word.data : "", word.len), word.len
-		};
+		words[n++] = arena_str(&scratch, word.data != NULL ? word.data : "", word.len);
 		buf_deinit(&word);
 	}
 	redis_queue(r, n, words);

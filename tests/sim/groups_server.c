@@ -22,7 +22,7 @@ reply_text(struct redis *r, enum redis_type type, const char *text)
 {
 	struct redis_reply *reply = reply_new(r, type);
 
-	reply->text = (struct str){ arena_copy(&r->arena, text, strlen(text)), strlen(text) };
+	reply->text = arena_str(&r->arena, text, strlen(text));
 	return reply;
 }
 

@@ -135,6 +135,8 @@ rd_kafka_error_t *kafka_error_new(rd_kafka_resp_err_t code);
 /* With an entry, or with what is said of the partition instead. */
 rd_kafka_message_t *kafka_message_new(unsigned partition, int64_t offset,
     const struct stream_entry *e, rd_kafka_resp_err_t code);
+/* What is said of no partition, once it is due. */
+rd_kafka_message_t *kafka_word_new(bool *due, rd_kafka_resp_err_t code);
 
 /* ---- kafka_client.c ---- */
 /* It waits for an answer: others take their turns.  False: none comes. */

@@ -3,39 +3,11 @@
 #include "common/err.h"
 
 #include <stdio.h>
-#include <sys/eventfd.h>
 
 /*
  * A consumer of the fake librdkafka.  What blocks lets others take their turns, and may fail; what is
  * polled comes in any order that librdkafka allows.
  */
-
-/* ---- eventfd: in the place of the C library's ---- */
-
-int
-eventfd(unsigned count, int flags)
-{
-	const struct process *p = process_running();
-
-	(void)count, (void)flags;
-	sim_kafka.signalled[p->index] = 0;
-	return KAFKA_FD + p->index;
-}
-
-int
-eventfd_write(int fd, eventfd_t value)
-{
-	sim_kafka.signalled[fd - KAFKA_FD] += value;
-	return 0;
-}
-
-int
-eventfd_read(int fd, eventfd_t *value)
-{
-	*value = sim_kafka.signalled[fd - KAFKA_FD];
-	sim_kafka.signalled[fd - KAFKA_FD] = 0;
-	return *value > 0 ? 0 : -1;
-}
 
 /* ---- what can be fetched ---- */
 
@@ -247,10 +219,6 @@ hear(rd_kafka_t *c)
 	if (c->told && !c->asked)
 		hear_group(c, c->mask, c->revoked, false);
 	hear_answers(c);
-	if (c->breaks) {
-		c->breaks = false;
-		c->error_cb(c, RD_KAFKA_RESP_ERR__FATAL, "it is fenced", c->opaque);
-	}
 	if (is_down(world.source_down_us) && !c->down_told)
 		c->error_cb(c, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "all are down", c->opaque);
 	c->down_told = is_down(world.source_down_us);
@@ -265,6 +233,8 @@ poll_one(rd_kafka_t *c)
 	c->polled_us = world.now_us;
 	c->silent_us = 0;
 	hear(c);
+	if (c->breaks)
+		return kafka_word_new(&c->breaks, RD_KAFKA_RESP_ERR__FATAL);
 	hear_places(c);
 	for (unsigned i = 0; i < world.lanes; i++) {
 		unsigned l = (first + i) % world.lanes;
@@ -322,8 +292,10 @@ rd_kafka_consume_batch_queue(rd_kafka_queue_t *queue, int timeout_ms, rd_kafka_m
 		if (m == NULL)
 			break;
 		messages[count++] = m;
+		if (m->rkt == NULL)
+			break;
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && messages[i]->rkt != NULL; i++) {
 		int64_t *handed_out = &c->at[messages[i]->partition].handed_out;
 
 		if (*handed_out < messages[i]->offset + 1)

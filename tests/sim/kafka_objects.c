@@ -3,6 +3,7 @@
 #include "common/err.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 /*
  * What librdkafka hands out and takes back.  A process that crashes leaves what it held behind: all of
@@ -239,6 +240,18 @@ kafka_message_new(unsigned partition, int64_t offset, const struct stream_entry 
 	return m;
 }
 
+rd_kafka_message_t *
+kafka_word_new(bool *due, rd_kafka_resp_err_t code)
+{
+	rd_kafka_message_t *m = kafka_object_new(sizeof(*m));
+
+	*due = false;
+	m->err = code;
+	m->partition = RD_KAFKA_PARTITION_UA;
+	m->offset = RD_KAFKA_OFFSET_INVALID;
+	return m;
+}
+
 void
 rd_kafka_message_destroy(rd_kafka_message_t *m)
 {
@@ -370,4 +383,31 @@ rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *why, size_t size
 	client->polled_us = world.now_us;
 	rd_kafka_conf_destroy(conf);
 	return client;
+}
+
+/* ---- eventfd: in the place of the C library's ---- */
+
+int
+eventfd(unsigned count, int flags)
+{
+	const struct process *p = process_running();
+
+	(void)count, (void)flags;
+	sim_kafka.signalled[p->index] = 0;
+	return KAFKA_FD + p->index;
+}
+
+int
+eventfd_write(int fd, eventfd_t value)
+{
+	sim_kafka.signalled[fd - KAFKA_FD] += value;
+	return 0;
+}
+
+int
+eventfd_read(int fd, eventfd_t *value)
+{
+	*value = sim_kafka.signalled[fd - KAFKA_FD];
+	sim_kafka.signalled[fd - KAFKA_FD] = 0;
+	return *value > 0 ? 0 : -1;
 }

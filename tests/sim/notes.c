@@ -18,7 +18,7 @@ table_goes(void)
 /*
  * The cache's own notes, and a cache that goes back to an older state as one restored from a snapshot
  * does: values and notes of then, together.  Streams keep what was written since, so in the end no
- * value of the past may be left.  (What MySQL alone told, and dead letters applied again, aren't had
+ * value of the past may be left; nor where they don't, and the cache is to be emptied.  (What MySQL alone told, and dead letters applied again, aren't had
  * from a stream, and who isn't let at the notes sees nothing: seeds with any of that don't go back.)
  */
 void
@@ -28,6 +28,9 @@ notes_choose(void)
 	unsigned span_us = (unsigned)(world.calm_us - world.now_us);
 
 	world.notes.on = dice % 3 == 0 && !world.invalidates;
+	/* what isn't held any more, or is too much, has the cache emptied */
+	if (world.notes.on && dice / 32 % 3 == 0)
+		world.config.on_cache_lost = ON_CACHE_LOST_FLUSH;
 	if (world.notes.on && dice % 5 == 0) {
 		world.notes.denied_us[0] = world.now_us + below(span_us);
 		world.notes.denied_us[1] = world.notes.denied_us[0] + below(6000000);
@@ -35,7 +38,8 @@ notes_choose(void)
 	if (!world.notes.on || world.notes.denied_us[1] != 0 || logs_lose_ends() || world.images ||
 	    world.snap_us != 0 || world.fork_us != 0)
 		return;
-	world.config.keep_ms = 3600 * 1000;
+	if (world.config.on_cache_lost == ON_CACHE_LOST_ALARM)
+		world.config.keep_ms = 3600 * 1000;
 	world.odds.mark = world.odds.order = 0;
 	world.notes.snap_us = world.now_us + below(span_us);
 	world.notes.back_us =
@@ -48,8 +52,8 @@ notes_choose(void)
 bool
 notes_lose(unsigned table, unsigned row)
 {
-	return world.notes.impatient && (int)table == world.broken_table &&
-	    world.told_cache_lost[lane_of(table, row)];
+	return world.notes.impatient && world.config.on_cache_lost == ON_CACHE_LOST_ALARM &&
+	    (int)table == world.broken_table && world.told_cache_lost[lane_of(table, row)];
 }
 
 static bool

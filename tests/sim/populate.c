@@ -169,6 +169,12 @@ populate_arrives(const struct populate_told *t)
 		invalidate(e, t->told.version, t->told.deleted);
 }
 
+void
+populate_flushed(void)
+{
+	memset(entries, 0, sizeof(entries));
+}
+
 /* ---- what must hold ---- */
 
 void

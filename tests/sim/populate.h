@@ -38,6 +38,8 @@ void populate_commit(unsigned row, bool replays);
 void populate_tell(struct populate_told *told, const struct batch *batch,
     const struct touched *touched);
 void populate_arrives(const struct populate_told *told);
+/* The cache was emptied. */
+void populate_flushed(void);
 
 void populate_check_done(unsigned lane, struct position done);
 void populate_check_rest(void);

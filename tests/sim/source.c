@@ -340,12 +340,6 @@ source_is_ready(const struct fake_source *s)
 	return world.now_us >= s->until_us;
 }
 
-static struct str
-copied(struct arena *a, struct str s)
-{
-	return (struct str){ arena_copy(a, s.data, s.len), s.len };
-}
-
 static struct entry *
 make_entry(struct arena *a, struct lane *lane, const struct stream_entry *from)
 {
@@ -358,8 +352,10 @@ make_entry(struct arena *a, struct lane *lane, const struct stream_entry *from)
 	e->raw_count = from->raw_count;
 	e->raw = arena_alloc(a, (e->raw_count + 1) * sizeof(*e->raw));
 	for (size_t i = 0; i < e->raw_count; i++)
-		e->raw[i] = (struct field){ copied(a, from->raw[i].name),
-			{ copied(a, from->raw[i].value.text), VALUE_TEXT } };
+		e->raw[i] = (struct field){ arena_str(a, from->raw[i].name.data,
+						from->raw[i].name.len),
+			{ arena_str(a, from->raw[i].value.text.data, from->raw[i].value.text.len),
+			    VALUE_TEXT } };
 	return e;
 }
 
@@ -489,6 +485,7 @@ static const struct source_ops ops = {
 	.recycle = fake_recycle,
 	.release = fake_release,
 	.range = fake_range,
+	.history = fake_range,
 	.lift = fake_lift,
 	.confirm = fake_confirm,
 	.newest = fake_newest,

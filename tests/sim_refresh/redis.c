@@ -143,7 +143,7 @@ queue_format(struct redis *r, const char *format, va_list ap)
 			}
 		}
 		format += *format == ' ';
-		words[n++] = (struct str){ arena_copy(&scratch, word.data, word.len), word.len };
+		words[n++] = arena_str(&scratch, word.data, word.len);
 	}
 	redis_queue(r, n, words);
 	buf_deinit(&word);

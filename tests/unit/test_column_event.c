@@ -131,6 +131,21 @@ a_text_that_may_be_two_numbers_is_refused(void **state)
 	assert_read("d0", ORIGIN_CANAL, VALUE_TEXT, "1234", VALUE_TEXT, "1234");
 }
 
+/* A number of a column without a scale: Oracle's NUMBER, PostgreSQL's NUMERIC. */
+static void
+a_number_with_its_own_scale_is_read_without_a_schema(void **state)
+{
+	(void)state;
+	assert_read("id", ORIGIN_UNTYPED, VALUE_JSON, "{\"scale\":0,\"value\":\"B1vNFQ==\"}",
+	    VALUE_NUMBER, "123456789");
+	assert_read("d", ORIGIN_UNTYPED, VALUE_JSON, "{\"scale\":2,\"value\":\"/4U=\"}",
+	    VALUE_NUMBER, "-1.23");
+	assert_read("d", ORIGIN_UNTYPED, VALUE_JSON, "{\"scale\":\"2\"}", VALUE_JSON,
+	    "{\"scale\":\"2\"}");
+	assert_read("j", ORIGIN_UNTYPED, VALUE_JSON, "{\"scale\":2,\"value\":\"/4U=\"}", VALUE_JSON,
+	    "{\"scale\":2,\"value\":\"/4U=\"}");
+}
+
 static void
 times_follow_the_sources_precision_mode(void **state)
 {
@@ -243,6 +258,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_number_with_its_own_scale_is_read_without_a_schema),
 		cmocka_unit_test(without_types_the_column_decides),
 		cmocka_unit_test(a_text_that_may_be_two_numbers_is_refused),
 		cmocka_unit_test(times_follow_the_sources_precision_mode),

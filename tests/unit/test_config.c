@@ -101,7 +101,7 @@ defaults_are_those_of_the_design(void **state)
 	assert_int_equal(config.memory_bytes, 32 * 1024 * 1024);
 	assert_int_equal(config.entry_max_bytes, 16 * 1024 * 1024);
 	assert_int_equal(config.batch_max_rows, 2000);
-	assert_int_equal(config.batch_max_bytes, 2 * 1024 * 1024);
+	assert_int_equal(config.batch_max_bytes, 4 * 1024 * 1024);
 	assert_int_equal(config.batch_max_delay_ms, 20);
 	assert_int_equal(config.lock_wait_ms, 2000);
 	assert_int_equal(config.foreign_key_wait_ms, 30000);
@@ -213,13 +213,14 @@ http_listen_has_its_forms(void **state)
 }
 
 static void
-a_small_memory_lowers_the_default_entry_max(void **state)
+a_small_memory_lowers_the_defaults_of_its_parts(void **state)
 {
 	struct config config;
 
 	(void)state;
 	load(&config, GOOD "memory: 8MiB\n");
 	assert_int_equal(config.entry_max_bytes, 4 * 1024 * 1024);
+	assert_int_equal(config.batch_max_bytes, 2 * 1024 * 1024);
 	config_deinit(&config);
 }
 
@@ -374,7 +375,7 @@ main(void)
 		cmocka_unit_test(a_byte_order_mark_is_passed_over),
 		cmocka_unit_test(every_option_reaches_its_field),
 		cmocka_unit_test(http_listen_has_its_forms),
-		cmocka_unit_test(a_small_memory_lowers_the_default_entry_max),
+		cmocka_unit_test(a_small_memory_lowers_the_defaults_of_its_parts),
 		cmocka_unit_test(what_is_printed_reads_back_the_same),
 		cmocka_unit_test(the_example_file_is_the_table_of_options),
 		cmocka_unit_test(every_default_in_the_example_can_be_uncommented),

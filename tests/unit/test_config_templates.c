@@ -123,6 +123,28 @@ populate_wants_that_what_is_told_lives_as_long_as_a_row_may_be_late(void **state
 	    "11:16: key \"d:{id}\": mode populate wants a quarantine of 2s or more: " LATE "\n");
 }
 
+/* A database is emptied as a whole. */
+static void
+flush_wants_a_database_of_the_cache_s_own(void **state)
+{
+	(void)state;
+	expect(SERVERS "sources: [{ streams: s, table: t }]\n"
+		       "tables: { t: { invalidate: [\"a:{id}\"] } }\n"
+		       "on_cache_lost: flush\n",
+	    "5:1: on_cache_lost: flush empties the cache's whole database, and that is also "
+	    "redis': its streams, dead letters and keys of ours would go; give `cache` a server or "
+	    "a "
+	    "database of its own\n");
+	expect(SERVERS "sources: [{ streams: s, table: t }]\n"
+		       "tables: { t: { invalidate: [\"a:{id}\"] } }\n"
+		       "cache: { url: \"redis://h:6379/1\" }\n"
+		       "announce: { stream: told }\n"
+		       "on_cache_lost: flush\n",
+	    "7:1: warning: on_cache_lost: flush empties announce.stream too; what nobody has read "
+	    "of "
+	    "it is gone, but for a last message with reason flushed\n");
+}
+
 static void
 a_pattern_has_a_fixed_prefix_a_star_and_no_stream(void **state)
 {
@@ -202,6 +224,7 @@ main(void)
 		cmocka_unit_test(
 		    populate_wants_that_what_is_told_lives_as_long_as_a_row_may_be_late),
 		cmocka_unit_test(a_template_is_well_formed),
+		cmocka_unit_test(flush_wants_a_database_of_the_cache_s_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

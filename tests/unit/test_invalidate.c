@@ -1,5 +1,7 @@
 #include "tests/support/cache_rig.h"
 
+#include "worker/cache/markers.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -256,6 +258,56 @@ without_a_version_the_highest_place_in_one_log_is_told(void **state)
 	cache_rig_close(&f);
 }
 
+static void
+touch_version(struct cache_rig *f, const char *id, struct change *change, struct entry *entry)
+{
+	*change = (struct change){ .has_version = true, .version = 5 };
+	cache_rig_add(cache_rig_touch(f, id), change, entry);
+	f->table.version = VERSION_GIVEN;
+}
+
+static void
+beyond_markers_max_absent_keys_get_none_until_older_ones_are_gone(void **state)
+{
+	static const char *const templates[] = { "user:{id}" };
+	struct config_template template = { .mode = MODE_VERSIONED, .marker_absent_ms = 2000 };
+	struct config_table table = { .templates = &template, .template_count = 1 };
+	struct config config = { .tables = &table, .table_count = 1, .markers_max = 100 };
+	struct change change[3];
+	struct entry entry = { 0 };
+	struct markers markers;
+	struct cache_rig f;
+	struct err err;
+
+	(void)state;
+	markers_init(&markers, &config);
+	for (int64_t ms = 10000; ms < 10100; ms++)
+		assert_true(markers_take(&markers, ms));
+	assert_false(markers_take(&markers, 10100));
+	assert_false(markers_take(&markers, 12000)); /* the first may live that long */
+	assert_true(markers_take(&markers, 12200));
+	markers_init(&markers, &(struct config){ .markers_max = 0 });
+	for (int i = 0; i < 1000; i++)
+		assert_true(markers_take(&markers, 1));
+
+	cache_rig_open_mode(&f, MODE_VERSIONED, templates, 1);
+	f.config_table.templates = f.written;
+	f.config_table.template_count = 1;
+	f.config.markers_max = 2;
+	f.cache->ops->free(&f.cache);
+	f.cache = invalidate_new(&f.config, 0);
+	f.cache->counters = &f.counters;
+	touch_version(&f, "1", &change[0], &entry);
+	touch_version(&f, "2", &change[1], &entry);
+	touch_version(&f, "3", &change[2], &entry);
+	assert_int_equal(cache_rig_round(&f, &err), 1);
+	assert_string_equal(f.server.seen.data,
+	    "sluice_invalidate 1 user:3 5 row\nsluice_invalidate 1 user:2 5 row\n"
+	    "sluice_invalidate 1 user:1 5 row 60000 0 5000\n");
+	assert_int_equal(SEE(f.counters.markers_left_out), 1);
+	cache_rig_close(&f);
+}
+
 /* In whichever order they come: a batch may hold the end of one log and the beginning of the next. */
 static void
 a_place_that_is_lower_and_yet_later_is_of_a_log_that_began_again(void **state)
@@ -397,6 +449,7 @@ main(void)
 		cmocka_unit_test(a_generation_is_raised_once_however_many_rows_share_it),
 		cmocka_unit_test(a_key_that_holds_something_else_is_counted_and_passed),
 		cmocka_unit_test(a_lost_library_is_a_failure_to_try_again),
+		cmocka_unit_test(beyond_markers_max_absent_keys_get_none_until_older_ones_are_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

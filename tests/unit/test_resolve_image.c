@@ -254,6 +254,10 @@ a_deleted_row_of_which_dms_has_only_the_key_is_refused(void **state)
 	(void)state;
 	assert_missing(take(FORMAT_DMS, DMS_DELETE("")), "names column team, which the row before");
 	assert_keys(take(FORMAT_DMS, DMS_DELETE(",\"team\":\"b\"")), "user:1 team:b name:1 ");
+	assert_keys(take(FORMAT_DMS,
+			DMS_DELETE("},\"before-image\":{\"id\":1,\"team\":\"c\",\"u\":7,\"day\":"
+				   "\"2020-07-17\"")),
+	    "user:1 team:c name:1 u:7:2020-07-17 ");
 }
 
 static void

@@ -221,6 +221,48 @@ mysql_tells_what_the_configuration_does_not(void **state)
 	done();
 }
 
+static bool
+is_asked(const char *name)
+{
+	size_t count;
+	const struct str *asked = schema_asked(schema, &count);
+
+	assert_non_null(asked);
+	for (size_t i = 0; i < count; i++)
+		if (str_equal(asked[i], str_of(name)))
+			return true;
+	return false;
+}
+
+static void
+events_are_asked_for_what_the_configuration_names(void **state)
+{
+	(void)state;
+	schema_for("",
+	    "key: [id], version: ver, columns: { squad: team }, set: { zone: eu }, types: { id: "
+	    "int }, "
+	    "invalidate: [\"a:{id}:{team}\", { key: \"b:{id}\", when: [name] }]");
+	assert_true(is_asked("id") && is_asked("ver") && is_asked("team") && is_asked("name"));
+	assert_true(is_asked("squad"));
+	assert_false(is_asked("email"));
+	done();
+}
+
+static void
+of_many_columns_all_are_taken(void **state)
+{
+	char text[1024] = "invalidate: [\"a:{c0}\"], types: { c0: int";
+	size_t count;
+
+	(void)state;
+	for (int i = 1; i < 33; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", c%d: int", i);
+	strcat(text, " }");
+	schema_for("", text);
+	assert_null(schema_asked(schema, &count));
+	done();
+}
+
 int
 main(void)
 {
@@ -233,6 +275,8 @@ main(void)
 		cmocka_unit_test(a_table_has_the_columns_that_its_configuration_names),
 		cmocka_unit_test(the_key_is_the_one_told_or_that_of_a_template_of_one_row),
 		cmocka_unit_test(mysql_tells_what_the_configuration_does_not),
+		cmocka_unit_test(events_are_asked_for_what_the_configuration_names),
+		cmocka_unit_test(of_many_columns_all_are_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,8 +20,12 @@ write_message(const struct config *config, const struct announcement *a, struct 
 {
 	buf_reset(out);
 	buf_add_char(out, '{');
-	add_text(out, "table", a->table, strlen(a->table));
-	add_text(out, "key", a->key.data, a->key.len);
+	if (a->table == NULL) {
+		buf_add_str(out, "\"table\":null,\"key\":null");
+	} else {
+		add_text(out, "table", a->table, strlen(a->table));
+		add_text(out, "key", a->key.data, a->key.len);
+	}
 	if (a->has_version)
 		buf_printf(out, ",\"version\":\"%llu\"", (unsigned long long)a->version);
 	else

@@ -51,6 +51,8 @@ struct cache_ops {
 	/* Leave it there. */
 	int (*note)(struct cache *cache, struct lane *const *lanes, size_t count,
 	    const struct position *at, struct err *err);
+	/* Empty it, with nothing under way (flush.h).  -1: lost, or refused and still open.  NULL: never. */
+	int (*flush)(struct cache *cache, struct err *err);
 	void (*free)(struct cache **cache);
 };
 

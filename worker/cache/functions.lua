@@ -586,9 +586,9 @@ local function put(key, args, stream)
 	if known > base or g then return { 'OLD', known } end
 	local lag = backlog(stream, group)
 	if lag > most then return { 'FULL', lag } end
-	-- first what needs memory: at OOM neither is done
-	store(key, version, payload, life, w, now_us())
+	-- first what may be refused (at OOM, or by a stream whose ids are used up): then nothing is done
 	local id = call('XADD', stream, '*', '_version', args[1], values(args, 7))
+	store(key, version, payload, life, w, now_us())
 	call('HSET', key, 'b', version, 'c', computed_from(base, w, b, c), 'i', id)
 	if o then call('HSET', key, 'o', o) end
 	if q then call('HSET', key, 'q', q) end -- this value ends no quarantine

@@ -1,7 +1,9 @@
 #include "worker/cache/cache.h"
 
 #include "common/clock.h"
+#include "common/random.h"
 #include "common/redis.h"
+#include "worker/cache/flush.h"
 #include "worker/cache/library.h"
 #include "worker/cache/notes.h"
 #include "worker/cache/round.h"
@@ -154,6 +156,17 @@ invalidate_note(struct cache *cache, struct lane *const *lanes, size_t count,
 	return notes_write(&v->notes, &v->round.arena, lanes, count, at, err);
 }
 
+static int
+invalidate_flush(struct cache *cache, struct err *err)
+{
+	struct invalidator *v = invalidator_of(cache);
+
+	CHECK(redis_is_open(v->redis) && redis_pending(v->redis) == 0);
+	arena_reset(&v->round.arena);
+	return flush_cache(v->redis, &v->round.arena, v->config, v->options.timeout_ms,
+	    &v->round.message, err);
+}
+
 static void
 invalidate_free(struct cache **cache)
 {
@@ -190,6 +203,7 @@ static const struct cache_ops invalidate_ops = {
 	.scan = invalidate_scan,
 	.noted = invalidate_noted,
 	.note = invalidate_note,
+	.flush = invalidate_flush,
 	.free = invalidate_free,
 };
 
@@ -220,6 +234,8 @@ invalidate_new(const struct config *config, int worker)
 	v->notes = (struct notes){
 		.redis = v->redis, .pool = config->pool, .timeout_ms = cache->timeout_ms
 	};
+	snprintf(v->notes.name, sizeof(v->notes.name), "%016llx",
+	    (unsigned long long)random_seed());
 	round_init(&v->round, &v->cache, config, v->redis, &v->library);
 	untouched_init(&v->untouched, config);
 	v->round.untouched = &v->untouched;

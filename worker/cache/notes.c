@@ -6,9 +6,10 @@
 enum { KEY_MAX = 192 };
 
 static struct str
-key_of(const char *pool, char out[KEY_MAX])
+key_of(const struct notes *n, const struct lane *lane, char out[KEY_MAX])
 {
-	int len = snprintf(out, KEY_MAX, "sluice:%.128s:answered", pool);
+	int len = snprintf(out, KEY_MAX, "sluice:%.128s:answered%s%s", n->pool,
+	    lane->by_group ? ":" : "", lane->by_group ? n->name : "");
 
 	return (struct str){ out, (size_t)len };
 }
@@ -97,7 +98,7 @@ notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t c
 	bool any = false;
 
 	argv[0] = STR("HMGET");
-	argv[1] = key_of(n->pool, key);
+	argv[1] = key_of(n, lanes[0], key);
 	for (size_t i = 0; i < count; i++)
 		argv[2 + i] = str_of(lanes[i]->name);
 	reply = ask(n, a, (int)count + 2, argv, err);
@@ -117,6 +118,19 @@ notes_read(struct notes *n, struct arena *a, struct lane *const *lanes, size_t c
 	return 0;
 }
 
+/* Nobody else takes it out.  Without the right it stays. */
+static int
+limit_life(struct notes *n, struct arena *a, const struct lane *lane, struct str key,
+    struct err *err)
+{
+	const struct str argv[] = { STR("PEXPIRE"), key,
+		str_of(arena_printf(a, "%d", NOTES_LIVE_MS)) };
+
+	if (!lane->by_group || ask(n, a, 3, argv, err) != NULL || redis_is_open(n->redis))
+		return 0;
+	return -1;
+}
+
 int
 notes_write(struct notes *n, struct arena *a, struct lane *const *lanes, size_t count,
     const struct position *at, struct err *err)
@@ -126,13 +140,13 @@ notes_write(struct notes *n, struct arena *a, struct lane *const *lanes, size_t 
 	char key[KEY_MAX];
 
 	argv[0] = STR("HSET");
-	argv[1] = key_of(n->pool, key);
+	argv[1] = key_of(n, lanes[0], key);
 	for (size_t i = 0; i < count; i++) {
 		argv[2 + 2 * i] = str_of(lanes[i]->name);
 		argv[3 + 2 * i] = str_of(position_text(at[i], texts[i]));
 	}
 	if (ask(n, a, (int)(2 * count) + 2, argv, err) != NULL)
-		return 0;
+		return limit_life(n, a, lanes[0], argv[1], err);
 	remove_key(n, a, argv[1]); /* no room, or not allowed */
 	return -1;
 }

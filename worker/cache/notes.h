@@ -12,6 +12,9 @@
  * replicates in order, so that whatever state the cache goes back to also says which invalidations that
  * state lacks: those behind the place it holds.
  *
+ * Of streams that a consumer group reads no process owns a field: each worker has a hash of its own there,
+ * `sluice:POOL:answered:NAME`, which goes NOTES_LIVE_MS after it was last written.
+ *
  * A key that is gone proves nothing by itself.  FLUSHALL took the stale values along with it, and a
  * cache that evicts may have evicted it; neither leaves an old value behind.  Only on a server that is
  * another one than at the last look, and that loaded data when it started, is it lost (NOTES_LOST): those
@@ -19,10 +22,13 @@
  *
  * Thread: its worker's.  No I/O waits longer than the connection's time-out.
  */
+enum { NOTES_LIVE_MS = 3600000, NOTES_NAME = 17 };
+
 struct notes {
 	/* set before start; borrowed */
 	struct redis *redis;
 	const char *pool;
+	char name[NOTES_NAME]; /* of the worker */
 	int timeout_ms;
 
 	char run_id[48], replication_id[48]; /* of the server that is connected; "": denied */

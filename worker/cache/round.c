@@ -25,6 +25,7 @@ round_init(struct round *r, struct cache *cache, const struct config *config, st
 {
 	*r = (struct round){ .cache = cache, .config = config, .redis = redis, .library = library };
 	map_init(&r->seen);
+	markers_init(&r->markers, config);
 	arena_init(&r->arena, ARENA_KEEP);
 	arena_init(&r->tags_arena, ARENA_KEEP);
 	buf_init(&r->key);
@@ -144,20 +145,21 @@ send_versioned(struct round *r, const struct expected *expected, struct str key,
 	struct expected told_key = *expected;
 	bool by_place = !told->unversioned && told->log.len > 0;
 	bool tells_before = !told->unversioned && !by_place && told->before > 0;
+	int absent_ms = round_marker_absent_ms(r, t, told);
 	struct call call = { 0 };
 
 	if (round_reloads(r, expected))
-		told_key.member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+		told_key.member = arena_str(&r->arena, key.data, key.len);
 	call.argc = library_call(r->library, STR("sluice_invalidate"), key, call.argv);
 	if (told->unversioned)
 		add_word(&call, STR(""));
 	else
 		add_number(&call, told->version);
 	add_word(&call, told->deleted ? STR("deleted") : STR("row"));
-	if (t->marker_ms != MARKER_MS || t->marker_absent_ms != MARKER_ABSENT_MS ||
+	if (t->marker_ms != MARKER_MS || absent_ms != MARKER_ABSENT_MS ||
 	    t->quarantine_ms != QUARANTINE_MS || tells_before || by_place) {
 		add_number(&call, (uint64_t)t->marker_ms);
-		add_number(&call, (uint64_t)t->marker_absent_ms);
+		add_number(&call, (uint64_t)absent_ms);
 		add_number(&call, (uint64_t)t->quarantine_ms);
 	}
 	if (by_place) {
@@ -236,7 +238,7 @@ send_populate(struct round *r, struct expected *expected, struct str key, const 
 	expected->lower = told->lower + above;
 	tells_before = above || told->before > 0;
 	expected->what = EXPECT_POPULATE;
-	expected->member = (struct str){ arena_copy(&r->arena, key.data, key.len), key.len };
+	expected->member = arena_str(&r->arena, key.data, key.len);
 	expected->version = now->version;
 	call.argc = library_call(r->library, STR("sluice_populate"), key, call.argv);
 	add_number(&call, now->version);

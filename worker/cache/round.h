@@ -8,6 +8,7 @@
 #include "worker/cache/announce.h"
 #include "worker/cache/cache.h"
 #include "worker/cache/library.h"
+#include "worker/cache/markers.h"
 #include "worker/cache/scan.h"
 #include "worker/cache/server_clock.h"
 #include "worker/cache/untouched.h"
@@ -74,7 +75,8 @@ struct round {
 	struct redis *redis;
 	const struct library *library;
 	const struct untouched *untouched;
-	struct scan *scan;	   /* NULL: no template has mode scan */
+	struct scan *scan; /* NULL: no template has mode scan */
+	struct markers markers;
 	struct server_clock clock; /* where rows are populated: as old as the last answer */
 
 	/* of one round */
@@ -119,6 +121,10 @@ int round_announce(struct round *r, const struct announcement *a, const struct e
 void round_refused(struct round *r, const struct expected *expected);
 
 /* ---- for round.c ---- */
+
+/* How long the key's marker is to live where the key is absent (markers.h). */
+int round_marker_absent_ms(struct round *r, const struct config_template *t,
+    const struct told *told);
 
 /* Is the rendered key, about to be sent, looked at again (verify.h)?  NULL: no. */
 const struct verify_told *round_check(struct round *r, const struct expected *expected,

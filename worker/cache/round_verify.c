@@ -13,7 +13,7 @@ round_check(struct round *r, const struct expected *expected, const struct told 
 	check = arena_zalloc(&r->arena, sizeof(*check));
 	check->table = expected->table;
 	check->template = expected->template;
-	check->key = (struct str){ arena_copy(&r->arena, r->key.data, r->key.len), r->key.len };
+	check->key = arena_str(&r->arena, r->key.data, r->key.len);
 	check->said = (struct verify_said){ .versioned = !told->unversioned && told->log.len == 0,
 		.deleted = told->deleted,
 		.version = told->version };

@@ -137,8 +137,7 @@ scan_add(struct scan *s, const struct config_table *table, struct str pattern)
 	if (map_get(&to->seen, pattern.data, pattern.len) == NULL) {
 		p = arena_zalloc(&to->arena, sizeof(*p));
 		p->table = table;
-		p->text =
-		    (struct str){ arena_copy(&to->arena, pattern.data, pattern.len), pattern.len };
+		p->text = arena_str(&to->arena, pattern.data, pattern.len);
 		*map_at(&to->seen, p->text.data, p->text.len) = p;
 		p->next = to->first;
 		to->first = p;

@@ -20,7 +20,7 @@ tag_add(struct round *r, const struct expected *expected, struct str key)
 	struct tag *tag = arena_zalloc(&r->tags_arena, sizeof(*tag));
 
 	tag->expected = *expected;
-	tag->key = (struct str){ arena_copy(&r->tags_arena, key.data, key.len), key.len };
+	tag->key = arena_str(&r->tags_arena, key.data, key.len);
 	snprintf(tag->cursor, sizeof(tag->cursor), "0");
 	tag->next = r->tags;
 	r->tags = tag;

@@ -167,7 +167,7 @@ content_of(const struct looking *l, const struct sql_result *result, size_t row)
 	struct str copy;
 
 	payload_add_row(&json, result, row, l->table->key_count + 1);
-	copy = (struct str){ arena_copy(&l->eye->arena, json.data, json.len), json.len };
+	copy = arena_str(&l->eye->arena, json.data, json.len);
 	buf_deinit(&json);
 	return copy;
 }

@@ -10,33 +10,23 @@ enum { LANES_AT_ONCE = 64 };
 bool
 backlog_group_lag(const struct redis_reply *groups, const char *group, uint64_t *lag)
 {
-	if (groups == NULL || groups->type != REDIS_ARRAY)
-		return false;
-	for (size_t i = 0; i < groups->count; i++) {
-		const struct redis_reply *name = redis_pair(groups->element[i], "name");
-		const struct redis_reply *value = redis_pair(groups->element[i], "lag");
-		if (name == NULL || value == NULL || !str_equal(name->text, str_of(group)))
-			continue;
-		if (value->type != REDIS_INTEGER || value->integer < 0)
-			return false; /* nil after a trim by somebody else */
-		*lag = (uint64_t)value->integer;
-		return true;
-	}
-	return false;
+	const struct redis_reply *ours = redis_group(groups, group);
+	const struct redis_reply *value = ours != NULL ? redis_pair(ours, "lag") : NULL;
+
+	if (value == NULL || value->type != REDIS_INTEGER || value->integer < 0)
+		return false; /* nil after a trim by somebody else */
+	*lag = (uint64_t)value->integer;
+	return true;
 }
 
 /* What some consumer of a lane that only invalidates was given and has not acknowledged. */
 static uint64_t
 pending_of(const struct redis_reply *groups, const char *group)
 {
-	for (size_t i = 0; groups->type == REDIS_ARRAY && i < groups->count; i++) {
-		const struct redis_reply *name = redis_pair(groups->element[i], "name");
-		const struct redis_reply *value = redis_pair(groups->element[i], "pending");
+	const struct redis_reply *ours = redis_group(groups, group);
+	const struct redis_reply *value = ours != NULL ? redis_pair(ours, "pending") : NULL;
 
-		if (name != NULL && value != NULL && str_equal(name->text, str_of(group)))
-			return value->integer > 0 ? (uint64_t)value->integer : 0;
-	}
-	return 0;
+	return value != NULL && value->integer > 0 ? (uint64_t)value->integer : 0;
 }
 
 static void

@@ -202,34 +202,6 @@ remember(char *out, size_t size, struct str text)
 		snprintf(out, size, "%.*s", STR_ARGS(text));
 }
 
-/* Entries that any consumer of a group reads have no common place that the cache could note. */
-static void
-tell_groups(const struct cache_watch *w, int64_t from_ms, int64_t now_ms)
-{
-	const struct config *config = w->config;
-
-	for (size_t i = 0; i < config->source_count; i++) {
-		const struct config_source *source = &config->sources[i];
-
-		if (source->write || config_has_topics(source))
-			continue;
-		for (size_t j = 0; j < source->stream_count; j++) {
-			char lane[512];
-
-			snprintf(lane, sizeof(lane), "%s/%s/%s", config->pool, config->redis.name,
-			    source->streams[j]);
-			log_event(LOG_ERROR, "cache_not_invalidated_again", "lane", "%s", lane,
-			    "from", "%lld-0", (long long)from_ms, "to", "%lld-0", (long long)now_ms,
-			    "why", "%s",
-			    "a consumer group reads it: no note in the cache tells how far", "next",
-			    "%s",
-			    "what these entries name may be old until its TTL; XGROUP SETID to "
-			    "`from` has them delivered once more",
-			    NULL);
-		}
-	}
-}
-
 /* What came back is as old as the last save, or misses what no replica and no file had yet. */
 static void
 tell_restart(struct cache_watch *w, const char *what)
@@ -249,7 +221,6 @@ tell_restart(struct cache_watch *w, const char *what)
 	    "goes on; what the lanes' notes in the cache show as lost is invalidated again "
 	    "(cache_went_back)",
 	    NULL);
-	tell_groups(w, from_ms, now_ms);
 }
 
 static void

@@ -21,6 +21,7 @@ struct check {
 	bool unreachable;	      /* a server couldn't be asked */
 	struct ledger_listed *ledger; /* as MySQL has it; NULL without one */
 	size_t ledger_count;
+	char redis_run_id[48]; /* of `redis`; "": not known */
 };
 
 void check_problem(struct check *c, int line, int column, const char *format, ...)

@@ -67,6 +67,8 @@ check_server(struct redis_check *r)
 		    "eviction policy and role are not checked: INFO: %s (ACL rule +info)",
 		    err.text);
 	} else {
+		snprintf(r->check->redis_run_id, sizeof(r->check->redis_run_id), "%.*s",
+		    STR_ARGS(redis_info(info->text, "run_id")));
 		check_memory(r, info->text);
 		if (str_equal(redis_info(info->text, "role"), STR("slave")))
 			check_problem(r->check, 0, 0,
@@ -188,13 +190,7 @@ is_read_by(struct redis_check *r, struct str stream, const char *group)
 	struct redis_reply *groups =
 	    redis_call(r->redis, &r->arena, NULL, "XINFO GROUPS %b", &stream);
 
-	for (size_t i = 0; groups != NULL && i < groups->count; i++) {
-		const struct redis_reply *name = redis_pair(groups->element[i], "name");
-
-		if (name != NULL && str_equal(name->text, str_of(group)))
-			return true;
-	}
-	return false;
+	return redis_group(groups, group) != NULL;
 }
 
 /* One is enough to see the mistake. */
@@ -408,10 +404,35 @@ look_at_redis(struct redis_check *r)
 		check_advice(r->check, r->redis, &r->arena, true);
 }
 
+/* By another name it may be the same one.  FLUSHDB has no such option, and says so behind the rights. */
+static void
+check_flush(struct redis_check *r)
+{
+	const struct check *c = r->check;
+	struct redis_reply *info;
+	struct err err = { 0 };
+
+	if (c->config->on_cache_lost != ON_CACHE_LOST_FLUSH || !redis_is_open(r->redis))
+		return;
+	info = redis_call(r->redis, &r->arena, NULL, "INFO server");
+	if (info != NULL && c->redis_run_id[0] != '\0' &&
+	    c->config->redis.db == c->config->cache.db &&
+	    str_equal(redis_info(info->text, "run_id"), str_of(c->redis_run_id)))
+		check_problem(r->check, 0, 0,
+		    "on_cache_lost: flush: cache and redis are the same server and database by "
+		    "two names; give the cache one of its own");
+	if (redis_is_open(r->redis) &&
+	    redis_call(r->redis, &r->arena, &err, "FLUSHDB no-option") == NULL &&
+	    err.class == ERR_FATAL)
+		check_problem(r->check, 0, 0,
+		    "cache: a right is missing: +flushdb, for on_cache_lost: flush");
+}
+
 static void
 look_at_cache(struct redis_check *r)
 {
 	check_home(r, &r->check->config->cache);
+	check_flush(r);
 	try_cache_rights(r);
 	if (!r->check->config->cache_is_redis && redis_is_open(r->redis))
 		check_advice(r->check, r->redis, &r->arena, false);

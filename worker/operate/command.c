@@ -11,11 +11,11 @@
 static const struct command commands[] = {
 	{ .name = "run",
 	    .usage = "run FILE",
-	    .summary = "carry the streams into MySQL",
+	    .summary = "carry the streams and topics into MySQL",
 	    .help = "Runs until SIGTERM or SIGINT, then finishes what it has read.  A second "
 		    "signal ends\n"
 		    "it at once.  Servers that are away are waited for.\n"
-		    "Exit code: 0 finished, 75 stopped with work left in the streams (nothing is "
+		    "Exit code: 0 finished, 75 stopped with work left in the sources (nothing is "
 		    "lost),\n"
 		    "78 mistakes in FILE, 1 could not start.\n",
 	    .words_min = 1,
@@ -80,16 +80,17 @@ static const struct command commands[] = {
 		"list    how far every lane is written and invalidated, and why one stands still\n"
 		"resume  go on where the ledger stands, or behind --start ID (which the operator\n"
 		"        then answers for: entries up to ID are not applied)\n"
-		"skip    go on behind entry ID, which is too large to be held and is not applied\n"
+		"skip    go on behind entry ID, which can't be held or applied: it is not\n"
 		"ack     the alarm is known\n"
-		"NAME is a lane (pool/source/stream) or the stream alone.  The order is left in "
-		"the\n"
-		"ledger, where the lane's owner finds it within a second.\n"
-		"Exit code: 0 obeyed, 1 left but not taken within 5 s, 69 MySQL can't be "
+		"NAME is a lane (pool/source/stream, pool/source/topic/partition), or the stream\n"
+		"or topic/partition alone.  The order is left in the ledger (of a lane that only\n"
+		"invalidates: in Redis), where the lane's owner finds it within a second.\n"
+		"Exit code: 0 obeyed, 1 left but not taken within 5 s, 69 a server can't be "
 		"reached.\n",
 	    .words_min = 2,
 	    .words_max = 4,
-	    .options = { { "--start", "ID", "resume: a stream id such as 1735689600000-0" } },
+	    .options = { { "--start", "ID",
+		"resume: a stream id such as 1735689600000-0, or an offset" } },
 	    .run = command_lane },
 	{ .name = "dead",
 	    .usage = "dead list FILE [filters] [--json]\n"
@@ -110,19 +111,19 @@ static const struct command commands[] = {
 		"and ask nothing: --dry-run is for looking.  They want a filter, or --all.\n"
 		"Without --force a letter that nothing waited for is not applied to a table\n"
 		"without given versions once something came behind it on its lane.\n"
-		"Letters of sources with write: false are in a stream of Redis and have ids such\n"
-		"as s1735689600000-0.  Replaying one invalidates its keys at once and takes it\n"
-		"out; nothing else is done, and no owner is waited for.\n"
-		"Exit code: 0 done, 1 no letter matches, 69 MySQL or Redis can't be reached.\n",
+		"Letters of sources with write: false are in a stream or topic and have ids such\n"
+		"as s1735689600000-0 or t0-41.  Replaying one invalidates its keys at once and\n"
+		"takes it out; nothing else is done, and no owner is waited for.\n"
+		"Exit code: 0 done, 1 no letter matches, 69 a server can't be reached.\n",
 	    .words_min = 2,
 	    .words_max = 3,
-	    .options = { { "--lane", "NAME", "of this lane (pool/source/stream, or the stream)" },
+	    .options = { { "--lane", "NAME", "of this lane (as `lane` names it)" },
 		{ "--table", "NAME", "whose entry names this table first" },
 		{ "--reason", "WORD", "with this reason" },
 		{ "--state", "WORD",
 		    "dead, parked, replay, replay_force, drop, applied, closed or all; without it "
 		    "all but closed" },
-		{ "--id", "A[-B]", "with this id, or one from A to B; or sMS-N of the stream" },
+		{ "--id", "A[-B]", "with this id, or one from A to B; or s1735689600000-0, t0-41" },
 		{ "--older", "DURATION", "written longer ago than this" },
 		{ "--newer", "DURATION", "written since then" },
 		{ "--limit", "N", "at most so many, the oldest" },
@@ -348,9 +349,10 @@ command_parse(const struct command *command, int argc, char **argv, struct comma
 static void
 print_overview(FILE *to)
 {
-	fputs("sluice carries writes from Redis Streams into MySQL, exactly once, and then deletes "
-	      "the\n"
-	      "cache keys they made stale.\n\n",
+	fputs("sluice carries writes from Redis Streams and Kafka into MySQL, each exactly once, "
+	      "deletes\n"
+	      "the cache keys they made stale, and loads popular keys again before they "
+	      "expire.\n\n",
 	    to);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  sluice %-9s %s\n", commands[i].name, commands[i].summary);

@@ -155,6 +155,10 @@ take_rows(struct explain *x, const struct command_line *line)
 		if (column == NULL)
 			return usage(line->options[0],
 			    "--before wants COLUMN=VALUE, with a column of the table");
+		if (column->key_part >= 0)
+			return usage(column->name,
+			    "a primary key that changes is a row that goes (--delete) and one that "
+			    "comes: explain both");
 		lay_over(x, x->before, column, value);
 		len += comma != NULL;
 		rest = (struct str){ rest.data + len, rest.len - len };
@@ -268,6 +272,23 @@ explain_row(struct explain *x, const struct command_line *line)
 	return code == EXIT_CODE_OK ? show_keys(x, line->options[1] != NULL) : code;
 }
 
+static bool
+is_written(const struct config *config, struct str table)
+{
+	for (size_t i = 0; i < config->source_count; i++) {
+		const struct config_source *source = &config->sources[i];
+
+		if (!source->write)
+			continue;
+		if (source->table != NULL && str_equal(str_of(source->table), table))
+			return true;
+		for (size_t j = 0; j < source->table_count; j++)
+			if (str_equal(str_of(source->tables[j]), table))
+				return true;
+	}
+	return false;
+}
+
 int
 command_explain(const struct command_line *line)
 {
@@ -282,10 +303,10 @@ command_explain(const struct command_line *line)
 		return usage("row", "want FILE TABLE COLUMN=VALUE...");
 	if (!command_load(&x.config, line->words[1], true))
 		return EXIT_CODE_CONFIG;
-	if (!x.config.has_mysql) {
+	if (!is_written(&x.config, str_of(line->words[2]))) {
+		code = command_explain_event(&x.config, line);
 		config_deinit(&x.config);
-		return usage(line->words[1],
-		    "no source of it writes, and the row is read from MySQL");
+		return code;
 	}
 	/* of events, too, the row before is MySQL's here */
 	for (size_t i = 0; i < x.config.table_count; i++)

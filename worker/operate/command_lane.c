@@ -177,7 +177,9 @@ order_of(const struct command_line *line, char text[ORDER_TEXT])
 	else if (start != NULL && order.kind != ORDER_RESUME)
 		fprintf(stderr, "sluice: --start belongs to `lane resume`\n");
 	else if (id != NULL && !position_parse(str_of(id), &order.position))
-		fprintf(stderr, "sluice: %s is no stream id; one looks like 1735689600000-0\n", id);
+		fprintf(stderr,
+		    "sluice: %s is no place in a lane, as 1735689600000-0 is or, of a topic, 41\n",
+		    id);
 	else {
 		order.has_position = id != NULL;
 		order_text(&order, text);

@@ -50,7 +50,7 @@ struct counters {
 	_Atomic uint64_t invalidations_refused; /* the key holds something else */
 	_Atomic uint64_t
 	    invalidation_answers[INVALIDATION_ANSWERS]; /* by invalidation_answer_name */
-	_Atomic uint64_t announced, populated, not_populated;
+	_Atomic uint64_t announced, populated, not_populated, markers_left_out;
 	_Atomic uint64_t scan_patterns, scan_patterns_waiting; /* of the pass that runs, the next */
 	_Atomic uint64_t scan_looked,
 	    scan_of; /* keys of this pass, of the whole server; 0: not known */
@@ -68,6 +68,8 @@ struct counters {
 	_Atomic int lanes_unread; /* in the ledger with entries left, in no source of the config */
 	_Atomic uint64_t outbox_rows; /* of our lanes in sluice_outbox, as last counted */
 	_Atomic int paused_for_cache; /* rows stopped: invalidate_lag_max reached */
+	_Atomic int flush_owed;	      /* they went on: the cache is emptied when it is back */
+	_Atomic uint64_t cache_flushes;
 	struct histogram batch_rows, batch_seconds, commit_lag_seconds; /* added -> committed */
 	struct breaker mysql, redis, cache, kafka;
 };

@@ -10,7 +10,7 @@ enum exit_code {
 	EXIT_CODE_DEAD_LETTER = 4,  /* `wait`: it is a dead letter */
 	EXIT_CODE_UNKNOWN = 5,	    /* `wait`, `verify`: nobody can know */
 	EXIT_CODE_UNREACHABLE = 69, /* a server can't be reached */
-	EXIT_CODE_WORK_LEFT = 75,   /* stopped with work left in the streams */
+	EXIT_CODE_WORK_LEFT = 75,   /* stopped with work left in the sources */
 	EXIT_CODE_CONFIG = 78	    /* the configuration, or what it names */
 };
 

@@ -47,20 +47,15 @@ static void
 place_of_group(struct explain_lanes *l, const struct lane *lane, struct place *place)
 {
 	struct arena arena;
-	struct redis_reply *groups;
+	const struct redis_reply *groups, *ours, *at, *pending;
 
 	if (!redis_is_open(l->redis))
 		return;
 	arena_init(&arena, 0);
 	groups = redis_call(l->redis, &arena, NULL, "XINFO GROUPS %s", lane->stream);
-	for (size_t i = 0; groups != NULL && i < groups->count; i++) {
-		const struct redis_reply *one = groups->element[i], *name = redis_pair(one, "name");
-		const struct redis_reply *at = redis_pair(one, "last-delivered-id");
-		const struct redis_reply *pending = redis_pair(one, "pending");
-
-		if (name == NULL || at == NULL || pending == NULL ||
-		    !str_equal(name->text, str_of(l->config->group)))
-			continue;
+	ours = redis_group(groups, l->config->group);
+	if (ours != NULL && (at = redis_pair(ours, "last-delivered-id")) != NULL &&
+	    (pending = redis_pair(ours, "pending")) != NULL) {
 		place->known = position_parse(at->text, &place->done);
 		place->pending = (uint64_t)pending->integer;
 	}

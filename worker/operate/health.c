@@ -162,6 +162,10 @@ health_healthy(const struct snapshot *s, struct buf *reasons)
 	look_at_breakers(s, &r);
 	if (s->total.workers_paused > 0)
 		reason(&r, "rows have stopped: more than invalidate_lag_max waits for the cache");
+	if (s->total.flushes_owed > 0)
+		reason(&r,
+		    "more than invalidate_lag_max waits for the cache, which is emptied when it "
+		    "is back");
 	look_at_lanes(s, &r);
 	return finish(&r);
 }

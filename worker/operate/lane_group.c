@@ -52,19 +52,6 @@ group_access_close(struct group_access *a)
 
 /* ---- list ---- */
 
-static const struct redis_reply *
-find_group(const struct redis_reply *groups, const char *group)
-{
-	for (size_t i = 0; groups != NULL && groups->type == REDIS_ARRAY && i < groups->count;
-	    i++) {
-		const struct redis_reply *name = redis_pair(groups->element[i], "name");
-
-		if (name != NULL && str_equal(name->text, str_of(group)))
-			return groups->element[i];
-	}
-	return NULL;
-}
-
 /* A number, or what is known instead of one. */
 static const char *
 cell(struct group_access *a, const struct redis_reply *group, const char *name)
@@ -87,7 +74,7 @@ add_lane(struct group_access *a, const struct lane *lane, struct text_table *tab
 	groups = redis_call(a->redis, &a->arena, err, "XINFO GROUPS %s", lane->stream);
 	if (groups == NULL && !redis_is_open(a->redis))
 		return -1;
-	ours = find_group(groups, a->config->group);
+	ours = redis_group(groups, a->config->group);
 	const char *cells[] = { lane->name, cell(a, ours, "last-delivered-id"),
 		cell(a, ours, "pending"), cell(a, ours, "lag"), cell(a, ours, "consumers"),
 		ours != NULL ? "" : "no group yet" };

@@ -70,6 +70,10 @@ print_invalidations(const struct snapshot *s, struct buf *out)
 	    "Rows that could not be read back, or were more than a batch keeps, and were "
 	    "invalidated instead.",
 	    t->not_populated);
+	series_counter(out, "sluice_markers_left_out_total",
+	    "Versioned invalidations that left no marker on an absent key because of "
+	    "markers_max.",
+	    t->markers_left_out);
 	series_counter(out, "sluice_announced_total", "Cache keys announced.", t->announced);
 	series_gauge(out, "sluice_scan_patterns",
 	    "Patterns of mode scan that are looked for or wait.",
@@ -87,6 +91,12 @@ print_invalidations(const struct snapshot *s, struct buf *out)
 	series_gauge(out, "sluice_workers_paused_for_cache",
 	    "Workers that stopped writing rows because invalidate_lag_max is reached.",
 	    (double)t->workers_paused);
+	series_gauge(out, "sluice_workers_owing_flush",
+	    "Workers that empty the cache when it is back, since more than invalidate_lag_max "
+	    "waits for it.",
+	    (double)t->flushes_owed);
+	series_counter(out, "sluice_cache_flushes_total",
+	    "Times the cache was emptied (on_cache_lost: flush).", t->cache_flushes);
 }
 
 static void

@@ -121,6 +121,7 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 		total->invalidation_answers[i] += SEE(c->invalidation_answers[i]);
 	total->populated += SEE(c->populated);
 	total->not_populated += SEE(c->not_populated);
+	total->markers_left_out += SEE(c->markers_left_out);
 	total->announced += SEE(c->announced);
 	total->scan_patterns += SEE(c->scan_patterns);
 	total->scan_patterns_waiting += SEE(c->scan_patterns_waiting);
@@ -142,6 +143,8 @@ take_counters(struct snapshot *s, struct counters *c, bool invalidates)
 		total->pool_members = SEE(c->pool_members);
 	total->outbox_rows += SEE(c->outbox_rows);
 	total->workers_paused += SEE(c->paused_for_cache) != 0;
+	total->flushes_owed += SEE(c->flush_owed) != 0;
+	total->cache_flushes += SEE(c->cache_flushes);
 	for (int i = 0; i < DEAD_REASONS; i++) {
 		total->dead_by_reason[i] += SEE(c->dead_by_reason[i]);
 		total->dead += SEE(c->dead_by_reason[i]);

@@ -84,7 +84,7 @@ struct snapshot_total {
 	uint64_t one_by_one;
 	uint64_t outbox_rows;
 	uint64_t invalidations_refused, invalidation_answers[INVALIDATION_ANSWERS], announced,
-	    populated, not_populated;
+	    populated, not_populated, markers_left_out;
 	uint64_t scan_patterns, scan_patterns_waiting, scan_looked, scan_of, scan_passes, scan_keys,
 	    scan_removed, scan_failures;
 	int scan_full; /* workers */
@@ -93,6 +93,8 @@ struct snapshot_total {
 	int lanes_share;  /* lanes that are this process's part of the pool */
 	bool standby;	  /* it has no lanes and there are none to be had */
 	int lanes_owned, lanes_in[LANE_HALTED + 1], alarms, workers_paused;
+	int flushes_owed; /* workers */
+	uint64_t cache_flushes;
 	double oldest_pending_seconds, mysql_waits_seconds;
 };
 

@@ -155,6 +155,7 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "invalidated_again", t->invalidated_again);
 	json_number(j, "populated", t->populated);
 	json_number(j, "not_populated", t->not_populated);
+	json_number(j, "markers_left_out", t->markers_left_out);
 	json_number(j, "announced", t->announced);
 	json_number(j, "lag", t->lag);
 	json_real(j, "oldest_pending_seconds", t->oldest_pending_seconds);
@@ -164,6 +165,8 @@ print_totals(const struct snapshot *s, struct json *j)
 	json_number(j, "alarms", (uint64_t)t->alarms);
 	json_number(j, "outbox_rows", t->outbox_rows);
 	json_number(j, "workers_paused_for_cache", (uint64_t)t->workers_paused);
+	json_number(j, "workers_owing_flush", (uint64_t)t->flushes_owed);
+	json_number(j, "cache_flushes", t->cache_flushes);
 	json_number(j, "log_lines_suppressed", s->log_lines_suppressed);
 	json_close(j, '}');
 	json_open(j, "dead_by_reason", '{');

@@ -26,7 +26,11 @@ struct message {
 	const struct field *headers;
 	size_t header_count;
 	struct schema_memory *schemas; /* NULL: none is kept */
-	bool no_origin;		       /* nobody asks where in the source's log an event stands */
+	/* Columns that are used, in any case of letters; NULL: all.  A decoder may leave out others, which
+	 * are checked all the same. */
+	const struct str *asked;
+	size_t asked_count;
+	bool no_origin;	 /* nobody asks where in the source's log an event stands */
 	bool rows_alone; /* nobody asks for the key of an event whose rows are there */
 };
 

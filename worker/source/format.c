@@ -17,7 +17,7 @@ enum control {
 };
 
 int
-format_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas)
+format_decode(struct entry *entry, struct arena *arena, const struct decode_aids *aids)
 {
 	switch (entry->lane->source->format) {
 	case FORMAT_FIELDS:
@@ -28,7 +28,7 @@ format_decode(struct entry *entry, struct arena *arena, struct schema_memory *sc
 	case FORMAT_MAXWELL:
 	case FORMAT_CANAL:
 	case FORMAT_DMS:
-		return format_event_decode(entry, arena, schemas);
+		return format_event_decode(entry, arena, aids);
 	}
 	CHECK(false);
 	return -1;

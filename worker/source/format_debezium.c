@@ -18,6 +18,7 @@ struct decoding {
 	struct arena *arena;
 	const struct message *message;
 	struct event *event;
+	bool asked_only; /* of the row that is taken */
 };
 
 /* {schema, payload} or the payload itself. */
@@ -73,6 +74,17 @@ is_no_column(struct str name, bool flat)
 	return (flat && str_equal(name, STR("__deleted"))) || str_begins(name, "__dbz__");
 }
 
+static bool
+is_asked(const struct message *message, struct str name)
+{
+	for (size_t i = 0; i < message->asked_count; i++) {
+		if (message->asked[i].len == name.len &&
+		    strncasecmp(message->asked[i].data, name.data, name.len) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* One pass over the columns.  1: a value is not one of its type, and nothing of the schema holds. */
 static int
 take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
@@ -83,6 +95,7 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 	yyjson_val *name, *given;
 
 	connect_types_start(&types, schema);
+	bool all = types.there || !d->asked_only || d->message->asked == NULL;
 	image->origin = types.there ? ORIGIN_TYPED : ORIGIN_UNTYPED;
 	image->count = 0;
 	yyjson_obj_foreach(row, i, count, name, given)
@@ -91,6 +104,9 @@ take_columns(struct decoding *d, yyjson_val *row, yyjson_val *schema, bool flat,
 		yyjson_val *type;
 
 		field->name = json_tree_text(name);
+		/* without a type there is nothing to check but how deep it is */
+		if (!all && !yyjson_is_ctn(given) && !is_asked(d->message, field->name))
+			continue;
 		type = connect_types_find(&types, field->name);
 		if (is_no_column(field->name, flat))
 			continue;
@@ -334,8 +350,10 @@ decode_row(struct decoding *d, const struct wrapped *w, const struct envelope *e
 	event->op = op;
 	/* some connectors leave the mark of a snapshot's last row on the change behind it */
 	event->snapshot = op == EVENT_READ || (event->snapshot && op == EVENT_CREATE);
+	d->asked_only = true;
 	if (take_before(d, w, e, op) < 0 || take_member(d, w, "after", e->after, &event->after) < 0)
 		return -1;
+	d->asked_only = false;
 	if (op != EVENT_DELETE && !event->after.there)
 		return bad_event(d, "a change that is no delete has no row after");
 	return 0;
@@ -563,7 +581,7 @@ debezium_decode(struct entry *entry, struct arena *arena, const struct message *
     struct events *events)
 {
 	struct event *event = arena_zalloc(arena, sizeof(*event));
-	struct decoding d = { entry, arena, message, event };
+	struct decoding d = { .entry = entry, .arena = arena, .message = message, .event = event };
 	struct wrapped wrapped;
 	int status;
 

@@ -43,6 +43,24 @@ take_op(struct event *event, struct str operation)
 	return false;
 }
 
+/* Of a deleted row `data` may have the key alone, and the image the rest. */
+static int
+add_image(struct dms *d, yyjson_val *before, struct image *row)
+{
+	struct field *fields;
+	struct image image;
+
+	if (event_row(d->entry, d->arena, before, ORIGIN_DMS, &image) < 0)
+		return -1;
+	fields = arena_alloc(d->arena, (row->count + image.count) * sizeof(*fields));
+	memcpy(fields, row->fields, row->count * sizeof(*fields));
+	row->fields = fields;
+	for (size_t i = 0; i < image.count; i++)
+		if (image_field(row, image.fields[i].name) == NULL)
+			fields[row->count++] = image.fields[i];
+	return 0;
+}
+
 static int
 decode_row(struct dms *d, struct str operation)
 {
@@ -61,7 +79,11 @@ decode_row(struct dms *d, struct str operation)
 		return -1;
 	if (row->count == 0)
 		return event_refuse(d->entry, d->arena, "a row without columns");
-	if (event->op != EVENT_UPDATE || !yyjson_is_obj(before))
+	if (!yyjson_is_obj(before))
+		return 0;
+	if (event->op == EVENT_DELETE)
+		return add_image(d, before, row);
+	if (event->op != EVENT_UPDATE)
 		return 0;
 	event->before_is_partial = true; /* only the key's columns, as the task may be set */
 	return event_row(d->entry, d->arena, before, ORIGIN_DMS, &event->before);

@@ -95,14 +95,18 @@ take_message(struct entry *entry, struct arena *arena, struct message *message)
 }
 
 static int
-decode_message(struct entry *entry, struct arena *arena, struct schema_memory *schemas,
+decode_message(struct entry *entry, struct arena *arena, const struct decode_aids *aids,
     struct events *events)
 {
 	struct message message;
 
 	if (take_message(entry, arena, &message) < 0)
 		return -1;
-	message.schemas = schemas;
+	if (aids != NULL) {
+		message.schemas = aids->schemas;
+		message.asked = aids->asked;
+		message.asked_count = aids->asked_count;
+	}
 	message.rows_alone = true;
 	message.no_origin = !entry->lane->source->wants_places;
 	switch (entry->lane->source->format) {
@@ -359,14 +363,14 @@ take_events(struct entry *entry, struct arena *arena, const struct events *event
 }
 
 int
-format_event_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas)
+format_event_decode(struct entry *entry, struct arena *arena, const struct decode_aids *aids)
 {
 	struct events events;
 
 	entry->changes = NULL;
 	entry->change_count = 0;
 	entry->passed = NULL;
-	if (decode_message(entry, arena, schemas, &events) < 0)
+	if (decode_message(entry, arena, aids, &events) < 0)
 		return -1;
 	return take_events(entry, arena, &events);
 }

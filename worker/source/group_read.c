@@ -298,6 +298,7 @@ take_new_of(struct redis_group *g, const struct asked *asked, const struct redis
 			return -1;
 		if (e->bytes > largest)
 			largest = e->bytes;
+		lane_took(lane, e->id);
 		take_entry(g, lane, e, group_log_add(&state->log, e->id), wanted);
 	}
 	state->entry_bytes = read_entry_bytes(state->entry_bytes, largest);

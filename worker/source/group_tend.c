@@ -54,6 +54,8 @@ find_own(struct redis_group *g, struct lane *lane, struct err *err)
 		}
 		group_log_add_unknown(&state->log, ids, count);
 		if (count > 0)
+			lane_took(lane, ids[count - 1]);
+		if (count > 0)
 			snprintf(from, sizeof(from), "(%s", position_text(ids[count - 1], text));
 	} while (count == PAGE);
 	return 0;
@@ -147,7 +149,7 @@ claim_page(struct redis_group *g, struct lane *lane, struct err *err)
 	struct group_lane *state = group_lane(lane);
 	struct redis_reply *reply;
 	struct position ids[PAGE];
-	size_t added;
+	size_t added, count;
 
 	control_begin(&g->stream);
 	redis_queuef(g->stream.control, "XAUTOCLAIM %s %s %s %lld %s COUNT %lld JUSTID",
@@ -167,7 +169,10 @@ claim_page(struct redis_group *g, struct lane *lane, struct err *err)
 	    reply->element[0]->type != REDIS_STRING)
 		return 0;
 	snprintf(state->cursor, sizeof(state->cursor), "%s", reply->element[0]->text.data);
-	added = group_log_add_unknown(&state->log, ids, read_claimed(g, lane, reply, ids));
+	count = read_claimed(g, lane, reply, ids);
+	added = group_log_add_unknown(&state->log, ids, count);
+	if (count > 0)
+		lane_took(lane, ids[count - 1]);
 	COUNT(lane->claimed, added);
 	return strcmp(state->cursor, "0-0") != 0;
 }
@@ -374,6 +379,23 @@ show(struct lane *lane, const struct view *view)
 	SHOW(lane->oldest_pending_ms, beyond + view->pending > 0 ? (int64_t)oldest.major : 0);
 }
 
+/* Up to where all is acknowledged.  Asked in this order: what is given out in between is behind it. */
+static void
+learn_settled(struct lane *lane, const struct view *view)
+{
+	struct position at = view->facts.groups.delivered;
+
+	if (!view->facts.groups.ours)
+		return;
+	if (view->pending > 0) {
+		at = view->lowest;
+		at.major -= at.minor == 0;
+		at.minor--;
+	}
+	if (position_compare(at, lane->settled) > 0)
+		lane->settled = at;
+}
+
 /* trim: acked.  Behind what every group has read and acknowledged; the entry there stays. */
 static int
 trim(struct redis_group *g, struct lane *lane, const struct view *view, struct err *err)
@@ -425,5 +447,6 @@ group_release(struct source *source, struct lane *lane, struct source_look *look
 		return -1;
 	judge(lane, &view, look);
 	show(lane, &view);
+	learn_settled(lane, &view);
 	return trim(g, lane, &view, err);
 }

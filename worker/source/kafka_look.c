@@ -186,7 +186,8 @@ decide_start(const struct lane *lane, const struct facts *facts, struct source_l
 	int64_t offset;
 
 	look->result = LOOK_FRESH;
-	if (strcmp(start, "beginning") == 0)
+	/* what a topic got when it grew has no past that nobody asked for */
+	if (strcmp(start, "beginning") == 0 || lane->came_later)
 		offset = facts->first;
 	else if (strcmp(start, "end") == 0)
 		offset = facts->end;

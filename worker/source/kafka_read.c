@@ -48,7 +48,9 @@ next_in_hand(struct kafka *k)
 	return hand->next < hand->count ? hand->list[hand->next] : NULL;
 }
 
-/* Those of this lane, or all. */
+static void hear(struct kafka *k, const rd_kafka_message_t *m);
+
+/* Those of this lane, or all.  What is said of no topic is said once. */
 static void
 drop_in_hand(struct kafka *k, const struct kafka_lane *kl)
 {
@@ -57,6 +59,8 @@ drop_in_hand(struct kafka *k, const struct kafka_lane *kl)
 
 		if (*m == NULL || (kl != NULL && lane_of_message(k, *m) != kl))
 			continue;
+		if ((*m)->rkt == NULL)
+			hear(k, *m);
 		rd_kafka_message_destroy(*m);
 		*m = NULL;
 	}
@@ -329,11 +333,12 @@ hear_end(struct kafka *k, struct kafka_lane *kl, int64_t end)
 		find_lost(k, kl, false);
 }
 
-/* Until it takes us in nothing comes, and nothing else is said. */
+/* It is beyond repair, or the group doesn't take us in: then nothing comes, and nothing else is said. */
 static void
-hear_refusal(struct kafka *k, const rd_kafka_message_t *m)
+hear_of_group(struct kafka *k, const rd_kafka_message_t *m)
 {
-	k->refused = true;
+	k->fatal |= m->err == RD_KAFKA_RESP_ERR__FATAL;
+	k->refused |= m->err != RD_KAFKA_RESP_ERR__FATAL;
 	snprintf(k->why, sizeof(k->why), "the group sluice-%s: %s", k->config->pool,
 	    rd_kafka_message_errstr(m));
 }
@@ -355,8 +360,9 @@ hear(struct kafka *k, const rd_kafka_message_t *m)
 		m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
 		m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) {
 		find_lost(k, kl, m->err == RD_KAFKA_RESP_ERR__LOG_TRUNCATION);
-	} else if (m->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
-		hear_refusal(k, m);
+	} else if (m->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+	    m->err == RD_KAFKA_RESP_ERR__FATAL) {
+		hear_of_group(k, m);
 	} else if (m->err != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
 		kafka_complain(k, "kafka_error", topic, m->rkt != NULL ? m->partition : -1,
 		    rd_kafka_message_errstr(m));

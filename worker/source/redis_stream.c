@@ -179,6 +179,7 @@ static const struct source_ops ops = {
 	.recycle = stream_recycle,
 	.release = stream_release,
 	.range = stream_range,
+	.history = stream_range,
 	.lift = stream_lift_lane,
 	.confirm = stream_confirm,
 	.newest = stream_newest,

@@ -97,6 +97,9 @@ struct source_ops {
 	/* Entries behind `after` up to `to`, as many as are handled in one go; NULL: none.  To be recycled. */
 	int (*range)(struct source *source, struct lane *lane, struct position after,
 	    struct position to, struct delivery **page, struct err *err);
+	/* The same by the ids of the stream, also where the lane's places are others.  NULL: no stream. */
+	int (*history)(struct source *source, struct lane *lane, struct position after,
+	    struct position to, struct delivery **page, struct err *err);
 	/* No new entry may get a place at or below the lane's position.  *cannot: the right is missing. */
 	int (*lift)(struct source *source, struct lane *lane, bool *cannot, struct err *err);
 	/* Wait until so many replicas have what was read so far; -1 where they don't. */
@@ -136,6 +139,13 @@ struct source *kafka_new(const struct config *config, int worker, bool writes);
 /* The same streams read by a consumer group, for lanes that only invalidate (redis_group.h). */
 struct source *redis_group_new(const struct config *config, int worker);
 
+/* What decoding can do with less for. */
+struct decode_aids {
+	struct schema_memory *schemas; /* of the messages before; NULL: none are kept */
+	const struct str *asked;       /* the columns that anybody asks an event for; NULL: all */
+	size_t asked_count;
+};
+
 /*
  * Formats.  decode fills entry->changes from entry->raw, in arena; -1 with entry->refusal filled when
  * the entry can't be decoded.  Borrowed bytes of raw may be pointed into.
@@ -143,8 +153,8 @@ struct source *redis_group_new(const struct config *config, int worker);
 int format_fields_decode(struct entry *entry, struct arena *arena);
 int format_json_decode(struct entry *entry, struct arena *arena);
 /* An entry that carries a change event (worker/source/event.h), by the format of its lane. */
-int format_event_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas);
-/* By the format of the entry's lane.  schemas: those of the messages before it, or NULL. */
-int format_decode(struct entry *entry, struct arena *arena, struct schema_memory *schemas);
+int format_event_decode(struct entry *entry, struct arena *arena, const struct decode_aids *aids);
+/* By the format of the entry's lane.  aids: or NULL. */
+int format_decode(struct entry *entry, struct arena *arena, const struct decode_aids *aids);
 
 #endif

@@ -212,12 +212,6 @@ stream_verify(struct redis_stream *s, struct lane *lane, const struct ledger_row
 
 /* ---- what is in question ---- */
 
-static struct str
-copied(struct arena *a, struct str text)
-{
-	return (struct str){ arena_copy(a, text.data, text.len), text.len };
-}
-
 /* The reply's memory is the next operation's: copy. */
 static void
 add_entry(struct delivery *d, struct entry ***tail, struct lane *lane,
@@ -228,8 +222,9 @@ add_entry(struct delivery *d, struct entry ***tail, struct lane *lane,
 	if (e == NULL)
 		return;
 	for (size_t i = 0; i < e->raw_count; i++) {
-		e->raw[i].name = copied(&d->arena, e->raw[i].name);
-		e->raw[i].value.text = copied(&d->arena, e->raw[i].value.text);
+		e->raw[i].name = arena_str(&d->arena, e->raw[i].name.data, e->raw[i].name.len);
+		e->raw[i].value.text =
+		    arena_str(&d->arena, e->raw[i].value.text.data, e->raw[i].value.text.len);
 	}
 	**tail = e;
 	*tail = &e->next;

@@ -41,12 +41,6 @@ alone(struct value *out, const struct value *given)
 	return COLUMN_ALONE;
 }
 
-static struct str
-copied(struct arena *arena, const char *text, size_t len)
-{
-	return (struct str){ arena_copy(arena, text, len), len };
-}
-
 static enum column_verdict
 check_int(const struct column *column, const struct value *given, struct arena *arena,
     struct value *out)
@@ -159,7 +153,7 @@ check_moment(const struct column *column, const struct value *given, struct aren
 	len = is_date ? moment_date_text(&m, text) : moment_text(&m, text);
 	*out = *given;
 	if (!str_equal(given->text, (struct str){ text, len }))
-		*out = (struct value){ copied(arena, text, len), VALUE_TEXT };
+		*out = (struct value){ arena_str(arena, text, len), VALUE_TEXT };
 	return fits ? COLUMN_FINE : COLUMN_ALONE;
 }
 

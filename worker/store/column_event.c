@@ -141,7 +141,7 @@ read_wrapped(struct reading *r, const struct value *given)
 	if (!number_i64(given->text, &n) || n >= 0)
 		return true;
 	len = number_scaled_text(((int128)1 << 64) + n, 0, text);
-	return become(r, VALUE_NUMBER, (struct str){ arena_copy(r->arena, text, len), len });
+	return become(r, VALUE_NUMBER, arena_str(r->arena, text, len));
 }
 
 /* Base64 of an unscaled number. */
@@ -169,6 +169,23 @@ read_decimal(struct reading *r, struct str given)
 		    "has a text that may be a number or base64 of one; let the events carry their "
 		    "schema, or numbers as numbers");
 	return become(r, VALUE_TEXT, given);
+}
+
+/* {"scale": 2, "value": base64}, a number whose column has no scale, as in Oracle or PostgreSQL */
+static bool
+read_variable(struct reading *r, struct str json)
+{
+	yyjson_doc *doc = yyjson_read(json.data, json.len, YYJSON_READ_NOFLAG);
+	yyjson_val *root = yyjson_doc_get_root(doc), *given = yyjson_obj_get(root, "value");
+	yyjson_val *scale = yyjson_obj_get(root, "scale");
+	struct str bytes, text;
+	bool is_number = yyjson_is_int(scale) && yyjson_is_str(given) &&
+	    text_base64_decode((struct str){ yyjson_get_str(given), yyjson_get_len(given) },
+		r->arena, &bytes) &&
+	    bytes_decimal_text(bytes, yyjson_get_sint(scale), r->arena, &text);
+
+	yyjson_doc_free(doc);
+	return is_number ? become(r, VALUE_NUMBER, text) : become(r, VALUE_JSON, json);
 }
 
 /* "10:00:00Z", "2020-07-17Z": times with an offset that their columns don't have */
@@ -312,9 +329,13 @@ read_untyped(struct reading *r, const struct value *given)
 
 	switch (r->column->kind) {
 	case COLUMN_INT:
+		if (given->kind == VALUE_JSON)
+			return read_variable(r, given->text);
 		return is_text && is_bigint_unsigned(r->column) ? read_precise(r, given->text, 0) :
 								  true;
 	case COLUMN_DECIMAL:
+		if (given->kind == VALUE_JSON)
+			return read_variable(r, given->text);
 		return is_text ? read_decimal(r, given->text) : true;
 	case COLUMN_DATE:
 	case COLUMN_DATETIME:
@@ -330,6 +351,7 @@ read_untyped(struct reading *r, const struct value *given)
 	case COLUMN_OTHER:
 		return given->kind == VALUE_JSON ? read_geometry(r, given->text) : true;
 	case COLUMN_FLOAT:
+		return given->kind == VALUE_JSON ? read_variable(r, given->text) : true;
 	case COLUMN_TEXT:
 	case COLUMN_BINARY:
 	case COLUMN_ENUM:

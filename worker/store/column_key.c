@@ -19,12 +19,6 @@ refused(const char **why, const char *sentence)
 	return COLUMN_REFUSED;
 }
 
-static struct str
-copied(struct arena *arena, const char *text, size_t len)
-{
-	return (struct str){ arena_copy(arena, text, len), len };
-}
-
 static enum column_verdict
 key_int(const struct column *column, const struct value *given, struct arena *arena,
     struct value *out, const char **why)
@@ -119,7 +113,7 @@ key_moment(const struct column *column, const struct value *given, struct arena 
 			return refused(why, "is not a time of the column, YYYY-MM-DD hh:mm:ss");
 		len = moment_text(&m, text);
 	}
-	return fine(out, VALUE_TEXT, copied(arena, text, len));
+	return fine(out, VALUE_TEXT, arena_str(arena, text, len));
 }
 
 /* Types whose equality isn't the equality of texts: what can be checked is, the rest is order. */

@@ -9,12 +9,6 @@
 #define SCALE_MAX 100
 #define DAY 86400
 
-static struct str
-copied(struct arena *arena, const char *text, size_t len)
-{
-	return (struct str){ arena_copy(arena, text, len), len };
-}
-
 bool
 epoch_date_text(int64_t days, struct arena *arena, struct str *out)
 {
@@ -23,7 +17,7 @@ epoch_date_text(int64_t days, struct arena *arena, struct str *out)
 
 	if (days < INT64_MIN / DAY || days > INT64_MAX / DAY || !moment_of_seconds(days * DAY, &m))
 		return false;
-	*out = copied(arena, text, moment_date_text(&m, text));
+	*out = arena_str(arena, text, moment_date_text(&m, text));
 	return true;
 }
 
@@ -57,7 +51,7 @@ epoch_moment_text(int64_t count, int64_t per_second, struct arena *arena, struct
 	if (!moment_of_seconds(seconds, &m))
 		return false;
 	put_fraction(&m, rest, per_second);
-	*out = copied(arena, text, moment_text(&m, text));
+	*out = arena_str(arena, text, moment_text(&m, text));
 	return true;
 }
 
@@ -78,7 +72,7 @@ epoch_duration_text(int64_t count, int64_t per_second, struct arena *arena, stru
 	m.minute = (int)(seconds / 60 % 60);
 	m.second = (int)(seconds % 60);
 	put_fraction(&m, rest, per_second);
-	*out = copied(arena, text, duration_text(&m, text));
+	*out = arena_str(arena, text, duration_text(&m, text));
 	return true;
 }
 
@@ -190,7 +184,7 @@ bytes_bits_text(struct str bytes, struct arena *arena, struct str *out)
 			n |= byte << (8 * i);
 	}
 	len = snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
-	*out = copied(arena, text, (size_t)len);
+	*out = arena_str(arena, text, (size_t)len);
 	return true;
 }
 

@@ -4,14 +4,6 @@
 
 #include <yyjson.h>
 
-static struct str
-copied(yyjson_val *value, struct arena *arena)
-{
-	size_t len = yyjson_get_len(value);
-
-	return (struct str){ arena_copy(arena, yyjson_get_str(value), len), len };
-}
-
 /* A text, or {"base64": text}. */
 static bool
 read_bytes(yyjson_val *value, struct arena *arena, struct str *out)
@@ -19,7 +11,7 @@ read_bytes(yyjson_val *value, struct arena *arena, struct str *out)
 	yyjson_val *base64 = yyjson_obj_get(value, "base64");
 
 	if (yyjson_is_str(value)) {
-		*out = copied(value, arena);
+		*out = arena_str(arena, yyjson_get_str(value), yyjson_get_len(value));
 		return true;
 	}
 	return yyjson_is_str(base64) &&

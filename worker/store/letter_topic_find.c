@@ -217,7 +217,7 @@ add_chunks(struct letter_topic_reader *t, struct letter_entry *letter, struct ar
 	status = add_parts(t, letter, letter->offset + 1, &part, &all, arena, err);
 	if (status == 0 && part < letter->row.chunks)
 		status = add_parts(t, letter, -1, &part, &all, arena, err);
-	letter->payload = (struct str){ arena_copy(arena, all.data, all.len), all.len };
+	letter->payload = arena_str(arena, all.data, all.len);
 	buf_deinit(&all);
 	t->next = letter->offset + 1;
 	return status;
@@ -245,8 +245,7 @@ read_letter(struct letter_topic_reader *t, const struct kafka_record *record,
 		letter->row.chunks = 1;
 	snprintf(letter->row.kept_id, sizeof(letter->row.kept_id), "t%d-%lld", record->partition,
 	    (long long)record->offset);
-	letter->key =
-	    (struct str){ arena_copy(arena, record->key.data, record->key.len), record->key.len };
+	letter->key = arena_str(arena, record->key.data, record->key.len);
 	return true;
 }
 
@@ -268,9 +267,7 @@ letter_topic_page(struct letter_topic_reader *t, const struct letter_filter *fil
 		++*count;
 		if (!whole)
 			continue;
-		letter->payload =
-		    (struct str){ arena_copy(arena, record.value.data, record.value.len),
-			    record.value.len };
+		letter->payload = arena_str(arena, record.value.data, record.value.len);
 		if (letter->row.chunks > 1 && add_chunks(t, letter, arena, err) != 0)
 			return -1;
 		bytes += letter->payload.len;

@@ -355,13 +355,11 @@ copy_names(struct arena *arena, const struct change *change, struct resolver_pla
 	for (size_t i = 0; i < change->field_count; i++) {
 		struct str name = change->fields[i].name;
 
-		names[i] = (struct str){ arena_copy(arena, name.data, name.len), name.len };
+		names[i] = arena_str(arena, name.data, name.len);
 	}
 	plan->names = names;
 	plan->field_count = change->field_count;
-	plan->table_name =
-	    (struct str){ arena_copy(arena, change->table_name.data, change->table_name.len),
-		    change->table_name.len };
+	plan->table_name = arena_str(arena, change->table_name.data, change->table_name.len);
 }
 
 static int

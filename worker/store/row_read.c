@@ -87,7 +87,7 @@ take_text(struct arena *arena, const struct column *column, struct str cell)
 
 	if (cell.data == NULL)
 		return cell;
-	plain.text = (struct str){ arena_copy(arena, cell.data, cell.len), cell.len };
+	plain.text = arena_str(arena, cell.data, cell.len);
 	return column_check_key(column, &plain, false, arena, &text, &why) != COLUMN_REFUSED &&
 		text.text.data != NULL ?
 	    text.text :

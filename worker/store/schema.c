@@ -10,7 +10,8 @@
 #include <strings.h>
 
 #define KEEP_BYTES 0
-/* MySQL's own default. */
+/* Looking more names through costs more than to take all columns. */
+#define ASKED_MAX 32
 
 struct schema {
 	const struct config *config;
@@ -22,6 +23,8 @@ struct schema {
 	bool loaded;
 	bool borrowed; /* the tables aren't ours */
 	bool keys_only;
+	const struct str *asked;
+	size_t asked_count;
 	uint64_t hash; /* of the answers it was made of */
 };
 
@@ -207,6 +210,7 @@ schema_load_config(struct schema *schema)
 		load_judge_keys(&load, &load.tables[i]);
 	}
 	schema->keys_only = true;
+	schema->asked = load_config_asked(&load, ASKED_MAX, &schema->asked_count);
 	take_load(schema, &arena, &load);
 }
 
@@ -214,6 +218,13 @@ bool
 schema_keys_only(const struct schema *schema)
 {
 	return schema->keys_only;
+}
+
+const struct str *
+schema_asked(const struct schema *schema, size_t *count)
+{
+	*count = schema->asked_count;
+	return schema->asked;
 }
 
 int

@@ -143,6 +143,8 @@ void schema_free(struct schema **schema);
 void schema_load_config(struct schema *schema);
 /* Was it made so? */
 bool schema_keys_only(const struct schema *schema);
+/* Then: what the columns that it knows are called in events.  NULL: it isn't known, or they are many. */
+const struct str *schema_asked(const struct schema *schema, size_t *count);
 
 /*
  * (Re)load all configured tables, in a transaction of its own.  -1 only when the server can't be

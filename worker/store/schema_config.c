@@ -206,3 +206,36 @@ load_config_table(struct load *load, struct load_table *t)
 		add(&m, str_of(config->version_column));
 	tell_types(&m);
 }
+
+static bool
+add_asked(struct str *names, size_t max, size_t *count, const char *name)
+{
+	struct str added = str_of(name);
+
+	for (size_t i = 0; i < *count; i++)
+		if (str_equal(names[i], added))
+			return true;
+	if (*count == max)
+		return false;
+	names[(*count)++] = added;
+	return true;
+}
+
+struct str *
+load_config_asked(const struct load *load, size_t max, size_t *count)
+{
+	struct str *names = arena_alloc(load->arena, max * sizeof(*names));
+
+	*count = 0;
+	for (size_t i = 0; i < load->count; i++) {
+		const struct table *table = load->tables[i].table;
+
+		for (unsigned j = 0; j < table->column_count; j++)
+			if (!add_asked(names, max, count, table->columns[j].name))
+				return NULL;
+		for (size_t j = 0; j < table->config->column_count; j++)
+			if (!add_asked(names, max, count, table->config->columns[j].name))
+				return NULL;
+	}
+	return names;
+}

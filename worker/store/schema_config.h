@@ -12,6 +12,9 @@
  */
 void load_config_table(struct load *load, struct load_table *t);
 
+/* What events call the columns of these tables; at most `max`, NULL: there are more. */
+struct str *load_config_asked(const struct load *load, size_t max, size_t *count);
+
 /* Each such table's problem, if it has one, as load_judge finds it. */
 void load_judge_keys(struct load *load, struct load_table *t);
 
