@@ -222,6 +222,24 @@ def test_a_key_of_bytes_is_announced_as_what_it_is(t):
           sorted([b"user:" + value for value in ids] + [b"user:" + ids[0] + b":page"]))
 
 
+def test_what_the_outbox_recalls_is_announced_again(t):
+    """A stamped version is told after a crash as the outbox has it."""
+    process, server = start(t, {"key": "user:{id}", "mode": "versioned"}, version={"column": "ver", "kind": "counter"}, announce={"stream": "invalidated"})
+    cache, client = reader(server), server.client()
+    t.user(1, name="a"), t.settle()
+    client.delete("invalidated")
+    client.execute_command("ACL", "SETUSER", "sluice", "-xadd")
+    before = cache.hash("user:1")["m"]
+    t.user(1, name="b")
+    process.logged("event=cache_unreachable", "xadd")
+    assert cache.hash("user:1")["m"] > before, "told, not announced"
+    process.kill()
+    client.execute_command("ACL", "SETUSER", "sluice", "+xadd")
+    process.start(), t.settle()
+    told = [essence(json.loads(entry[b"message"]))[1:] for _, entry in client.xrange("invalidated")]
+    equal(told, [("user:1", str(t.row("SELECT ver FROM users")[0]), "changed")])
+
+
 def test_no_member_leaves_its_set_before_it_is_announced(t):
     process, server = start(t, {"key": "tag:{id}", "mode": "tag"}, version=None, announce={"stream": "invalidated"})
     cache, client = reader(server), server.client()

@@ -98,6 +98,7 @@ outbox_parse(const struct config *config, struct str keys, struct str versions,
 		    !take_word(&keys, &owed.key) || !take_line(&versions, &line) ||
 		    !take_told(line, &owed.told))
 			return false;
+		owed.told.repeat = true; /* whoever wrote it may have told it */
 		owed.table = config_table(config, table);
 		owed.template = find_template(owed.table, written);
 		if (owed.template != NULL)
