@@ -36,7 +36,9 @@ subscribe(struct bare *b, const char *brokers, const char *topic, const char *gr
 {
 	const char *const settings[][2] = { { "bootstrap.servers", brokers }, { "group.id", group },
 		{ "auto.offset.reset", "earliest" }, { "enable.auto.offset.store", "false" },
-		{ "fetch.message.max.bytes", "1048576" } };
+		{ "fetch.message.max.bytes", "1048576" },
+		/* the default stops a fast reader for a second each time its queue is full */
+		{ "fetch.queue.backoff.ms", "10" } };
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char why[256];
