@@ -55,8 +55,8 @@ check_group(struct check *c, struct kafka_topics *topics)
 	struct err err = { 0 };
 
 	if (config_reads_topics(c->config) && kafka_topics_ask_group(topics, &err) != 0)
-		check_problem(c, 0, 0, "kafka: the group sluice-%s: %s; it wants Read",
-		    c->config->pool, err.text);
+		check_problem(c, 0, 0, "kafka: the group %s: %s; it wants Read", c->config->group,
+		    err.text);
 }
 
 /* Letters stay for ever, or until they are dropped: a topic that is only cut at its beginning forgets. */

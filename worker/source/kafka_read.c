@@ -340,7 +340,7 @@ hear_of_group(struct kafka *k, const rd_kafka_message_t *m)
 {
 	k->fatal |= m->err == RD_KAFKA_RESP_ERR__FATAL;
 	k->refused |= m->err != RD_KAFKA_RESP_ERR__FATAL;
-	snprintf(k->why, sizeof(k->why), "the group sluice-%s: %s", k->config->pool,
+	snprintf(k->why, sizeof(k->why), "the group %s: %s", k->config->group,
 	    rd_kafka_message_errstr(m));
 }
 

@@ -194,13 +194,10 @@ kafka_topics_ask_group(const struct kafka_topics *topics, struct err *err)
 {
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(topics->client);
 	rd_kafka_event_t *event;
-	const char *names[1];
-	char group[64];
+	const char *group = topics->config->group;
 	bool refused;
 
-	snprintf(group, sizeof(group), "sluice-%s", topics->config->pool);
-	names[0] = group;
-	rd_kafka_DescribeConsumerGroups(topics->client, names, 1, NULL, queue);
+	rd_kafka_DescribeConsumerGroups(topics->client, &group, 1, NULL, queue);
 	event = rd_kafka_queue_poll(queue, topics->config->kafka.timeout_ms);
 	refused = event != NULL && is_refused(event);
 	if (event != NULL)
