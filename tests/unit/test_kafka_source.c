@@ -157,8 +157,8 @@ read_all(int64_t first, unsigned count)
 
 		assert_true(clock_ms() < end);
 		if (!rig.kafka->ops->requested(rig.kafka))
-			assert_int_equal(rig.kafka->ops->request(rig.kafka, lanes, 1, 100, 1 << 20,
-					     100, &err),
+			assert_int_equal(rig.kafka->ops->request(rig.kafka, lanes, 1,
+					     count < 100 ? count : 100, 1 << 20, 100, &err),
 			    0);
 		assert_true(rig.kafka->ops->receive(rig.kafka, &delivery, &err) >= 0);
 		if (delivery == NULL) {
