@@ -471,12 +471,14 @@ is_quiet(void)
 		const struct stream *s = &world.streams[l];
 		const struct ledger *ledger = &world.ledger[l];
 		struct position last = last_entry(s);
+		const char *why;
 
 		if (s->count == 0 ||
 		    ((world.forked || world.kafka) && position_compare(ledger->position, last) > 0))
 			last = ledger->position;
 
-		if (s->added < s->count || !ledger->found || is_unsure(l) ||
+		/* one that is halted is let go on */
+		if (s->added < s->count || !ledger->found || is_unsure(l) || is_halted(l, &why) ||
 		    (world.tell_rollback[l] && !world.told_rollback[l]) ||
 		    (world.tell_fork[l] && !world.told_fork[l]) ||
 		    position_compare(ledger->position, last) != 0 ||
