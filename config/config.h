@@ -221,6 +221,9 @@ struct config_table {
 	int line, column;
 };
 
+/* Of the pool and a stream: the key beside it that says which stream it is. */
+#define IDENTITY_KEY "sluice:%s:id:%s"
+
 struct config {
 	const char *file;
 	const char *pool;  /* "default" */

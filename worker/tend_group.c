@@ -226,10 +226,9 @@ is_beside(const struct lane *lane, struct lane **lanes, size_t count)
 }
 
 static void
-tell_new(struct lane *lane, const char *topic, unsigned before)
+tell_new(struct lane *lane, unsigned before)
 {
-	lane->came_later |=
-	    before != 0 && lane->partition >= (int)before && strcmp(lane->stream, topic) == 0;
+	lane->came_later |= before != 0 && lane->partition >= (int)before;
 }
 
 /* By the ledger, as it is before the first of them is taken: that counts anew. */
@@ -243,7 +242,7 @@ find_new(struct worker *w, struct lane **came, size_t count)
 
 		if (i == 0 || strcmp(came[i]->stream, came[i - 1]->stream) != 0)
 			before = tend_partitions_before(w, came[i], &err);
-		tell_new(came[i], came[i]->stream, before);
+		tell_new(came[i], before);
 	}
 }
 
@@ -263,7 +262,8 @@ look_at_topics(struct worker *w, struct lane **came, size_t count)
 		if (lane->lanes_of_source == 0)
 			lane->lanes_of_source = before;
 		for (size_t j = 0; j < count; j++)
-			tell_new(came[j], lane->stream, before);
+			if (strcmp(came[j]->stream, lane->stream) == 0)
+				tell_new(came[j], before);
 		tend_count_partitions(w, lane, before);
 	}
 }

@@ -260,10 +260,9 @@ tend_note_answered(struct worker *w, struct err *err)
 	if (w->notes.denied)
 		return 0;
 	for (size_t i = 0; i < count; i++) {
-		if (position_is_none(target(w, lanes[i])))
-			continue;
-		lanes[known] = lanes[i];
-		at[known++] = target(w, lanes[i]);
+		at[known] = target(w, lanes[i]);
+		if (!position_is_none(at[known]))
+			lanes[known++] = lanes[i];
 	}
 	if (leave(w, lanes, known, at, err) == 0)
 		return 0;

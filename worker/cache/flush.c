@@ -27,7 +27,7 @@ witness(struct arena *a, const struct config *config, const struct config_source
 {
 	if (!source->write)
 		return str_of(stream);
-	return str_of(arena_printf(a, "sluice:%s:id:%s", config->pool, stream));
+	return str_of(arena_printf(a, IDENTITY_KEY, config->pool, stream));
 }
 
 static size_t

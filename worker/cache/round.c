@@ -100,7 +100,7 @@ send_unlink(struct round *r, struct err *err)
 static int
 add_unlink(struct round *r, struct str key, struct announced *announced, struct err *err)
 {
-	struct str copy = { arena_copy(&r->arena, key.data, key.len), key.len };
+	struct str copy = arena_str(&r->arena, key.data, key.len);
 
 	r->unlink[r->unlink_count++] = copy;
 	if (announced != NULL) {
@@ -189,7 +189,7 @@ announced_of(struct round *r, const struct expected *expected, const struct told
 	announced->repeat = told->repeat;
 	announced->a = (struct announcement){
 		.table = expected->table->name,
-		.key = { arena_copy(&r->arena, r->key.data, r->key.len), r->key.len },
+		.key = arena_str(&r->arena, r->key.data, r->key.len),
 		.reason = versioned && told->unversioned ? "unversioned" :
 		    one_row && told->deleted		 ? "deleted" :
 							   "changed",

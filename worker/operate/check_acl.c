@@ -172,7 +172,7 @@ acl_check_stream(struct acl_check *a, const char *pool, const char *stream)
 	struct buf identity = { 0 }, pattern = { 0 };
 	bool allowed = true;
 
-	buf_printf(&identity, "sluice:%s:id:%s", pool, stream);
+	buf_printf(&identity, IDENTITY_KEY, pool, stream);
 	buf_printf(&pattern, "sluice:%s:id:*", pool);
 	for (size_t i = 0; i < COMMANDS; i++) {
 		const struct acl_command *c = &commands[i];

@@ -77,6 +77,8 @@ int command_explain(const struct command_line *line);
 int command_explain_key(const struct command_line *line);
 /* `explain row` of a table that no source writes. */
 int command_explain_event(const struct config *config, const struct command_line *line);
+/* What of `explain`'s words is wrong; returns the exit code. */
+int command_explain_usage(const char *word, const char *what);
 int command_verify(const struct command_line *line);
 int command_functions(const struct command_line *line);
 int command_version(const struct command_line *line);

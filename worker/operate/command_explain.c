@@ -27,8 +27,8 @@ struct explain {
 	uint64_t version;
 };
 
-static int
-usage(const char *word, const char *what)
+int
+command_explain_usage(const char *word, const char *what)
 {
 	fprintf(stderr, "sluice: explain: %s: %s\n", word, what);
 	return EXIT_CODE_USAGE;
@@ -66,7 +66,7 @@ take_key(struct explain *x, const struct column *column, struct str given)
 
 	if (column_check_key(column, &plain, false, &x->arena, &x->key[column->key_part], &why) ==
 	    COLUMN_REFUSED)
-		return usage(column->name, why);
+		return command_explain_usage(column->name, why);
 	return EXIT_CODE_OK;
 }
 
@@ -88,14 +88,14 @@ take_keys(struct explain *x, const struct command_line *line)
 		const struct column *column = column_of(x, str_of(line->words[i]), &value);
 
 		if (column == NULL)
-			return usage(line->words[i],
+			return command_explain_usage(line->words[i],
 			    "want COLUMN=VALUE, with a column of the table");
 		if (column->key_part >= 0 && take_key(x, column, value) != EXIT_CODE_OK)
 			return EXIT_CODE_USAGE;
 	}
 	for (unsigned i = 0; i < x->table->key_count; i++) {
 		if (x->key[i].text.data == NULL)
-			return usage(x->table->columns[x->table->key[i]].name,
+			return command_explain_usage(x->table->columns[x->table->key[i]].name,
 			    "this column of the primary key is missing");
 	}
 	return EXIT_CODE_OK;
@@ -153,10 +153,10 @@ take_rows(struct explain *x, const struct command_line *line)
 		const struct column *column = column_of(x, (struct str){ rest.data, len }, &value);
 
 		if (column == NULL)
-			return usage(line->options[0],
+			return command_explain_usage(line->options[0],
 			    "--before wants COLUMN=VALUE, with a column of the table");
 		if (column->key_part >= 0)
-			return usage(column->name,
+			return command_explain_usage(column->name,
 			    "a primary key that changes is a row that goes (--delete) and one that "
 			    "comes: explain both");
 		lay_over(x, x->before, column, value);
@@ -260,9 +260,9 @@ explain_row(struct explain *x, const struct command_line *line)
 		return unreachable(x, &err);
 	x->table = schema_table(x->schema, str_of(line->words[2]));
 	if (x->table == NULL)
-		return usage(line->words[2], "no such table under `tables`");
+		return command_explain_usage(line->words[2], "no such table under `tables`");
 	if (x->table->problem != NULL)
-		return usage(line->words[2], x->table->problem);
+		return command_explain_usage(line->words[2], x->table->problem);
 	code = take_keys(x, line);
 	if (code != EXIT_CODE_OK)
 		return code;
@@ -298,9 +298,9 @@ command_explain(const struct command_line *line)
 	if (strcmp(line->words[0], "key") == 0)
 		return command_explain_key(line);
 	if (strcmp(line->words[0], "row") != 0)
-		return usage(line->words[0], "it explains a `row` or a `key`");
+		return command_explain_usage(line->words[0], "it explains a `row` or a `key`");
 	if (line->word_count <= WORDS)
-		return usage("row", "want FILE TABLE COLUMN=VALUE...");
+		return command_explain_usage("row", "want FILE TABLE COLUMN=VALUE...");
 	if (!command_load(&x.config, line->words[1], true))
 		return EXIT_CODE_CONFIG;
 	if (!is_written(&x.config, str_of(line->words[2]))) {

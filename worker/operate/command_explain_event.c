@@ -29,13 +29,6 @@ struct explained {
 	unsigned count;
 };
 
-static int
-usage(const char *word, const char *what)
-{
-	fprintf(stderr, "sluice: explain: %s: %s\n", word, what);
-	return EXIT_CODE_USAGE;
-}
-
 /* In the one spelling that a key has, as far as the column's type is told. */
 static int
 take_value(struct explained *x, const struct column *column, struct str given, struct str *out)
@@ -47,7 +40,7 @@ take_value(struct explained *x, const struct column *column, struct str given, s
 	if (!column->untold &&
 	    column_check_key(column, &plain, false, &x->arena, &text, &why) == COLUMN_REFUSED) {
 		if (column->key_part >= 0)
-			return usage(column->name, why);
+			return command_explain_usage(column->name, why);
 		text = plain;
 	}
 	*out = text.text;
@@ -73,7 +66,7 @@ lay_over(struct explained *x, struct image *row, struct str word)
 	if (equals != NULL)
 		column = table_column(x->table, name);
 	if (column == NULL)
-		return usage(arena_copy(&x->arena, word.data, word.len),
+		return command_explain_usage(arena_copy(&x->arena, word.data, word.len),
 		    "want COLUMN=VALUE, with a column that the configuration names");
 	row->there = true;
 	return take_value(x, column, (struct str){ equals + 1, word.len - name.len - 1 },
@@ -202,12 +195,12 @@ add_key(struct explained *x, const struct key_template *template, const struct i
 		if (name < 0)
 			continue;
 		if (row->values[column].data == NULL)
-			return usage(table->columns[column].name,
+			return command_explain_usage(table->columns[column].name,
 			    "a key names this column; an event without it is a dead letter");
 		values[name] = row->values[column];
 	}
 	if (key_template_render(template, values, &key)) {
-		struct str text = { arena_copy(&x->arena, key.data, key.len), key.len };
+		struct str text = arena_str(&x->arena, key.data, key.len);
 
 		cells[0] = text.data;
 		if (!str_equal(text, x->last))
@@ -263,9 +256,9 @@ command_explain_event(const struct config *config, const struct command_line *li
 	schema_load_config(schema);
 	x.table = schema_table(schema, str_of(line->words[2]));
 	if (x.table == NULL)
-		code = usage(line->words[2], "no such table under `tables`");
+		code = command_explain_usage(line->words[2], "no such table under `tables`");
 	else if (x.table->problem != NULL)
-		code = usage(line->words[2], x.table->problem);
+		code = command_explain_usage(line->words[2], x.table->problem);
 	else
 		code = take_rows(&x, line);
 	if (code == EXIT_CODE_OK)

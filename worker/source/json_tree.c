@@ -165,8 +165,7 @@ container_value(yyjson_val *given, struct arena *arena, struct value *value)
 		return false;
 	text = yyjson_val_write_opts(given, YYJSON_WRITE_NOFLAG, NULL, &len, NULL);
 	CHECK(text != NULL);
-	*value =
-	    (struct value){ .text = { arena_copy(arena, text, len), len }, .kind = VALUE_JSON };
+	*value = (struct value){ .text = arena_str(arena, text, len), .kind = VALUE_JSON };
 	free(text);
 	return true;
 }

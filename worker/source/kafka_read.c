@@ -241,7 +241,7 @@ kafka_request(struct source *source, struct lane **lanes, size_t count, unsigned
 static struct field
 field_of(struct arena *a, const char *name, const void *bytes, size_t len)
 {
-	return (struct field){ str_of(name), { { arena_copy(a, bytes, len), len }, VALUE_TEXT } };
+	return (struct field){ str_of(name), { arena_str(a, bytes, len), VALUE_TEXT } };
 }
 
 static size_t

@@ -65,7 +65,7 @@ stream_facts_read(struct redis_stream *s, struct lane *lane, const struct stream
 	bool cut;
 
 	memset(facts, 0, sizeof(*facts));
-	redis_queuef(s->control, "GET sluice:%s:id:%s", s->config->pool, lane->stream);
+	redis_queuef(s->control, "GET " IDENTITY_KEY, s->config->pool, lane->stream);
 	redis_queuef(s->control, "XINFO GROUPS %s", lane->stream);
 	if (question->bytes != NULL)
 		redis_queuef(s->control, "MEMORY USAGE %s", lane->stream);
@@ -109,7 +109,7 @@ probe_identity(struct redis_stream *s, struct lane *lane, const char *identity,
 	struct redis_reply *reply;
 	int refused;
 
-	redis_queuef(s->control, "SET sluice:%s:id:%s %s XX", s->config->pool, lane->stream,
+	redis_queuef(s->control, "SET " IDENTITY_KEY " %s XX", s->config->pool, lane->stream,
 	    identity);
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
 		return -1;
@@ -131,7 +131,7 @@ stream_leave_identity(struct redis_stream *s, struct lane *lane, const char *ide
 	struct redis_reply *reply;
 	int refused;
 
-	redis_queuef(s->control, "SET sluice:%s:id:%s %s NX", s->config->pool, lane->stream,
+	redis_queuef(s->control, "SET " IDENTITY_KEY " %s NX", s->config->pool, lane->stream,
 	    identity);
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
 		return -1;
@@ -270,7 +270,7 @@ stream_claim(struct source *source, struct lane *lane, const char *identity, str
 	struct redis_reply *reply;
 
 	control_begin(s);
-	redis_queuef(s->control, "UNLINK sluice:%s:id:%s", s->config->pool, lane->stream);
+	redis_queuef(s->control, "UNLINK " IDENTITY_KEY, s->config->pool, lane->stream);
 	if (control_send(s, 0, err) != 0 || control_receive(s, &reply, err) != 0)
 		return -1;
 	if (redis_reply_error(reply, err) != 0)

@@ -295,7 +295,7 @@ read_json_text(struct reading *r, struct str text)
 	quoted = yyjson_mut_write(string, YYJSON_WRITE_NOFLAG, &len);
 	yyjson_mut_doc_free(string);
 	CHECK(quoted != NULL);
-	*r->out = (struct value){ { arena_copy(r->arena, quoted, len), len }, VALUE_TEXT };
+	*r->out = (struct value){ arena_str(r->arena, quoted, len), VALUE_TEXT };
 	free(quoted);
 	return true;
 }
